@@ -1,0 +1,1 @@
+//! The agent trait and the agents that come with Portcullis.

@@ -1,0 +1,1 @@
+//! The embedded auth service: accounts, login, refresh with rotation, JWKS.

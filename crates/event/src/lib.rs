@@ -1,0 +1,1 @@
+//! The wire protocol's types: commands, events, ids and positions in a stream.

@@ -1,0 +1,1 @@
+//! The gate itself: sockets, clocks, limits, metrics, the page.

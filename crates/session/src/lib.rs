@@ -1,0 +1,1 @@
+//! The connection after the 101, sans-I/O: heartbeat, limits, commands, close.

@@ -1,0 +1,2 @@
+//! Generates what is derived from the code.
+fn main() {}
