@@ -1,1 +1,33 @@
-//! The wire protocol's types: commands, events, ids and positions in a stream.
+//! The wire types of protocol v1: commands, events, ids and positions in a stream.
+//!
+//! This crate owns what may stand in a text frame, in both directions, and how it is written and read. `docs/protocol.md`
+//! is its normative text; schema, vectors and TypeScript types are generated from here (`cargo xtask generate`). It does
+//! no I/O, reads no clock and makes no random ids: those come from the caller.
+
+mod command;
+mod decode;
+mod envelope;
+mod id;
+mod mode;
+pub mod schema;
+mod server;
+mod time;
+
+pub use command::{
+    Ack, Approve, CancelRun, ClientMessage, Command, Decision, Ping, Reauthenticate, Resume, ResumePoint,
+    Secret, UserMessage,
+};
+pub use decode::{MAX_PING_BYTES, MAX_RESUME_THREADS, MAX_SEQ, decode, message_id_of, resume_from_query};
+pub use envelope::{Envelope, ParseError, encode_legacy, encode_v1};
+pub use id::{
+    AgentId, ApprovalId, ConnectionId, Epoch, EventId, ExecutionId, InvalidId, MAX_ID, MessageId, Position,
+    RunId, ThreadId,
+};
+pub use mode::{Format, Mode, UnknownMode};
+pub use server::{
+    AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved, Class,
+    ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, MessageType, PartialResult,
+    Pong, Resolution, ResumeGap, Resumed, ResumedThread, RetryAdvice, RunError, ServerMessage, TokenExpiring,
+    ToolCompleted, ToolExecuting, Usage,
+};
+pub use time::Timestamp;

@@ -1,1 +1,36 @@
 //! RFC 6455 opening handshake, server and client role, sans-I/O: bytes in, a decision and bytes out.
+//!
+//! The server role is a chain of types; each step takes what the one before it gave, so that none can be left out:
+//!
+//! ```text
+//! bytes ─ HeadReader ─▶ Head ─ Upgrade::check ─▶ Upgrade ─ credentials ─▶ Offer ─ accept(identity) ─▶ Negotiated
+//!         (complete?)         (steps 1 to 3)              (step 5)               (steps 8 and 9, writes the 101)
+//! ```
+//!
+//! Between the steps the caller does what is not ours: admission after [`Upgrade::check`], verification and
+//! authorization of the token that an [`Offer`] lends out. This crate never learns what an identity is; a
+//! [`Negotiated`] has no other constructor than [`Offer::accept`]. Every refusal is a [`Rejection`], and
+//! [`write_rejection`] is the one place that turns it into an HTTP response. [`Preflight`] takes the same decision
+//! without a socket. The crate owns no clock, socket or configuration format.
+
+mod client;
+mod credentials;
+mod head;
+mod negotiate;
+mod origin;
+mod policy;
+mod preflight;
+mod response;
+mod target;
+mod upgrade;
+
+pub use client::{ClientError, ClientRequest, ResponseHead, encode_key};
+pub use credentials::CredentialForm;
+pub use head::{Field, Head, HeadLimits, HeadReader, MAX_FIELDS, Version};
+pub use negotiate::{Negotiated, NegotiatedParts, Offer};
+pub use origin::{InvalidOrigin, SameOrigin};
+pub use policy::{InvalidPolicy, Policy, PolicyBuilder};
+pub use portcullis_reason::{Reason, Rejection};
+pub use preflight::{Preflight, PreflightOffer, PreflightRequest};
+pub use response::{RejectionContext, accept_value, write_rejection};
+pub use upgrade::Upgrade;

@@ -483,7 +483,10 @@ impl FromStr for Reason {
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
         let same = |id: &str| {
             id.len() == text.len()
-                && id.bytes().zip(text.bytes()).all(|(a, b)| a == if b == b'-' { b'_' } else { b.to_ascii_uppercase() })
+                && id
+                    .bytes()
+                    .zip(text.bytes())
+                    .all(|(a, b)| a == if b == b'-' { b'_' } else { b.to_ascii_uppercase() })
         };
         Self::ALL.iter().copied().find(|reason| same(reason.id())).ok_or(UnknownReason)
     }

@@ -1,4 +1,4 @@
-//! Close codes: what each reason becomes under each profile, and what each code means to a reader (RFC 6455 §7.4).
+//! Close codes: what each reason becomes under each profile (RFC 6455 §7.4).
 
 use crate::Reason;
 
@@ -20,6 +20,22 @@ pub enum CloseProfile {
     Application,
 }
 
+impl CloseProfile {
+    /// Every profile.
+    pub const ALL: &'static [Self] =
+        &[Self::Standard, Self::ServerError, Self::StrictProtocol, Self::Application];
+
+    /// The name, as the configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::ServerError => "server-error",
+            Self::StrictProtocol => "strict-protocol",
+            Self::Application => "application",
+        }
+    }
+}
+
 impl Reason {
     /// The close code under `profile`, or none where the reason never closes a WebSocket.
     ///
@@ -34,19 +50,4 @@ impl Reason {
             (_, code) => code,
         }
     }
-}
-
-/// A close code as seen in a browser or a log, explained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloseCode(pub u16);
-
-/// What a close code means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseCodeHelp {
-    /// The registered name, or what the range is for.
-    pub name: &'static str,
-    /// What it says, whether it may stand on the wire, and where it usually comes from.
-    pub meaning: &'static str,
-    /// What to do when it is seen.
-    pub remedy: &'static str,
 }

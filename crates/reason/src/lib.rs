@@ -7,12 +7,14 @@
 
 mod catalogue;
 mod close;
+mod close_help;
 mod help;
 mod problem;
 mod rejection;
 
 pub use catalogue::{BearerError, Fault, Reason, Retry, Severity, UnknownReason};
-pub use close::{CloseCode, CloseCodeHelp, CloseProfile, MAX_CLOSE_REASON};
+pub use close::{CloseProfile, MAX_CLOSE_REASON};
+pub use close_help::{CloseCode, CloseCodeHelp};
 pub use help::Help;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use rejection::Rejection;

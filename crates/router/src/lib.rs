@@ -1,1 +1,213 @@
 //! From a user's message to an agent's run to events on that user's sockets.
+//!
+//! Everything here hangs on an [`Identity`], which only a verifier makes: [`Router::admit`] turns it into a [`Seat`],
+//! a seat and an [`Outbox`] into an [`Attachment`], and only an attachment can send a message or receive an event. A
+//! connection that was not authenticated has nothing to route with, by the types.
+//!
+//! Each user has one *world*: their sockets, threads and runs behind one lock. Events get their sequence number, are
+//! recorded and are queued for every socket under that lock, so that all sockets see the same order, and a world holds
+//! no way to another one. A connection in the mode `isolated` is a world of its own.
+//!
+//! The record is in memory: it lasts as long as the process. Sockets, frames' details and clocks belong to the gateway.
+
+mod agents;
+mod attachment;
+mod outbox;
+mod run;
+mod thread;
+mod world;
+
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use portcullis_event::{Envelope, Format, MessageType, Timestamp, encode_legacy};
+use portcullis_reason::{Reason, Rejection};
+use portcullis_token::Identity;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use agents::Agents;
+pub use attachment::{Attachment, Seat};
+pub use outbox::{Outbox, Outgoing};
+
+use world::World;
+
+/// Limits of runs and of what is kept of them. Durations and sizes are hard bounds.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Runs of one user, waiting ones included.
+    pub runs_per_user: usize,
+    /// Runs of all users, waiting ones included.
+    pub runs: usize,
+    /// Longest time of one run.
+    pub run_timeout: Duration,
+    /// Most bytes of events of one run.
+    pub run_output_bytes: usize,
+    /// Most events kept of a thread.
+    pub retained_events: usize,
+    /// Most bytes of events kept of a thread.
+    pub retained_bytes: usize,
+    /// Most threads kept of a user.
+    pub threads_per_user: usize,
+    /// How long a world without sockets and runs is kept.
+    pub retention: Duration,
+}
+
+/// Hears what happens, for metrics. Every method returns at once.
+pub trait Observer: Send + Sync + 'static {
+    /// A message was accepted and will run.
+    fn accepted(&self);
+    /// A message was refused.
+    fn refused(&self, reason: Reason);
+    /// An event was queued for `receivers` sockets.
+    fn event(&self, kind: MessageType, receivers: usize);
+    /// A run reached its terminal event: none for an answer, else the failure's reason.
+    fn run_ended(&self, failure: Option<Reason>, duration: Duration);
+    /// A socket's queue overflowed.
+    fn overflow(&self);
+}
+
+/// Routes messages of verified users. Clones are handles of the same router.
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    agents: Agents,
+    observer: Arc<dyn Observer>,
+    clock: fn() -> Timestamp,
+    /// What the names of this process' connections begin with.
+    node: Arc<str>,
+    worlds: Mutex<HashMap<Owner, Arc<World>>>,
+    /// Runs that are waiting or going on.
+    runs: AtomicUsize,
+    connections: AtomicU64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// An identity as a key: subject and issuer, so that two issuers' users of one name are two users.
+struct Owner(Identity);
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_subject(&other.0)
+    }
+}
+
+impl Eq for Owner {}
+
+impl Hash for Owner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.subject().hash(state);
+        self.0.issuer().hash(state);
+    }
+}
+
+impl Router {
+    /// A router without users. `node` names this process in connection ids; `clock` tells the time of events.
+    pub fn new(
+        options: Options,
+        agents: Agents,
+        observer: Arc<dyn Observer>,
+        node: Arc<str>,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                agents,
+                observer,
+                clock,
+                node,
+                worlds: Mutex::default(),
+                runs: AtomicUsize::new(0),
+                connections: AtomicU64::new(0),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Reserves a place for one more connection of this user; dropping the seat gives it back.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyConnections`] when the user has `most` connections already.
+    pub fn admit(&self, identity: Identity, most: u32) -> Result<Seat, Rejection> {
+        let mut worlds = self.shared.worlds.lock();
+        let world = match worlds.get(&Owner(identity.clone())) {
+            Some(world) => Arc::clone(world),
+            None => {
+                let world = Arc::new(World::shared());
+                worlds.insert(Owner(identity.clone()), Arc::clone(&world));
+                world
+            }
+        };
+        if !world.take_seat(most) {
+            return Err(Rejection::new(
+                Reason::TooManyConnections,
+                "the cap on connections of one user is reached",
+            )
+            .with_hint("you have too many connections open; close some tabs or devices")
+            .with_retry_after(5));
+        }
+        Ok(Seat::new(self.clone(), identity, world))
+    }
+
+    /// Forgets the worlds that have had neither socket nor run for the retention time. To be called now and then.
+    pub fn sweep(&self, now: Instant) {
+        let retention = self.shared.options.retention;
+        self.shared.worlds.lock().retain(|_, world| !world.is_stale(now, retention));
+    }
+
+    /// Runs that are waiting or going on.
+    pub fn runs(&self) -> usize {
+        self.shared.runs.load(Ordering::Relaxed)
+    }
+
+    /// Lets runs go on for `grace`, then cancels the rest; returns when each has reached its terminal event.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.shared.tasks.close();
+        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_err() {
+            self.shared.stop.cancel();
+            self.shared.tasks.wait().await;
+        }
+    }
+
+    fn leave(&self, identity: &Identity, world: &World) {
+        let mut worlds = self.shared.worlds.lock();
+        if world.leave_seat(Instant::now()) {
+            // Nothing was ever said: nothing to come back to.
+            worlds.remove(&Owner(identity.clone()));
+        }
+    }
+}
+
+/// `bytes` random bytes as hexadecimal digits.
+fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0u8; BYTES];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes.iter().fold(String::with_capacity(2 * BYTES), |mut text, byte| {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The text frame of a message, ready for any number of sockets.
+fn encode(envelope: &Envelope, format: Format) -> Bytes {
+    portcullis_frame::shared_text(512, |out| match format {
+        Format::V1 => serde_json::to_writer(out, envelope).expect("messages are plain data with string keys"),
+        Format::Legacy => out.extend_from_slice(&encode_legacy(envelope)),
+    })
+}

@@ -1,0 +1,354 @@
+//! Credentials in free text: where a token begins, where it ends, and what is only talk about tokens.
+
+use std::{fmt, ops::Range};
+
+/// A credential that someone pasted. `Debug` shows its size alone; [`as_str`](Self::as_str) is for tools.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Pasted(String);
+
+impl Pasted {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pasted({} bytes)", self.0.len())
+    }
+}
+
+/// How a credential stood in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// By itself.
+    Bare,
+    /// As a subprotocol element with this prefix.
+    Element(&'static str),
+    /// Behind a prefix that nobody here knows.
+    UnknownPrefix,
+    /// After `Bearer`.
+    Bearer,
+    /// In a URL's query or a form field.
+    Query,
+}
+
+/// A credential found in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Credential {
+    /// The token as it was sent, without prefix or scheme.
+    pub(crate) token: Pasted,
+    /// Where it stood.
+    pub(crate) place: Place,
+    /// The paste itself cut it short (`…`).
+    pub(crate) shortened: bool,
+    /// It ran over several lines.
+    pub(crate) broken_lines: bool,
+    /// The bytes it takes in the text, prefix included.
+    pub(crate) range: Range<usize>,
+}
+
+/// Prefixes of token-bearing subprotocol elements that the doctor knows by sight, longest first. Which of them a
+/// server takes is that server's configuration; asking it is the work of a tool.
+pub(crate) const PREFIXES: [&str; 7] = [
+    "base64url.bearer.authorization.k8s.io.",
+    "base64url.bearer.phx.",
+    "anycable-token.",
+    "jwt-auth.",
+    "bearer.",
+    "ticket.",
+    "jwt.",
+];
+
+/// What follows `jwt.` in code and prose that speaks about tokens and holds none.
+const TALK: [&str; 30] = [
+    "algorithm",
+    "algorithms",
+    "audience",
+    "auth",
+    "claims",
+    "config",
+    "decode",
+    "encode",
+    "exceptions",
+    "expiry",
+    "go",
+    "io",
+    "issuer",
+    "js",
+    "key",
+    "model",
+    "ms",
+    "parse",
+    "py",
+    "rb",
+    "rs",
+    "secret",
+    "sign",
+    "strategy",
+    "token",
+    "ts",
+    "ttl",
+    "utils",
+    "valid",
+    "verify",
+];
+
+/// The most credentials that are looked for in one text.
+const MAX_FOUND: usize = 64;
+
+/// Finds the credentials of `text` in one pass.
+pub(crate) fn credentials(text: &str) -> Vec<Credential> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() && found.len() < MAX_FOUND {
+        let next = match starts_at(bytes, at) {
+            Some(start) => match read(text, at, start) {
+                Ok(credential) => {
+                    let end = credential.range.end;
+                    found.push(credential);
+                    end
+                }
+                Err(end) => end,
+            },
+            None => at + 1,
+        };
+        at = next.max(at + 1);
+    }
+    found
+}
+
+/// The prefix that `element` begins with, and the rest.
+pub(crate) fn split_prefix(element: &str) -> Option<(&'static str, &str)> {
+    let bytes = element.as_bytes();
+    let prefix = PREFIXES.into_iter().find(|prefix| has_prefix(bytes, prefix))?;
+    Some((prefix, &element[prefix.len()..]))
+}
+
+/// Whether `text` begins as a JWT does, or as the base64url of one.
+pub(crate) fn looks_like_jwt(text: &str) -> bool {
+    text.starts_with("eyJ") || text.starts_with("ZXlK")
+}
+
+#[derive(Clone, Copy)]
+enum Start {
+    Prefix(&'static str),
+    Bearer,
+    Jwt,
+}
+
+fn has_prefix(bytes: &[u8], prefix: &str) -> bool {
+    bytes.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+fn starts_at(bytes: &[u8], at: usize) -> Option<Start> {
+    let before = at.checked_sub(1).map(|i| bytes[i]);
+    let within_word =
+        before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b >= 0x80);
+    if within_word {
+        return None;
+    }
+    let here = &bytes[at..];
+    // `.` before a prefix belongs to a longer name (`base64url.bearer.`), before `eyJ` to a prefix not in the list.
+    if before != Some(b'.') {
+        if let Some(prefix) = PREFIXES.into_iter().find(|prefix| has_prefix(here, prefix)) {
+            return Some(Start::Prefix(prefix));
+        }
+        if has_prefix(here, "bearer") && here.get(6).is_some_and(|b| *b == b' ' || *b == b'\t') {
+            return Some(Start::Bearer);
+        }
+    }
+    (here.starts_with(b"eyJ") || here.starts_with(b"ZXlK")).then_some(Start::Jwt)
+}
+
+/// Reads the credential that starts at `at`, or says where to go on.
+fn read(text: &str, at: usize, start: Start) -> Result<Credential, usize> {
+    let skip = match start {
+        Start::Prefix(prefix) => prefix.len(),
+        Start::Bearer => {
+            let rest = &text[at + 6..];
+            6 + (rest.len() - rest.trim_start_matches([' ', '\t']).len())
+        }
+        Start::Jwt => 0,
+    };
+    let from = at + skip;
+    let mut end = run_end(text, from);
+    let mut body = &text[from..end];
+    let mut shortened = text[end..].starts_with('…');
+    if let Some(cut) = body.strip_suffix("...") {
+        body = cut;
+        shortened = true;
+    }
+    let body = trim_sentence(body, matches!(start, Start::Jwt));
+    let mut token = body.to_owned();
+    let mut broken_lines = false;
+    if !shortened && from + body.len() == end && token.len() >= 40 {
+        while let Some((line, line_end)) = next_line(text, end) {
+            token.push_str(line);
+            end = line_end;
+            broken_lines = true;
+        }
+    } else {
+        end = from + body.len();
+    }
+    let place = match start {
+        Start::Prefix(prefix) => {
+            if is_talk(text, at, body, end, shortened) {
+                return Err(end.max(from));
+            }
+            Place::Element(prefix)
+        }
+        Start::Bearer => {
+            // `Bearer token` in prose is two English words; a credential has a dot, a digit or some length.
+            let telling = body.len() >= 24
+                || body.contains(['.', '_', '='])
+                || body.bytes().any(|b| b.is_ascii_digit());
+            if !telling || split_prefix(body).is_some() {
+                return Err(from);
+            }
+            Place::Bearer
+        }
+        Start::Jwt => {
+            if body.len() < 8 {
+                return Err(end.max(from));
+            }
+            match text[..at].bytes().next_back() {
+                Some(b'.') => Place::UnknownPrefix,
+                Some(b'=') => Place::Query,
+                _ => Place::Bare,
+            }
+        }
+    };
+    Ok(Credential { token: Pasted::new(token), place, shortened, broken_lines, range: at..end })
+}
+
+/// Where the run of characters that could be meant as a token ends: white space and what delimits things in code,
+/// URLs and headers. Other characters stay in, because a wrong one is a finding.
+fn run_end(text: &str, from: usize) -> usize {
+    let delimits = |c: char| c.is_whitespace() || c.is_control() || "\"'`,;<>()[]{}|\\&…".contains(c);
+    text[from..].find(delimits).map_or(text.len(), |length| from + length)
+}
+
+/// A terminal or a mail program breaks long tokens: the rest follows at the start of the next line.
+fn next_line(text: &str, end: usize) -> Option<(&str, usize)> {
+    let rest = &text[end..];
+    let rest_of_line = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n'))?;
+    let from = text.len() - rest_of_line.len();
+    let to = run_end(text, from);
+    let line = &text[from..to];
+    let part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let at_line_end = text[to..].chars().next().is_none_or(|c| c == '\n' || c == '\r');
+    (line.len() >= 16 && line.bytes().all(part) && !looks_like_jwt(line) && at_line_end).then_some((line, to))
+}
+
+/// Takes off the punctuation of the sentence around a token. A JWT may end in a dot (an empty signature), so one dot
+/// goes only where three parts stand before it, or where it is no JWT at all.
+fn trim_sentence(body: &str, jwt: bool) -> &str {
+    let body = body.trim_end_matches([':', '!', '?']);
+    let dots = body.bytes().filter(|b| *b == b'.').count();
+    match body.strip_suffix('.') {
+        Some(rest) if dots == 3 || dots == 1 || !(jwt || looks_like_jwt(body)) => rest,
+        _ => body,
+    }
+}
+
+/// Whether a prefix and what follows it is prose or code about tokens: `jwt.io`, `jwt.decode(`, `jwt.<token>`, or the
+/// word before a full stop.
+fn is_talk(text: &str, at: usize, body: &str, end: usize, shortened: bool) -> bool {
+    let after = text[end..].chars().next();
+    if !body.is_empty() {
+        let word = body.split(['.', '/', ':', '?']).next().unwrap_or(body);
+        return after == Some('(') && body.len() < 32
+            || TALK.iter().any(|talk| word.eq_ignore_ascii_case(talk))
+            || body.starts_with(['$', '%', '*'])
+            || body.bytes().all(|b| b == b'x' || b == b'X');
+    }
+    if shortened || matches!(after, Some('<' | '{' | '(' | '[' | '…' | '*')) {
+        return true;
+    }
+    // Nothing follows: an empty token where it is quoted, listed or introduced as a value, else a full stop.
+    let quote = |c: char| "\"'`,;:=".contains(c);
+    let quoted = after.is_some_and(quote);
+    let before = text[..at].trim_end();
+    let introduced = before.is_empty() || before.ends_with(quote);
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase();
+    let sent = ["element", "offer", "protocol", "send", "sending", "sends", "sent", "subprotocol", "value"];
+    let goes_on = text[end..].trim_start().chars().next().is_some_and(char::is_lowercase);
+    !(quoted || introduced || goes_on || sent.contains(&word.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+
+    fn found(text: &str) -> Vec<(Place, String)> {
+        credentials(text).into_iter().map(|c| (c.place, c.token.as_str().to_owned())).collect()
+    }
+
+    #[test]
+    fn finds_what_was_sent_and_nothing_else() {
+        use Place::{Bare, Bearer, Element, Query, UnknownPrefix};
+        let cases: &[(String, &[(Place, &str)])] = &[
+            (JWT.to_owned(), &[(Bare, JWT)]),
+            (format!("my token is {JWT}."), &[(Bare, JWT)]),
+            (format!("Is {JWT}? valid"), &[(Bare, JWT)]),
+            (format!("Authorization: Bearer {JWT}"), &[(Bearer, JWT)]),
+            (format!("'jwt.{JWT}'"), &[(Element("jwt."), JWT)]),
+            (format!("myapp.v2.{JWT}"), &[(UnknownPrefix, JWT)]),
+            (format!("wss://h/ws?token={JWT}&x=1"), &[(Query, JWT)]),
+            ("jwt.abc".into(), &[(Element("jwt."), "abc")]),
+            ("jwt.".into(), &[(Element("jwt."), "")]),
+            ("why is jwt. refused".into(), &[(Element("jwt."), "")]),
+            ("too short in subprotocol: jwt.".into(), &[(Element("jwt."), "")]),
+            ("JWT token too short in subprotocol: jwt.abc".into(), &[(Element("jwt."), "abc")]),
+            (
+                "jwt.token1, jwt.token2, jwt.token3".into(),
+                &[(Element("jwt."), "token1"), (Element("jwt."), "token2"), (Element("jwt."), "token3")],
+            ),
+            ("jwt.a$b*c@".into(), &[(Element("jwt."), "a$b*c@")]),
+            ("jwt.invalid_token_format".into(), &[(Element("jwt."), "invalid_token_format")]),
+            ("base64url.bearer.authorization.k8s.io.ab".into(), &[(Element(PREFIXES[0]), "ab")]),
+            ("see jwt.io or call jwt.decode(token), jwt.exceptions.DecodeError".into(), &[]),
+            ("We use a jwt. It is fine.".into(), &[]),
+            ("send jwt.<token> or `jwt.${token}`".into(), &[]),
+            ("a Bearer token is sent by the bearer. Yes".into(), &[]),
+            ("the ticket. And keyboards eyJ".into(), &[]),
+        ];
+        for (text, want) in cases {
+            let want: Vec<_> = want.iter().map(|(place, token)| (*place, (*token).to_owned())).collect();
+            assert_eq!(found(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn joins_a_token_that_a_terminal_broke_into_lines() {
+        let text = format!(
+            "{}\n{}",
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOi", "JhIn0.c2lnbmF0dXJlc2lnbmF0dXJl"
+        );
+        let credential = &credentials(&text)[0];
+        assert!(credential.broken_lines);
+        assert_eq!(credential.token.as_str(), text.replace('\n', ""));
+    }
+
+    #[test]
+    fn notes_that_a_paste_was_shortened() {
+        for text in ["eyJhbGciOiJIUzI1NiIs…", "eyJhbGciOiJIUzI1NiIs..."] {
+            let credential = &credentials(text)[0];
+            assert!(credential.shortened, "{text}");
+            assert_eq!(credential.token.as_str(), "eyJhbGciOiJIUzI1NiIs");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_token() {
+        assert!(!format!("{:?}", credentials(JWT)).contains("eyJ"));
+    }
+}

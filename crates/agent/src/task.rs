@@ -1,0 +1,133 @@
+//! What an agent is given, and what it gives back.
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use portcullis_reason::{Reason, Retry};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Closed, EventSink};
+
+/// One message of a user, with what an agent may know about it.
+#[derive(Clone)]
+pub struct Task {
+    /// The run that answers it.
+    pub run_id: Arc<str>,
+    /// The thread it stands in.
+    pub thread_id: Arc<str>,
+    /// The verified subject who asked.
+    pub user_id: Arc<str>,
+    /// What was asked. Untrusted; it may contain the user's own token.
+    pub content: String,
+    /// What the front end sent beside the message.
+    pub context: Option<Value>,
+    /// Earlier turns of the thread, oldest first.
+    pub history: Vec<Turn>,
+}
+
+// Written by hand: the content of a message, and with it a pasted token, must not reach a log through `Debug`.
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("run_id", &self.run_id)
+            .field("thread_id", &self.thread_id)
+            .field("content_bytes", &self.content.len())
+            .field("history_turns", &self.history.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One earlier question and its answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// What the user asked.
+    pub question: String,
+    /// What the agent answered; empty where the run failed.
+    pub answer: String,
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("question_bytes", &self.question.len())
+            .field("answer_bytes", &self.answer.len())
+            .finish()
+    }
+}
+
+/// What a model consumed, as its provider counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+}
+
+/// The result of a run that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The whole answer, Markdown; the deltas that were streamed before, joined, are the same text.
+    pub final_response: String,
+    /// What it cost, where a model was asked.
+    pub usage: Option<Usage>,
+}
+
+/// The result of a run that did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why, by the catalogue.
+    pub reason: Reason,
+    /// One line for the user. It names no token, key or claim.
+    pub message: String,
+    /// Whether the same message may succeed when sent again.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure whose `retryable` follows the catalogue.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let retryable = matches!(reason.retry(), Retry::Backoff | Retry::Now);
+        Self { reason, message: message.into(), retryable }
+    }
+
+    /// The run was stopped by its owner, or by the router on their behalf.
+    pub fn cancelled() -> Self {
+        Self::new(Reason::RunCancelled, "The run was cancelled.")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Closed> for Failure {
+    /// Nobody listens any more: the run ends as a cancelled one does.
+    fn from(_: Closed) -> Self {
+        Self::cancelled()
+    }
+}
+
+/// A run in progress.
+pub type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+
+/// Something that answers tasks.
+///
+/// One value serves every user and run, so a run keeps its state in its own future. An agent looks at `cancel` at
+/// every point where it could go on for long, and returns [`Failure::cancelled`] soon after it fires; a caller may
+/// also drop the future at any point, and the sink still completes the tool that was going on.
+pub trait Agent: Send + Sync + 'static {
+    /// The name by which messages choose it (`agent` in `user_message`), unique within a server.
+    fn id(&self) -> &str;
+
+    /// The kind of agent: `builtin`, `openai`, `http` and so on (`agent_type` in `agent_started`).
+    fn kind(&self) -> &str;
+
+    /// Answers one task. Events go through `events` in the order in which they happen.
+    fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_>;
+}

@@ -1,0 +1,201 @@
+//! The envelope around a server message, written in one pass.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::RawValue;
+
+use crate::{
+    Epoch, EventId, Format, MessageType, Position, RunId, ServerMessage, ThreadId, Timestamp, server::Payload,
+};
+
+/// A server message on its way: what it says, and where and when it belongs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Names this message.
+    pub id: EventId,
+    /// Its place in the thread's stream; control messages have none.
+    pub position: Option<Position>,
+    /// The thread that it is about.
+    pub thread_id: Option<ThreadId>,
+    /// The run that it is about.
+    pub run_id: Option<RunId>,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// What it says.
+    pub message: ServerMessage,
+}
+
+impl Envelope {
+    /// An event of a run, at its place in the thread's stream.
+    pub fn event(
+        id: EventId,
+        position: Position,
+        thread_id: ThreadId,
+        run_id: RunId,
+        timestamp: Timestamp,
+        message: impl Into<ServerMessage>,
+    ) -> Self {
+        Self {
+            id,
+            position: Some(position),
+            thread_id: Some(thread_id),
+            run_id: Some(run_id),
+            timestamp,
+            message: message.into(),
+        }
+    }
+
+    /// A message to one connection, outside every stream. `message_accepted` names its thread and run in the
+    /// envelope as well.
+    pub fn control(id: EventId, timestamp: Timestamp, message: impl Into<ServerMessage>) -> Self {
+        let message = message.into();
+        let (thread_id, run_id) = match &message {
+            ServerMessage::MessageAccepted(accepted) => {
+                (Some(accepted.thread_id.clone()), Some(accepted.run_id.clone()))
+            }
+            ServerMessage::ResumeGap(gap) => (Some(gap.thread_id.clone()), None),
+            _ => (None, None),
+        };
+        Self { id, position: None, thread_id, run_id, timestamp, message }
+    }
+
+    /// The text of a connection that speaks `format`.
+    pub fn encode(&self, format: Format) -> Bytes {
+        match format {
+            Format::V1 => encode_v1(self),
+            Format::Legacy => encode_legacy(self),
+        }
+    }
+
+    /// Reads a v1 text, for the client's role: tester, bench and tests.
+    ///
+    /// # Errors
+    /// [`ParseError::UnknownType`] for a type that this version does not know, which a client ignores; otherwise
+    /// [`ParseError::Malformed`].
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let wire: Wire<'_> = serde_json::from_str(text)?;
+        let kind = MessageType::from_name(&wire.r#type).ok_or(ParseError::UnknownType)?;
+        let position = match (wire.epoch, wire.seq) {
+            (Some(epoch), Some(seq)) => Some(Position { epoch, seq }),
+            (None, None) => None,
+            _ => return Err(ParseError::Malformed(serde::de::Error::custom("epoch and seq go together"))),
+        };
+        Ok(Self {
+            id: wire.id,
+            position,
+            thread_id: wire.thread_id,
+            run_id: wire.run_id,
+            timestamp: wire.timestamp,
+            message: ServerMessage::read(kind, wire.payload.get())?,
+        })
+    }
+}
+
+/// A text is not a v1 envelope that this version knows.
+#[derive(Debug)]
+pub enum ParseError {
+    /// The type is not known here; a client ignores the message.
+    UnknownType,
+    /// The text is not an envelope, or the payload does not fit its type.
+    Malformed(serde_json::Error),
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownType => f.write_str("the message's type is not known"),
+            Self::Malformed(_) => f.write_str("the message is malformed"),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::UnknownType => None,
+            Self::Malformed(error) => Some(error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// The v1 text: `{"type","id","epoch","seq","thread_id","run_id","timestamp","payload"}` in this order, absent
+/// members left out.
+pub fn encode_v1(envelope: &Envelope) -> Bytes {
+    write(envelope)
+}
+
+/// The text of older clients: `{"type","data","thread_id","run_id","timestamp"}`, absent members left out.
+///
+/// `thread_id` and `run_id` are kept beside what those clients know: without them nobody could continue a thread or
+/// cancel a run. There is no `id`, `epoch` or `seq`, because the mode does not resume.
+pub fn encode_legacy(envelope: &Envelope) -> Bytes {
+    write(&Flat(envelope))
+}
+
+fn write(value: &impl Serialize) -> Bytes {
+    let mut out = Vec::with_capacity(512);
+    serde_json::to_writer(&mut out, value).expect("messages are plain data with string keys");
+    Bytes::from(out)
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.message.kind().as_str())?;
+        map.serialize_entry("id", &self.id)?;
+        if let Some(Position { epoch, seq }) = &self.position {
+            map.serialize_entry("epoch", epoch)?;
+            map.serialize_entry("seq", seq)?;
+        }
+        if let Some(thread_id) = &self.thread_id {
+            map.serialize_entry("thread_id", thread_id)?;
+        }
+        if let Some(run_id) = &self.run_id {
+            map.serialize_entry("run_id", run_id)?;
+        }
+        map.serialize_entry("timestamp", &self.timestamp)?;
+        map.serialize_entry("payload", &Payload(&self.message))?;
+        map.end()
+    }
+}
+
+/// The legacy view of an envelope.
+struct Flat<'a>(&'a Envelope);
+
+impl Serialize for Flat<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.0.message.kind().as_str())?;
+        map.serialize_entry("data", &Payload(&self.0.message))?;
+        if let Some(thread_id) = &self.0.thread_id {
+            map.serialize_entry("thread_id", thread_id)?;
+        }
+        if let Some(run_id) = &self.0.run_id {
+            map.serialize_entry("run_id", run_id)?;
+        }
+        map.serialize_entry("timestamp", &self.0.timestamp)?;
+        map.end()
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    r#type: std::borrow::Cow<'a, str>,
+    id: EventId,
+    epoch: Option<Epoch>,
+    seq: Option<u64>,
+    thread_id: Option<ThreadId>,
+    run_id: Option<RunId>,
+    timestamp: Timestamp,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}

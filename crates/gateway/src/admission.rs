@@ -1,0 +1,242 @@
+//! Who may come in at all: connections in all, connections and handshakes per address (design §3, step 4).
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use portcullis_reason::{Reason, Rejection};
+
+use crate::LimitOptions;
+
+/// Counts what is open and how often each address comes.
+///
+/// One table of addresses, bounded by the connections that are open plus those that came within the last burst: an
+/// address with nothing open and a full allowance is forgotten.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Limits,
+    started: Instant,
+    open: AtomicUsize,
+    addresses: Mutex<Addresses>,
+}
+
+#[derive(Debug)]
+struct Limits {
+    connections: usize,
+    per_address: u32,
+    /// Nanoseconds that one handshake uses up.
+    interval: u64,
+    /// Nanoseconds that may be used up in advance.
+    tolerance: u64,
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    table: HashMap<IpAddr, Address>,
+    /// The table is swept when it has grown to this size.
+    sweep_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    open: u32,
+    /// When the allowance is full again, in nanoseconds since the start: the theoretical arrival time of the generic
+    /// cell rate algorithm.
+    full_at: u64,
+}
+
+/// The place of one connection; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    const FIRST_SWEEP: usize = 1_024;
+
+    pub(crate) fn new(options: &LimitOptions, now: Instant) -> Arc<Self> {
+        let interval = 1_000_000_000 / u64::from(NonZeroU32::get(options.handshakes_per_second));
+        Arc::new(Self {
+            limits: Limits {
+                connections: options.connections,
+                per_address: options.connections_per_address,
+                interval,
+                tolerance: interval * u64::from(options.handshake_burst.get() - 1),
+            },
+            started: now,
+            open: AtomicUsize::new(0),
+            addresses: Mutex::new(Addresses { table: HashMap::new(), sweep_at: Self::FIRST_SWEEP }),
+        })
+    }
+
+    /// Takes a place for a connection that was just accepted, before a byte is read. None: the server is full.
+    ///
+    /// Only the cap on all connections counts here, since a refusal at this point has no words; [`Place::admit`]
+    /// decides the rest once there is a request to answer.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = network(address);
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.addresses.lock().table.entry(address).or_default().open += 1;
+        Some(Place { admission: Arc::clone(self), address })
+    }
+
+    /// Connections beyond the cap that are let in to be told so with a 429.
+    const HEADROOM: usize = 256;
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn nanoseconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_nanos() as u64
+    }
+}
+
+impl Place {
+    /// Decides on a handshake: caps first, then the address' rate. A refusal uses up allowance as well.
+    pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejection> {
+        let limits = &self.admission.limits;
+        if self.admission.open() > limits.connections {
+            return Err(Rejection::new(Reason::TooManyConnections, "the cap on all connections is reached")
+                .with_retry_after(5));
+        }
+        let now = self.admission.nanoseconds(now);
+        let mut addresses = self.admission.addresses.lock();
+        let address = addresses.table.entry(self.address).or_default();
+        if address.open > limits.per_address {
+            return Err(Rejection::new(
+                Reason::TooManyConnections,
+                "the cap on connections of one address is reached",
+            )
+            .with_hint("too many connections from your address")
+            .with_retry_after(5));
+        }
+        let start = address.full_at.max(now);
+        if start - now > limits.tolerance {
+            let wait = Duration::from_nanos(start - now - limits.tolerance);
+            return Err(Rejection::new(Reason::RateLimited, "the handshake rate of one address is exceeded")
+                .with_hint("too many handshakes from your address")
+                .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)));
+        }
+        address.full_at = start + limits.interval;
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        let now = self.admission.nanoseconds(Instant::now());
+        let mut addresses = self.admission.addresses.lock();
+        if let Some(address) = addresses.table.get_mut(&self.address) {
+            address.open -= 1;
+            if address.open == 0 && address.full_at <= now {
+                addresses.table.remove(&self.address);
+            }
+        }
+        // Addresses that left while their allowance was still filling up.
+        if addresses.table.len() >= addresses.sweep_at {
+            addresses.table.retain(|_, address| address.open > 0 || address.full_at > now);
+            addresses.sweep_at = (addresses.table.len() * 2).max(Admission::FIRST_SWEEP);
+        }
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /64 that a single IPv6 site usually has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(connections: usize, per_address: u32, rate: u32, burst: u32) -> (Arc<Admission>, Instant) {
+        let now = Instant::now();
+        let number = |n| NonZeroU32::new(n).unwrap();
+        let options = LimitOptions {
+            connections,
+            connections_per_address: per_address,
+            handshakes_per_second: number(rate),
+            handshake_burst: number(burst),
+            ..LimitOptions::default()
+        };
+        (Admission::new(&options, now), now)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_burst_is_taken_then_the_rate_holds_and_tells_when_to_come_back() {
+        let (admission, now) = admission(100, 100, 2, 3);
+        let place = admission.enter(ip("192.0.2.1")).unwrap();
+        for _ in 0..3 {
+            place.admit(now).unwrap();
+        }
+        let refused = place.admit(now).unwrap_err();
+        assert_eq!((refused.reason, refused.retry_after), (Reason::RateLimited, Some(1)));
+        place.admit(now + Duration::from_millis(500)).unwrap();
+        assert!(place.admit(now + Duration::from_millis(500)).is_err());
+        let other = admission.enter(ip("192.0.2.2")).unwrap();
+        other.admit(now).unwrap();
+    }
+
+    #[test]
+    fn caps_count_open_connections_and_places_come_back() {
+        let (admission, now) = admission(3, 2, 100, 100);
+        let first = admission.enter(ip("192.0.2.1")).unwrap();
+        let second = admission.enter(ip("192.0.2.1")).unwrap();
+        let third = admission.enter(ip("192.0.2.1")).unwrap();
+        assert_eq!(third.admit(now).unwrap_err().reason, Reason::TooManyConnections);
+        drop(first);
+        third.admit(now).unwrap();
+        let more: Vec<_> = (0..2).map(|n| admission.enter(ip(&format!("192.0.2.{}", 10 + n))).unwrap()).collect();
+        assert_eq!(more[0].admit(now).unwrap_err().reason, Reason::TooManyConnections);
+        drop((second, third, more));
+        assert_eq!(admission.open(), 0);
+    }
+
+    #[test]
+    fn a_full_server_drops_connections_before_reading() {
+        let (admission, _) = admission(1, 1, 100, 100);
+        let places: Vec<_> = (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        assert!(admission.enter(ip("192.0.2.9")).is_none());
+        drop(places);
+        assert!(admission.enter(ip("192.0.2.9")).is_some());
+    }
+
+    #[test]
+    fn one_ipv6_site_is_one_address_and_mapped_ipv4_is_ipv4() {
+        assert_eq!(network(ip("2001:db8::1")), network(ip("2001:db8::ffff:2")));
+        assert_ne!(network(ip("2001:db8:0:1::1")), network(ip("2001:db8:0:2::1")));
+        assert_eq!(network(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn strangers_that_are_gone_are_forgotten() {
+        let (admission, now) = admission(10_000, 10, 1_000_000, 1);
+        for n in 0..5_000u32 {
+            let place = admission.enter(IpAddr::from(n.to_be_bytes())).unwrap();
+            let _ = place.admit(now);
+        }
+        assert!(admission.addresses.lock().table.len() < 4 * Admission::FIRST_SWEEP);
+    }
+}

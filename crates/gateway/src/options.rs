@@ -1,0 +1,248 @@
+//! What an operator can set about the gate. Each struct is a section of the configuration file.
+
+use std::{net::SocketAddr, num::NonZeroU32};
+
+use portcullis_reason::CloseProfile;
+use portcullis_units::{ByteSize, Duration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// All sections that the gateway reads.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `[gateway]`
+    pub gateway: GatewayOptions,
+    /// `[handshake]`
+    pub handshake: HandshakeOptions,
+    /// `[limits]`
+    pub limits: LimitOptions,
+    /// `[heartbeat]`
+    pub heartbeat: HeartbeatOptions,
+    /// `[runs]`
+    pub runs: RunOptions,
+    /// `[dev]`
+    pub dev: DevOptions,
+}
+
+impl Options {
+    /// Rules that span fields, as pairs of a key and what is wrong with it.
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, text: String| faults.push((key.to_owned(), text));
+        if self.heartbeat.interval.is_zero() {
+            fault("heartbeat.interval", "must be longer than zero".to_owned());
+        }
+        if self.heartbeat.timeout.is_zero() {
+            fault("heartbeat.timeout", "must be longer than zero".to_owned());
+        }
+        if self.handshake.timeout.is_zero() {
+            fault("handshake.timeout", "must be longer than zero".to_owned());
+        }
+        if self.handshake.max_head_bytes.get() < 1024 {
+            fault("handshake.max_head_bytes", "must be 1 KiB at least; a browser sends about that".to_owned());
+        }
+        if self.handshake.max_token_bytes.get() > self.handshake.max_head_bytes.get() {
+            fault("handshake.max_token_bytes", "must not be over handshake.max_head_bytes".to_owned());
+        }
+        if self.limits.message_bytes.get() < 128 {
+            fault("limits.message_bytes", "must be 128 B at least".to_owned());
+        }
+        if self.limits.queue_bytes.get() < 16 * 1024 {
+            fault("limits.queue_bytes", "must be 16 KiB at least, or a single answer overflows it".to_owned());
+        }
+        for origin in &self.gateway.allowed_origins {
+            let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if !rest.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#'])) {
+                fault(
+                    "gateway.allowed_origins",
+                    format!("`{origin}` is not an origin; write it as `https://chat.example.com`, without a path"),
+                );
+            }
+        }
+        faults
+    }
+}
+
+/// Where the gate listens and whom it trusts to open pages.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayOptions {
+    /// Address of the WebSocket endpoints and the page. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Address of `/metrics`. Keep it away from strangers: it has no login.
+    pub admin_listen: SocketAddr,
+    /// Origins whose pages may connect, beside the server's own. Written as a browser sends them:
+    /// `https://chat.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Where browsers reach the auth service, if not at its own address (behind a proxy, say). Given to the page.
+    pub auth_url: Option<String>,
+    /// How long connections get to end in order when the server is told to stop.
+    pub drain: Duration,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            allowed_origins: Vec::new(),
+            auth_url: None,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a refused browser gets to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectionStyle {
+    /// The true HTTP status and a problem document. Browsers hide both, so clients ask `/ws/preflight`.
+    #[default]
+    Http,
+    /// Complete the upgrade only to send a close frame with code and reason. No session exists and nothing is read.
+    Close,
+}
+
+/// The opening handshake.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandshakeOptions {
+    /// Time for the whole request head, from accept to its last byte.
+    pub timeout: Duration,
+    /// Longest request head. Each connection that is still in its handshake can hold this much.
+    pub max_head_bytes: ByteSize,
+    /// Most header lines in a request.
+    pub max_fields: usize,
+    /// Longest token, before decoding.
+    pub max_token_bytes: ByteSize,
+    /// Takes `['jwt', token]` as well, for front ends that were built before the canonical form. Meant for the time of
+    /// a rollout.
+    pub accept_two_element_form: bool,
+    /// More prefixes of subprotocol elements that carry a token, such as `base64url.bearer.phx.`.
+    pub credential_prefixes: Vec<String>,
+    /// What a refused client sees.
+    pub rejection: RejectionStyle,
+    /// Which close codes stand for which reason. `standard` unless clients were built on another habit.
+    #[schemars(with = "String")]
+    pub close_codes: CloseProfile,
+}
+
+impl Default for HandshakeOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            max_head_bytes: ByteSize::from_kib(32),
+            max_fields: 64,
+            max_token_bytes: ByteSize::from_kib(16),
+            accept_two_element_form: false,
+            credential_prefixes: Vec::new(),
+            rejection: RejectionStyle::Http,
+            close_codes: CloseProfile::Standard,
+        }
+    }
+}
+
+/// Limits on what strangers and users can make the server hold or do.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitOptions {
+    /// Open connections in all, those in their handshake included.
+    pub connections: usize,
+    /// Live connections of one user.
+    pub connections_per_user: u32,
+    /// Open connections from one address (one /64 for IPv6). Clients behind one proxy or NAT share it.
+    pub connections_per_address: u32,
+    /// Handshakes a second from one address, on average.
+    pub handshakes_per_second: NonZeroU32,
+    /// Handshakes that one address may make at once after a pause.
+    pub handshake_burst: NonZeroU32,
+    /// Largest message from a client.
+    pub message_bytes: ByteSize,
+    /// Most frames that one message may be made of.
+    pub message_fragments: u32,
+    /// Messages a second from one connection, on average.
+    pub messages_per_second: NonZeroU32,
+    /// Messages that one connection may send at once after a pause.
+    pub message_burst: NonZeroU32,
+    /// Outgoing bytes waiting for one connection before it is a slow consumer.
+    pub queue_bytes: ByteSize,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        let number = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self {
+            connections: 100_000,
+            connections_per_user: 32,
+            connections_per_address: 1_024,
+            handshakes_per_second: number(100),
+            handshake_burst: number(400),
+            message_bytes: ByteSize::from_kib(64),
+            message_fragments: 256,
+            messages_per_second: number(20),
+            message_burst: number(60),
+            queue_bytes: ByteSize::from_mib(1),
+        }
+    }
+}
+
+/// Finding peers that are gone.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeartbeatOptions {
+    /// Silence after which a ping is sent, measured from the last byte heard.
+    pub interval: Duration,
+    /// Silence after a ping that ends the connection.
+    pub timeout: Duration,
+}
+
+impl Default for HeartbeatOptions {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) }
+    }
+}
+
+/// Limits of agents' runs.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunOptions {
+    /// Runs of one user, waiting ones included.
+    pub per_user: usize,
+    /// Runs of all users, waiting ones included.
+    pub total: usize,
+    /// Longest time a run may take.
+    pub timeout: Duration,
+    /// Most bytes of events that a run may produce.
+    pub output_bytes: ByteSize,
+    /// Most events of a thread that are kept for clients that come back.
+    pub retained_events: usize,
+    /// Most bytes of a thread's events that are kept.
+    pub retained_bytes: ByteSize,
+    /// Most threads of one user that are kept; the longest unused goes first.
+    pub threads_per_user: usize,
+    /// How long a user's threads are kept after their last connection and run have ended.
+    pub retention: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            per_user: 8,
+            total: 1_000,
+            timeout: Duration::from_mins(5),
+            output_bytes: ByteSize::from_mib(1),
+            retained_events: 1_000,
+            retained_bytes: ByteSize::from_kib(512),
+            threads_per_user: 64,
+            retention: Duration::from_hours(1),
+        }
+    }
+}
+
+/// Doors for development and test suites.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevOptions {
+    /// Serves `/ws/echo`: the same handshake and frames as everywhere, and every message comes back.
+    pub echo: bool,
+}

@@ -1,0 +1,326 @@
+//! Step 5: where a token may stand, and every way of getting it wrong (design §3; RFC 6750).
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_reason::{Reason, Rejection};
+
+use crate::{Head, Policy, head::Known, policy::is_token_byte, target::parameters, upgrade::Request};
+
+/// How the token came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialForm {
+    /// `Authorization: Bearer <token>`.
+    Authorization,
+    /// A subprotocol element `<prefix><base64url(token)>`.
+    Wrapped,
+    /// A subprotocol element `<prefix><token>`.
+    Bare,
+    /// The two subprotocol elements `jwt, <token>`.
+    TwoElement,
+}
+
+impl CredentialForm {
+    /// A name for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::Wrapped => "subprotocol_wrapped",
+            Self::Bare => "subprotocol_bare",
+            Self::TwoElement => "subprotocol_two_element",
+        }
+    }
+}
+
+/// Where the fields come from: a request head, or the body of a preflight.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'b> {
+    Head(&'b Head<'b>),
+    Preflight { authorization: Option<&'b str>, protocols: &'b [&'b str] },
+}
+
+impl<'b> Source<'b> {
+    /// All lines of a field.
+    fn lines(self, known: Known) -> impl Iterator<Item = &'b [u8]> {
+        let (head, list, single) = match self {
+            Self::Head(head) => (Some(head.lines(known)), &[] as &[&str], None),
+            Self::Preflight { protocols, .. } if known == Known::Protocol => (None, protocols, None),
+            Self::Preflight { authorization, .. } => (None, &[] as &[&str], authorization),
+        };
+        let told = list.iter().copied().chain(single).map(str::as_bytes);
+        head.into_iter().flatten().chain(told)
+    }
+
+    /// The elements of all `Sec-WebSocket-Protocol` lines (RFC 6455 §11.3.4); empty ones are skipped (RFC 9110 §5.6.1).
+    pub(crate) fn protocols(self) -> impl Iterator<Item = &'b [u8]> {
+        self.lines(Known::Protocol)
+            .flat_map(|line| line.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|element| !element.is_empty())
+    }
+}
+
+/// The one credential of a request.
+pub(crate) struct Found<'b> {
+    pub(crate) token: Cow<'b, str>,
+    pub(crate) form: CredentialForm,
+}
+
+/// What a subprotocol element is.
+pub(crate) enum Element<'b> {
+    /// A prefix of ours, and what stands behind it.
+    Token(&'b [u8]),
+    /// One of our prefixes in another case.
+    Miswritten,
+    /// A token without prefix.
+    Unprefixed(&'b [u8]),
+    /// A name.
+    Name(&'b str),
+    /// Not even that.
+    Invalid,
+}
+
+/// Tells what an element is; the one place that knows, for extraction and negotiation alike.
+pub(crate) fn classify<'b, R>(element: &'b [u8], policy: &Policy<R>) -> Element<'b> {
+    for prefix in &policy.prefixes {
+        let prefix = prefix.as_bytes();
+        if let Some(start) = element.get(..prefix.len()) {
+            if start == prefix {
+                return Element::Token(&element[prefix.len()..]);
+            }
+            if start.eq_ignore_ascii_case(prefix) {
+                return Element::Miswritten;
+            }
+        }
+    }
+    if looks_like_token(element) {
+        return Element::Unprefixed(element);
+    }
+    match str::from_utf8(element) {
+        Ok(name) if name.bytes().all(is_token_byte) => Element::Name(name),
+        _ => Element::Invalid,
+    }
+}
+
+/// Finds the one credential, or says what is wrong.
+pub(crate) fn extract<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Found<'b>, Rejection> {
+    let header = authorization(request, policy)?;
+    let offered = offered(request, policy)?;
+    match (header, offered.found) {
+        (Some(token), None) => Ok(Found { token: Cow::Borrowed(token), form: CredentialForm::Authorization }),
+        (None, Some(found)) => Ok(found),
+        (Some(token), Some(found)) if found.token == token => Ok(found),
+        (Some(_), Some(_)) => Err(Rejection::new(
+            Reason::AmbiguousCredentials,
+            "Authorization and Sec-WebSocket-Protocol carry different tokens",
+        )
+        .with_hint("Send the token in one place only.")),
+        (None, None) => Err(no_token(request, offered.names)),
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750 §2.1). Another scheme is no credential of ours.
+fn authorization<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Option<&'b str>, Rejection> {
+    let mut found = None;
+    for line in request.source.lines(Known::Authorization) {
+        let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+        let (scheme, rest) = line.split_at(end);
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            continue;
+        }
+        if found.is_some() {
+            return Err(Rejection::new(
+                Reason::AmbiguousCredentials,
+                "more than one Bearer Authorization field",
+            ));
+        }
+        let token = rest.trim_ascii();
+        if token.is_empty() {
+            return Err(Rejection::new(Reason::TokenMalformed, "`Bearer` without a token")
+                .with_hint("`Authorization: Bearer` has to be followed by the token."));
+        }
+        check_size(token.len(), policy)?;
+        let Some(text) = str::from_utf8(token).ok().filter(|token| is_b64token(token)) else {
+            return Err(Rejection::new(
+                Reason::TokenMalformed,
+                "a character in the Bearer token that none may have (RFC 6750 §2.1)",
+            ));
+        };
+        found = Some(text);
+    }
+    Ok(found)
+}
+
+/// What the subprotocol list holds.
+struct Offered<'b> {
+    found: Option<Found<'b>>,
+    names: bool,
+}
+
+fn offered<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Offered<'b>, Rejection> {
+    let mut token = None;
+    let mut names = false;
+    let mut miswritten = false;
+    // The second element of the two-element form, once its first was seen.
+    let mut marker = false;
+    let mut second = None;
+    let mut tokens = 0_usize;
+    for element in request.source.protocols() {
+        let after_marker = std::mem::take(&mut marker);
+        match classify(element, policy) {
+            Element::Token(rest) => {
+                tokens += 1;
+                token = Some(rest);
+            }
+            Element::Miswritten => miswritten = true,
+            Element::Unprefixed(rest) => {
+                tokens += 1;
+                second = Some((rest, after_marker));
+            }
+            Element::Name(name) => {
+                if after_marker && !is_spoken(name, policy) {
+                    tokens += 1;
+                    second = Some((name.as_bytes(), true));
+                } else {
+                    names = true;
+                    marker = name == &*policy.two_element;
+                }
+            }
+            Element::Invalid => {
+                return Err(Rejection::new(
+                    Reason::BadUpgrade,
+                    "an element of Sec-WebSocket-Protocol is not a token (RFC 6455 §4.1, RFC 9110 §5.6.2)",
+                ));
+            }
+        }
+    }
+    if tokens > 1 {
+        return Err(Rejection::new(
+            Reason::AmbiguousCredentials,
+            "more than one token-bearing subprotocol element",
+        )
+        .with_hint("Offer exactly one subprotocol element that carries a token."));
+    }
+    if let Some(rest) = token {
+        return Ok(Offered { found: Some(unwrap(rest, policy)?), names });
+    }
+    if let Some((rest, marked)) = second {
+        // `jwt-auth, <token>` and `bearer, <token>` count as marked too: the name before a naked token says how.
+        if policy.accept_two_element_form && (marked || names) {
+            let found = unwrap(rest, policy)?;
+            return Ok(Offered { found: Some(Found { form: CredentialForm::TwoElement, ..found }), names });
+        }
+        return Err(Rejection::new(
+            Reason::ProtocolMismatch,
+            if marked {
+                "the two-element form `jwt, <token>`"
+            } else {
+                "a naked token among the subprotocols"
+            },
+        )
+        .with_hint(RIGHT_FORM));
+    }
+    if miswritten {
+        return Err(Rejection::new(Reason::ProtocolMismatch, "a credential prefix in the wrong case")
+            .with_hint("Subprotocol names are case-sensitive: write the prefix `jwt.` in lower case."));
+    }
+    Ok(Offered { found: None, names })
+}
+
+/// The token in what stands behind a prefix: bare if it has dots, else base64url without padding (canonical).
+fn unwrap<'b, R>(text: &'b [u8], policy: &Policy<R>) -> Result<Found<'b>, Rejection> {
+    let malformed = |detail: &'static str| {
+        Err(Rejection::new(Reason::TokenMalformed, detail)
+            .with_hint("Behind the prefix stands base64url(token) without padding, or the token itself."))
+    };
+    if text.is_empty() {
+        return malformed("a token element with nothing behind its prefix");
+    }
+    if text.contains(&b'.') {
+        check_size(text.len(), policy)?;
+        return match str::from_utf8(text) {
+            Ok(token) if token.bytes().all(is_bearer_byte) => {
+                Ok(Found { token: Cow::Borrowed(token), form: CredentialForm::Bare })
+            }
+            _ => malformed("a character in the token that none may have"),
+        };
+    }
+    check_size(text.len() / 4 * 3, policy)?;
+    if text.contains(&b'=') {
+        return malformed("the token's base64url is padded");
+    }
+    let Ok(decoded) = URL_SAFE_NO_PAD.decode(text) else {
+        return malformed("what stands behind the prefix is not canonical base64url");
+    };
+    check_size(decoded.len(), policy)?;
+    match String::from_utf8(decoded) {
+        Ok(token) if is_b64token(&token) => {
+            Ok(Found { token: Cow::Owned(token), form: CredentialForm::Wrapped })
+        }
+        Ok(_) => malformed("a character in the unwrapped token that none may have"),
+        Err(_) => malformed("the unwrapped token is not UTF-8"),
+    }
+}
+
+fn check_size<R>(bytes: usize, policy: &Policy<R>) -> Result<(), Rejection> {
+    if bytes > policy.max_token_bytes {
+        return Err(Rejection::new(Reason::TokenTooLarge, "the token is longer than the limit"));
+    }
+    Ok(())
+}
+
+/// Why nothing was found, as helpful as it can be said.
+fn no_token<R>(request: &Request<'_, R>, names: bool) -> Rejection {
+    let in_query = QUERY_NAMES.iter().any(|name| parameters(request.query, name).next().is_some());
+    let (detail, hint) = if in_query {
+        (
+            "no token; the query has a parameter that looks like one",
+            "A token in the query is not read. Offer the subprotocols `jwt-auth` and `jwt.` + base64url(token) \
+             instead, and treat the token in that address as disclosed.",
+        )
+    } else if request.source.lines(Known::Authorization).next().is_some() {
+        (
+            "no token; Authorization has another scheme than Bearer",
+            "The scheme of `Authorization` has to be `Bearer`.",
+        )
+    } else if names {
+        (
+            "no token; other subprotocols were offered",
+            "None of the offered subprotocols carries a token: offer `jwt.` + base64url(token) beside `jwt-auth`.",
+        )
+    } else {
+        ("no token in any place", NOTHING_SENT)
+    };
+    Rejection::new(Reason::NoToken, detail).with_hint(hint)
+}
+
+fn is_spoken<R>(name: &str, policy: &Policy<R>) -> bool {
+    policy.subprotocols().any(|known| known == name)
+}
+
+/// Whether an element without prefix can only be a token: a JOSE header in base64url starts with `eyJ` (`{"`), or, wrapped
+/// once more, with `ZXlK`. Names that start so do not exist.
+fn looks_like_token(element: &[u8]) -> bool {
+    element.len() >= 16 && (element.starts_with(b"eyJ") || element.starts_with(b"ZXlK"))
+        || element.iter().filter(|&&byte| byte == b'.').count() == 2 && element.len() >= 64
+}
+
+/// `b64token` (RFC 6750 §2.1).
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(is_bearer_byte)
+}
+
+const fn is_bearer_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
+const QUERY_NAMES: [&str; 8] =
+    ["token", "access_token", "jwt", "auth", "auth_token", "id_token", "bearer", "authorization"];
+
+const NOTHING_SENT: &str = "Send `Authorization: Bearer` with the token, or, from a browser, offer the subprotocols \
+                            `jwt-auth` and `jwt.` + base64url(token).";
+
+const RIGHT_FORM: &str = "Offer [`jwt-auth`, `jwt.` + base64url(token)]: one element that carries the token behind its \
+                          prefix, beside one plain name. A page that still offers [`jwt`, token] may be an old build \
+                          from a cache.";

@@ -1,0 +1,419 @@
+//! The request head: finding its end as bytes arrive, and one strict reading of it (RFC 9112).
+
+use std::{fmt, mem::MaybeUninit};
+
+use memchr::{memchr_iter, memchr3_iter};
+use portcullis_reason::{Reason, Rejection};
+
+use crate::{
+    origin::Authority,
+    target::{self, Target},
+};
+
+/// The most fields that [`HeadLimits::fields`] can allow.
+pub const MAX_FIELDS: usize = 128;
+
+/// How much of a request head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// The whole head in bytes, the empty line included.
+    pub bytes: usize,
+    /// Field lines; at most [`MAX_FIELDS`].
+    pub fields: usize,
+    /// The request target in bytes. At least 8000 should be taken (RFC 9110 §4.1).
+    pub target: usize,
+}
+
+impl Default for HeadLimits {
+    /// 32 KiB, 64 fields, a target of 8 KiB.
+    fn default() -> Self {
+        Self { bytes: 32 * 1024, fields: 64, target: 8 * 1024 }
+    }
+}
+
+/// Finds the end of a request head while its bytes arrive.
+///
+/// It looks at each byte once, however the input is split, and refuses as soon as a line shows that no good head can
+/// come of it. The bytes stay with the caller.
+#[derive(Clone, Debug)]
+pub struct HeadReader {
+    limits: HeadLimits,
+    scanned: usize,
+    line_start: usize,
+    lines: usize,
+}
+
+impl HeadReader {
+    /// A reader at the start of a connection.
+    pub const fn new(limits: HeadLimits) -> Self {
+        Self { limits, scanned: 0, line_start: 0, lines: 0 }
+    }
+
+    /// Goes on reading. `buf` holds everything received so far: what the last call saw, and more behind it.
+    ///
+    /// Gives the length of the head with its empty line once that is complete, else nothing.
+    ///
+    /// # Errors
+    /// [`Reason::BadUpgrade`] for what cannot become an HTTP/1.1 request (TLS, a line that ends in a bare LF);
+    /// [`Reason::RequestTooLarge`] beyond the limits.
+    pub fn advance(&mut self, buf: &[u8]) -> Result<Option<usize>, Rejection> {
+        // Whatever stands behind the limit cannot matter; looking no further keeps the outcome free of the splits.
+        let window = &buf[..buf.len().min(self.limits.bytes)];
+        if self.scanned == 0 && !window.is_empty() {
+            check_first_byte(window[0])?;
+        }
+        let from = self.scanned.min(window.len());
+        for offset in memchr_iter(b'\n', &window[from..]) {
+            let lf = from + offset;
+            if lf == 0 || window[lf - 1] != b'\r' {
+                return Err(bad("a line ends in a bare LF (RFC 9112 §2.2)"));
+            }
+            let empty = lf - 1 == self.line_start;
+            self.line_start = lf + 1;
+            if empty && self.lines > 0 {
+                return Ok(Some(lf + 1));
+            }
+            if empty && lf > 1 {
+                return Err(bad("more than one empty line before the request line"));
+            }
+            if !empty {
+                self.lines += 1;
+                // The request line is a line too.
+                if self.lines > self.limits.fields + 1 {
+                    return Err(too_many_fields());
+                }
+            }
+        }
+        self.scanned = window.len();
+        if buf.len() >= self.limits.bytes {
+            return Err(Rejection::new(Reason::RequestTooLarge, "the head is longer than the limit"));
+        }
+        Ok(None)
+    }
+}
+
+/// The HTTP version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: taken for plain requests (old health checks), never for an upgrade.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// One field line.
+#[derive(Clone, Copy)]
+pub struct Field<'b> {
+    /// The name as sent.
+    pub name: &'b str,
+    /// The value without the white space around it.
+    pub value: &'b [u8],
+    pub(crate) known: Known,
+}
+
+impl fmt::Debug for Field<'_> {
+    /// The name alone: a value may be a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Field").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The fields that decide about a handshake, told apart once while reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Authorization,
+    Connection,
+    ContentLength,
+    Host,
+    Origin,
+    Key,
+    Protocol,
+    WsVersion,
+    TransferEncoding,
+    Upgrade,
+    Other,
+}
+
+impl Known {
+    fn of(name: &str) -> Self {
+        let (candidate, known) = match name.len() {
+            4 => ("host", Self::Host),
+            6 => ("origin", Self::Origin),
+            7 => ("upgrade", Self::Upgrade),
+            10 => ("connection", Self::Connection),
+            13 => ("authorization", Self::Authorization),
+            14 => ("content-length", Self::ContentLength),
+            17 if name.as_bytes()[0].eq_ignore_ascii_case(&b't') => {
+                ("transfer-encoding", Self::TransferEncoding)
+            }
+            17 => ("sec-websocket-key", Self::Key),
+            21 => ("sec-websocket-version", Self::WsVersion),
+            22 => ("sec-websocket-protocol", Self::Protocol),
+            _ => return Self::Other,
+        };
+        if name.eq_ignore_ascii_case(candidate) { known } else { Self::Other }
+    }
+}
+
+/// A complete, well-formed request head.
+///
+/// Its `Debug` shows method and field names, never the target or a value.
+pub struct Head<'b> {
+    method: &'b str,
+    version: Version,
+    target: Target<'b>,
+    authority: Option<Authority<'b>>,
+    fields: Vec<Field<'b>>,
+    len: usize,
+}
+
+impl<'b> Head<'b> {
+    /// Reads the head at the start of `buf`. What stands behind it is left alone.
+    ///
+    /// # Errors
+    /// [`Reason::BadUpgrade`] for anything that two readers could understand differently: a bare CR or LF, NUL,
+    /// obs-fold, white space before a colon, a `Host` that is missing, repeated or invalid, a version that is not
+    /// HTTP/1.1 (nor 1.0), an odd target, contradictory framing (RFC 9112 §2.2, §3.2, §5, §6.3). A request without
+    /// any sign of an upgrade earns [`Reason::BadRequest`] where the lines themselves are sound.
+    /// [`Reason::MethodNotAllowed`] for `CONNECT`, [`Reason::RequestTooLarge`] beyond the limits.
+    pub fn parse(buf: &'b [u8], limits: &HeadLimits) -> Result<Self, Rejection> {
+        let Some(len) = HeadReader::new(*limits).advance(buf)? else {
+            return Err(bad("the head is incomplete"));
+        };
+        let head = &buf[..len];
+        check_lines(head)?;
+
+        let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let status = httparse::ParserConfig::default().parse_request_with_uninit_headers(
+            &mut request,
+            head,
+            &mut storage[..limits.fields.min(MAX_FIELDS)],
+        );
+        match status {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(bad("the head is incomplete")),
+            Err(error) => return Err(syntax_error(error, head)),
+        }
+        let method = request.method.unwrap_or_default();
+        let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
+        let raw_target = request.path.unwrap_or_default();
+        if raw_target.len() > limits.target {
+            return Err(Rejection::new(
+                Reason::RequestTooLarge,
+                "the request target is longer than the limit",
+            ));
+        }
+        let mut fields = Vec::with_capacity(request.headers.len());
+        fields.extend(request.headers.iter().map(|header| Field {
+            name: header.name,
+            value: header.value.trim_ascii(),
+            known: Known::of(header.name),
+        }));
+
+        let target = target::parse(method, raw_target)?;
+        let mut head = Self { method, version, target, authority: None, fields, len };
+        head.authority = head.check_host()?;
+        head.check_framing()?;
+        Ok(head)
+    }
+
+    /// The method, as sent: methods are case-sensitive.
+    pub const fn method(&self) -> &'b str {
+        self.method
+    }
+
+    /// The HTTP version.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The path of the target, starting with `/` (or `*` alone), not decoded.
+    pub const fn path(&self) -> &'b str {
+        self.target.path
+    }
+
+    /// What stands behind the target's `?`, not decoded; empty when there is none. It may hold a secret.
+    pub const fn query(&self) -> &'b str {
+        self.target.query
+    }
+
+    /// Host and port that the request is for: the authority of an absolute target, else `Host` (RFC 9112 §3.2.2).
+    pub fn host(&self) -> Option<&'b str> {
+        self.authority.map(|authority| authority.text)
+    }
+
+    pub(crate) const fn authority(&self) -> Option<Authority<'b>> {
+        self.authority
+    }
+
+    /// The length of the head in bytes, with its empty line; the rest of the buffer was not looked at.
+    #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The field lines in the order of the request.
+    pub fn fields(&self) -> &[Field<'b>] {
+        &self.fields
+    }
+
+    /// The value of the only field of that name (in any case); nothing when there is none or more than one.
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        let mut found = self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        match (found.next(), found.next()) {
+            (Some(field), None) => Some(field.value),
+            _ => None,
+        }
+    }
+
+    /// Whether the request means to become a WebSocket, rightly made or not: it names `websocket` in `Upgrade` or has
+    /// a `Sec-WebSocket-Key` or `-Version`. Such a request belongs to [`Upgrade::check`](crate::Upgrade::check), which
+    /// says what is wrong with it, whatever its path.
+    pub fn is_upgrade(&self) -> bool {
+        self.fields.iter().any(|field| match field.known {
+            Known::Key | Known::WsVersion => true,
+            Known::Upgrade => field.value.windows(9).any(|part| part.eq_ignore_ascii_case(b"websocket")),
+            _ => false,
+        })
+    }
+
+    /// The values of all lines of one field.
+    pub(crate) fn lines(&self, known: Known) -> impl Iterator<Item = &'b [u8]> + '_ {
+        self.fields.iter().filter(move |field| field.known == known).map(|field| field.value)
+    }
+
+    /// The only line of a field, nothing, or [`Repeated`].
+    pub(crate) fn single(&self, known: Known) -> Result<Option<&'b [u8]>, Repeated> {
+        let mut lines = self.lines(known);
+        match (lines.next(), lines.next()) {
+            (_, Some(_)) => Err(Repeated),
+            (line, None) => Ok(line),
+        }
+    }
+
+    fn check_host(&self) -> Result<Option<Authority<'b>>, Rejection> {
+        let host = match self.single(Known::Host) {
+            Err(Repeated) => return Err(self.refuse("more than one Host field (RFC 9112 §3.2)")),
+            Ok(None) if self.version == Version::Http10 => None,
+            Ok(None) => return Err(self.refuse("no Host field (RFC 9112 §3.2)")),
+            Ok(Some(value)) => {
+                let Some(authority) = str::from_utf8(value).ok().and_then(Authority::parse) else {
+                    return Err(self.refuse("the Host field is not a host with an optional port"));
+                };
+                Some(authority)
+            }
+        };
+        match self.target.authority {
+            None => Ok(host),
+            Some(text) => match Authority::parse(text) {
+                Some(authority) => Ok(Some(authority)),
+                None => Err(self.refuse("the target's authority is not a host with an optional port")),
+            },
+        }
+    }
+
+    /// Message framing that two readers could see differently is refused whatever the request is for (RFC 9112 §6.3).
+    fn check_framing(&self) -> Result<(), Rejection> {
+        let coding = self.lines(Known::TransferEncoding).next().is_some();
+        let mut length = None;
+        for value in self.lines(Known::ContentLength) {
+            if coding {
+                return Err(self.refuse("both Content-Length and Transfer-Encoding"));
+            }
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return Err(self.refuse("Content-Length is not a number"));
+            }
+            if length.replace(value).is_some_and(|earlier| earlier != value) {
+                return Err(self.refuse("contradictory Content-Length fields"));
+            }
+        }
+        if coding && self.version == Version::Http10 {
+            return Err(self.refuse("Transfer-Encoding in an HTTP/1.0 request"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, detail: &'static str) -> Rejection {
+        Rejection::new(if self.is_upgrade() { Reason::BadUpgrade } else { Reason::BadRequest }, detail)
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("version", &self.version)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A field that may stand once stands more than once.
+#[derive(Debug)]
+pub(crate) struct Repeated;
+
+fn check_first_byte(byte: u8) -> Result<(), Rejection> {
+    match byte {
+        0x16 => Err(bad("the first byte starts a TLS handshake; this listener speaks plain HTTP/1.1")),
+        b'\r' => Ok(()),
+        // A method is a token; all that is sent in practice starts with a letter.
+        byte if byte.is_ascii_alphabetic() => Ok(()),
+        b'\n' => Err(bad("a line ends in a bare LF (RFC 9112 §2.2)")),
+        _ => Err(bad("the first byte starts no HTTP request")),
+    }
+}
+
+/// What `httparse` would forgive, or would report without saying what it was.
+fn check_lines(head: &[u8]) -> Result<(), Rejection> {
+    for at in memchr3_iter(b'\r', b'\n', 0, head) {
+        match head[at] {
+            b'\r' if head.get(at + 1) != Some(&b'\n') => {
+                return Err(bad("a bare CR in the head (RFC 9112 §2.2)"));
+            }
+            b'\n' => {
+                if let Some(b' ' | b'\t') = head.get(at + 1) {
+                    return Err(bad("a line starts with white space: obs-fold (RFC 9112 §5.2)"));
+                }
+            }
+            0 => return Err(bad("NUL in the head (RFC 9110 §5.5)")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn syntax_error(error: httparse::Error, head: &[u8]) -> Rejection {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => too_many_fields(),
+        _ if head.starts_with(b"PRI * HTTP/2") => {
+            bad("an HTTP/2 connection preface").with_hint("This listener speaks HTTP/1.1 only.")
+        }
+        Error::HeaderName => {
+            // The one fault of a name that smuggling lives on gets its own words.
+            let spaced = head
+                .split(|&byte| byte == b'\n')
+                .skip(1)
+                .filter_map(|line| line.iter().position(|&byte| byte == b':').map(|colon| &line[..colon]))
+                .any(|name| name.ends_with(b" ") || name.ends_with(b"\t"));
+            bad(if spaced {
+                "white space before a field's colon (RFC 9112 §5.1)"
+            } else {
+                "an invalid field name"
+            })
+        }
+        Error::HeaderValue => bad("an invalid character in a field value (RFC 9110 §5.5)"),
+        Error::Version => bad("the HTTP version is not 1.1"),
+        Error::NewLine => bad("an invalid line end"),
+        Error::Status | Error::Token => bad("an invalid request line (RFC 9112 §3)"),
+    }
+}
+
+fn too_many_fields() -> Rejection {
+    Rejection::new(Reason::RequestTooLarge, "more field lines than the limit")
+}
+
+fn bad(detail: &'static str) -> Rejection {
+    Rejection::new(Reason::BadUpgrade, detail)
+}

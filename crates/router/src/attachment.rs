@@ -1,0 +1,235 @@
+//! What a connection holds of the router: a seat while its handshake ends, then an attachment.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use portcullis_event::{
+    ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, MessageId, Mode, Pong,
+    Resume, RunId, ServerMessage, ThreadId, UserMessage,
+};
+use portcullis_reason::{Reason, Rejection};
+use portcullis_token::Identity;
+
+use crate::{
+    Outbox, Router, encode, random_hex, run,
+    thread::Run,
+    world::{Submitted, World, cancellation},
+};
+
+/// A reserved place for one connection of a verified user. Dropping it gives the place back.
+pub struct Seat {
+    router: Router,
+    identity: Identity,
+    world: Arc<World>,
+}
+
+/// A live connection of a verified user. Dropping it ends the delivery of events, and in the mode `isolated` the runs.
+pub struct Attachment {
+    seat: Seat,
+    /// The seat's world, or the connection's own in the mode `isolated`.
+    world: Arc<World>,
+    mode: Mode,
+    number: u64,
+    controls: AtomicU64,
+    outbox: Arc<Outbox>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("mode", &self.mode)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.router.leave(&self.identity, &self.world);
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.world.part(self.number);
+    }
+}
+
+impl Seat {
+    pub(crate) const fn new(router: Router, identity: Identity, world: Arc<World>) -> Self {
+        Self { router, identity, world }
+    }
+
+    /// The verified user.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Joins the user's world: from here on `outbox` receives the user's events. `resume` says where the client
+    /// stands; what it missed is queued before anything new.
+    pub fn attach(
+        self,
+        mode: Mode,
+        outbox: Arc<Outbox>,
+        established: impl FnOnce(ConnectionId) -> ServerMessage,
+        resume: &Resume,
+    ) -> Attachment {
+        let world = match mode {
+            Mode::Isolated => Arc::new(World::isolated()),
+            Mode::Main | Mode::Factory | Mode::Legacy => Arc::clone(&self.world),
+        };
+        let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let attachment = Attachment { seat: self, world, mode, number, controls: AtomicU64::new(0), outbox };
+        attachment.notify(established(attachment.connection_id()));
+        let nothing = Resume { threads: Vec::new() };
+        let resume = if attachment.may_resume(resume) { resume } else { &nothing };
+        let outbox = Arc::clone(&attachment.outbox);
+        attachment.world.join(number, mode.format(), outbox, resume, &|message| attachment.notify(message));
+        attachment
+    }
+}
+
+impl Attachment {
+    /// The verified user.
+    pub const fn identity(&self) -> &Identity {
+        &self.seat.identity
+    }
+
+    /// The mode of the connection.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The connection's name.
+    pub fn connection_id(&self) -> ConnectionId {
+        ConnectionId::new(&format!("c-{}-{}", self.seat.router.shared.node, self.number))
+            .expect("a node's name and a number are an identifier")
+    }
+
+    /// Goes on with a fresh token of the same user.
+    ///
+    /// # Errors
+    /// `INSUFFICIENT_SCOPE` when the token is another user's: a connection never changes hands.
+    pub fn reauthenticate(&mut self, identity: Identity) -> Result<(), Rejection> {
+        if !self.seat.identity.same_subject(&identity) {
+            return Err(Rejection::new(
+                Reason::InsufficientScope,
+                "reauthenticate with another subject's token",
+            )
+            .with_hint("the token belongs to another user; open a new connection for them"));
+        }
+        self.seat.identity = identity;
+        Ok(())
+    }
+
+    /// Queues a control message for this connection alone.
+    pub fn notify(&self, message: ServerMessage) {
+        let shared = &self.seat.router.shared;
+        let number = self.controls.fetch_add(1, Ordering::Relaxed);
+        let id = EventId::numbered(self.connection_id().as_str(), number)
+            .expect("a connection's id has room for a number");
+        let envelope = Envelope::control(id, (shared.clock)(), message);
+        if !self.outbox.push(encode(&envelope, self.mode.format())) {
+            shared.observer.overflow();
+        }
+    }
+
+    /// Answers a message that was refused.
+    pub fn refuse(&self, rejection: &Rejection, id: Option<MessageId>) {
+        self.seat.router.shared.observer.refused(rejection.reason);
+        self.notify(ErrorNotice::new(rejection).for_message(id).into());
+    }
+
+    /// Acts on a client's message. Answers and events come through the outbox.
+    ///
+    /// `reauthenticate` is the caller's: a token is verified outside the router, and then handed to
+    /// [`Attachment::reauthenticate`].
+    pub fn handle(&self, message: ClientMessage) {
+        let ClientMessage { id, thread_id, command } = message;
+        let outcome = match command {
+            Command::UserMessage(message) => self.submit(id.clone(), thread_id, message),
+            Command::CancelRun(command) => self.world.cancel(&self.seat.router.shared, &command),
+            Command::Resume(command) => {
+                self.resume(&command);
+                Ok(())
+            }
+            Command::Ping(ping) => {
+                self.notify(Pong { echo: ping.echo }.into());
+                Ok(())
+            }
+            // Events are kept by count and size alone, so a place that a client has reached changes nothing.
+            Command::Ack(_) => Ok(()),
+            Command::Approve(_) => Err(Rejection::new(Reason::UnknownRun, "approve without a question")
+                .with_hint("no question is waiting for approval under that approval_id")),
+            Command::Reauthenticate(_) => {
+                Err(Rejection::new(Reason::MessageMalformed, "reauthenticate reached the router"))
+            }
+        };
+        if let Err(rejection) = outcome {
+            self.refuse(&rejection, id);
+        }
+    }
+
+    fn submit(
+        &self,
+        id: Option<MessageId>,
+        thread: Option<ThreadId>,
+        message: UserMessage,
+    ) -> Result<(), Rejection> {
+        let shared = &self.seat.router.shared;
+        let fresh = self.mode == Mode::Factory;
+        let chosen = shared.agents.choose(message.agent.as_ref(), fresh)?;
+        let run = Run {
+            run_id: RunId::new(&format!("run-{}", random_hex::<12>()))
+                .expect("hexadecimal digits are an identifier"),
+            thread_id: thread.unwrap_or_else(|| {
+                ThreadId::new(&format!("thread-{}", random_hex::<12>()))
+                    .expect("hexadecimal digits are an identifier")
+            }),
+            user_id: Arc::from(self.identity().subject()),
+            chosen,
+            content: message.content,
+            context: message.context,
+            remembers: !fresh,
+            cancel: cancellation(shared),
+            accepted: Instant::now(),
+        };
+        match self.world.submit(shared, id, run, &|message| self.notify(message))? {
+            Submitted::Start(run) => run::start(&self.seat.router, &self.world, run),
+            Submitted::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn resume(&self, command: &Resume) {
+        if self.may_resume(command) {
+            self.world.resume(&self.outbox, command, &|message| self.notify(message));
+        }
+    }
+
+    /// Whether events can be sent again here; if not, and there is something to resume, the client is told.
+    fn may_resume(&self, command: &Resume) -> bool {
+        // What is kept is written in v1, and older clients never learn a place to resume from.
+        let may = self.mode.format() == Format::V1;
+        if !may && !command.threads.is_empty() {
+            let hint = "this endpoint does not resume; connect to /ws for that";
+            self.refuse(
+                &Rejection::new(Reason::MessageMalformed, "resume in legacy mode").with_hint(hint),
+                None,
+            );
+        }
+        may
+    }
+}

@@ -1,0 +1,153 @@
+//! The bounded queue between the router and one connection.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use portcullis_reason::Reason;
+
+/// Frames on their way to one connection, bounded in bytes.
+///
+/// Producers are the router's runs, which never wait: a full queue marks the connection as a slow consumer, and its
+/// owner ends it with [`Reason::SlowConsumer`]. Frames are shared bytes, so what waits here costs its memory once
+/// however many connections it waits for. An empty queue holds no heap memory.
+#[derive(Debug)]
+pub struct Outbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    limit: usize,
+    end: Option<Reason>,
+    waker: Option<Waker>,
+}
+
+/// What a connection finds in its outbox.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Frames were moved to the caller's buffer.
+    Frames,
+    /// The connection shall end for this reason, after what was queued before.
+    End(Reason),
+}
+
+impl Outbox {
+    /// An empty queue for at most `limit` bytes.
+    pub const fn new(limit: usize) -> Self {
+        Self { state: Mutex::new(State { queue: VecDeque::new(), bytes: 0, limit, end: None, waker: None }) }
+    }
+
+    /// Queues one frame. Returns false, and marks the connection as a slow consumer, when it does not fit; after the
+    /// first frame that did not fit nothing is queued any more, so that the stream has no hole.
+    pub fn push(&self, frame: Bytes) -> bool {
+        let (queued, waker) = {
+            let mut state = self.state.lock();
+            let fits = state.end.is_none() && state.bytes.saturating_add(frame.len()) <= state.limit;
+            if fits {
+                state.bytes += frame.len();
+                state.queue.push_back(frame);
+            } else if state.end.is_none() {
+                state.end = Some(Reason::SlowConsumer);
+            }
+            (fits, state.waker.take())
+        };
+        // Outside the lock: waking may run the connection's task at once.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        queued
+    }
+
+    /// Ends the connection after the frames that are queued already. The first reason given stays.
+    pub fn end(&self, reason: Reason) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.end.get_or_insert(reason);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Bytes that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
+    /// Moves all that waits to the end of `frames`, or says that the connection shall end, or remembers who to wake.
+    pub fn poll_take(&self, context: &mut Context<'_>, frames: &mut VecDeque<Bytes>) -> Poll<Outgoing> {
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() {
+            state.bytes = 0;
+            if frames.is_empty() {
+                // Whole buffers change hands, and the emptied one is freed: idle connections keep none.
+                *frames = std::mem::take(&mut state.queue);
+            } else {
+                frames.append(&mut state.queue);
+                state.queue = VecDeque::new();
+            }
+            return Poll::Ready(Outgoing::Frames);
+        }
+        if let Some(reason) = state.end {
+            return Poll::Ready(Outgoing::End(reason));
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            state.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(outbox: &Outbox) -> (Option<Outgoing>, Vec<Bytes>) {
+        let mut frames = VecDeque::new();
+        let outcome = match outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut frames) {
+            Poll::Ready(outgoing) => Some(outgoing),
+            Poll::Pending => None,
+        };
+        (outcome, frames.into())
+    }
+
+    #[test]
+    fn frames_come_in_order_and_then_nothing() {
+        let outbox = Outbox::new(100);
+        assert!(outbox.push(Bytes::from_static(b"a")) && outbox.push(Bytes::from_static(b"b")));
+        assert_eq!(outbox.queued_bytes(), 2);
+        assert_eq!(
+            take(&outbox),
+            (Some(Outgoing::Frames), vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")])
+        );
+        assert_eq!(outbox.queued_bytes(), 0);
+        assert_eq!(take(&outbox), (None, vec![]));
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_ends_the_connection_and_leaves_no_hole() {
+        let outbox = Outbox::new(3);
+        assert!(outbox.push(Bytes::from_static(b"ab")));
+        assert!(!outbox.push(Bytes::from_static(b"cd")));
+        assert!(!outbox.push(Bytes::from_static(b"e")), "a smaller frame must not overtake the lost one");
+        assert_eq!(take(&outbox), (Some(Outgoing::Frames), vec![Bytes::from_static(b"ab")]));
+        assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
+    }
+
+    #[test]
+    fn the_first_end_stays_and_comes_after_what_was_queued() {
+        let outbox = Outbox::new(100);
+        outbox.push(Bytes::from_static(b"last"));
+        outbox.end(Reason::Draining);
+        outbox.end(Reason::Internal);
+        assert_eq!(take(&outbox), (Some(Outgoing::Frames), vec![Bytes::from_static(b"last")]));
+        assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::Draining)));
+    }
+}

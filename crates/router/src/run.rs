@@ -1,0 +1,214 @@
+//! One run from its start to its terminal event.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Task, Turn};
+use portcullis_event::{
+    AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ExecutionId, PartialResult, RunError,
+    ServerMessage, ToolCompleted, ToolExecuting, Usage,
+};
+use portcullis_reason::Reason;
+
+use crate::{Router, Shared, thread::Run, world::World};
+
+/// Events between an agent and the router. A full channel makes the agent wait.
+const EVENTS: usize = 32;
+
+/// How long a cancelled agent has to end by itself.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// Starts a run, and after it those that wait for it, as one task.
+pub(crate) fn start(router: &Router, world: &Arc<World>, run: Run) {
+    let (router, world) = (router.clone(), Arc::clone(world));
+    let tasks = router.shared.tasks.clone();
+    tasks.spawn(async move {
+        let mut next = Some(run);
+        while let Some(run) = next {
+            let thread_id = run.thread_id.clone();
+            let turn = Driver { shared: &router.shared, world: &world, run, bytes: 0, open: Vec::new() }
+                .drive()
+                .await;
+            next = world.finish(&router.shared, &thread_id, turn);
+        }
+    });
+}
+
+struct Driver<'a> {
+    shared: &'a Shared,
+    world: &'a World,
+    run: Run,
+    /// Bytes of events so far.
+    bytes: usize,
+    /// Tools that were announced and have not ended.
+    open: Vec<(ExecutionId, Arc<str>, Instant)>,
+}
+
+impl Driver<'_> {
+    /// Drives the run to its terminal event, and gives the turn to remember.
+    async fn drive(mut self) -> Option<Turn> {
+        self.emit(AgentStarted {
+            agent_id: self.run.chosen.id.clone(),
+            agent_type: Arc::clone(&self.run.chosen.kind),
+            user_id: Arc::clone(&self.run.user_id),
+        });
+        let outcome = self.run_agent().await;
+        self.close_tools();
+        let outcome = match outcome {
+            Ok(answer) if self.bytes + answer.final_response.len() > self.shared.options.run_output_bytes => {
+                Err(output_limit())
+            }
+            outcome => outcome,
+        };
+        let answer = self.emit_terminal(outcome);
+        self.run.remembers.then(|| Turn { question: std::mem::take(&mut self.run.content), answer })
+    }
+
+    async fn run_agent(&mut self) -> Result<Answer, Failure> {
+        let remembers = self.run.remembers;
+        let task = Task {
+            run_id: self.run.run_id.to_arc(),
+            thread_id: self.run.thread_id.to_arc(),
+            user_id: Arc::clone(&self.run.user_id),
+            content: self.run.content.clone(),
+            context: self.run.context.take(),
+            history: if remembers { self.world.history(&self.run.thread_id) } else { Vec::new() },
+        };
+        let (sink, mut events) = EventSink::channel(self.run.run_id.to_arc(), EVENTS);
+        let (agent, cancel) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
+        let stop = cancel.clone();
+        // A panic ends the run, not the process; nothing that the agent touched is used after it.
+        let work = AssertUnwindSafe(async move { agent.run(task, sink, cancel).await }).catch_unwind();
+        let mut work = Box::pin(work);
+        let deadline = tokio::time::sleep(self.shared.options.run_timeout);
+        tokio::pin!(deadline);
+        let outcome = loop {
+            tokio::select! {
+                // In this order: what the agent said before it ended is told before its end.
+                biased;
+                Some(event) = events.recv() => {
+                    self.relay(event);
+                    if self.bytes > self.shared.options.run_output_bytes {
+                        break Err(output_limit());
+                    }
+                }
+                outcome = &mut work => break outcome.unwrap_or_else(|_| {
+                    tracing::error!(run_id = %self.run.run_id, agent = %self.run.chosen.id, "the agent panicked");
+                    Err(Failure::new(Reason::Internal, "The agent failed unexpectedly."))
+                }),
+                () = stop.cancelled() => break match tokio::time::timeout(CANCEL_GRACE, &mut work).await {
+                    Ok(Ok(Err(failure))) => Err(failure),
+                    _ => Err(Failure::cancelled()),
+                },
+                () = &mut deadline => {
+                    break Err(Failure::new(Reason::RunLimit, "The agent took too long and was stopped."));
+                }
+            }
+        };
+        // Dropping the work completes its open tool, and then nobody can send any more.
+        drop(work);
+        while let Ok(event) = events.try_recv() {
+            if self.bytes <= self.shared.options.run_output_bytes
+                || matches!(event, AgentEvent::ToolCompleted { .. })
+            {
+                self.relay(event);
+            }
+        }
+        outcome
+    }
+
+    fn relay(&mut self, event: AgentEvent) {
+        match event {
+            AgentEvent::Thinking { content, step } => self.emit(AgentThinking {
+                agent_id: self.run.chosen.id.clone(),
+                thinking_content: content,
+                step_number: step,
+            }),
+            AgentEvent::ToolExecuting { execution_id, tool_name, tool_args } => {
+                let Ok(execution_id) = ExecutionId::new(&execution_id) else { return };
+                let tool_name: Arc<str> = tool_name.into();
+                self.open.push((execution_id.clone(), Arc::clone(&tool_name), Instant::now()));
+                self.emit(ToolExecuting { execution_id, tool_name, tool_args });
+            }
+            AgentEvent::ToolCompleted {
+                execution_id,
+                tool_name,
+                ok,
+                result_summary,
+                result,
+                duration_ms,
+            } => {
+                // One completion for each announcement: an agent's sink sees to that, and here it is made sure of.
+                let Some(place) = self.open.iter().position(|(id, ..)| id.as_str() == execution_id) else {
+                    return;
+                };
+                let (execution_id, ..) = self.open.swap_remove(place);
+                let tool_name = tool_name.into();
+                self.emit(ToolCompleted { execution_id, tool_name, ok, result_summary, result, duration_ms });
+            }
+            AgentEvent::PartialResult { delta } => self.emit(PartialResult { delta }),
+        }
+    }
+
+    fn close_tools(&mut self) {
+        for (execution_id, tool_name, started) in std::mem::take(&mut self.open) {
+            self.emit(ToolCompleted {
+                execution_id,
+                tool_name,
+                ok: false,
+                result_summary: "The tool was stopped.".to_owned(),
+                result: None,
+                duration_ms: milliseconds(started.elapsed()),
+            });
+        }
+    }
+
+    /// Emits the one terminal event, and gives the answer's text.
+    fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> String {
+        let elapsed = self.run.accepted.elapsed();
+        let agent_id = self.run.chosen.id.clone();
+        match outcome {
+            Ok(Answer { final_response, usage }) => {
+                let usage = usage.map(|usage| Usage {
+                    input_tokens: Some(usage.input_tokens),
+                    output_tokens: Some(usage.output_tokens),
+                });
+                self.emit(AgentCompleted {
+                    agent_id,
+                    final_response: final_response.clone(),
+                    execution_time_ms: milliseconds(elapsed),
+                    usage,
+                });
+                self.shared.observer.run_ended(None, elapsed);
+                final_response
+            }
+            Err(failure) => {
+                let Failure { reason, message, retryable } =
+                    if failure.reason == Reason::RunCancelled && self.shared.stop.is_cancelled() {
+                        Failure::new(Reason::Draining, "The server is restarting; ask again in a moment.")
+                    } else {
+                        failure
+                    };
+                self.emit(AgentFailed { agent_id, error: RunError { reason, message, retryable } });
+                self.shared.observer.run_ended(Some(reason), elapsed);
+                String::new()
+            }
+        }
+    }
+
+    fn emit(&mut self, message: impl Into<ServerMessage>) {
+        self.bytes += self.world.emit(self.shared, &self.run.thread_id, &self.run.run_id, message.into());
+    }
+}
+
+fn output_limit() -> Failure {
+    Failure::new(Reason::RunLimit, "The agent produced more than its limit and was stopped.")
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,199 @@
+//! One thread's stream: its epoch, its events as far as they are kept, its turns, and the runs that wait for it.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use portcullis_agent::Turn;
+use portcullis_event::{Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId, ThreadId};
+use tokio_util::sync::CancellationToken;
+
+use crate::{agents::Chosen, random_hex};
+
+/// Most turns that an agent is shown, and most bytes of them.
+const HISTORY_TURNS: usize = 20;
+const HISTORY_BYTES: usize = 64 * 1024;
+
+/// A thread of one world.
+pub(crate) struct Thread {
+    epoch: Epoch,
+    last_seq: u64,
+    /// The last events as v1 frames, oldest first; their numbers end with `last_seq`.
+    kept: VecDeque<Bytes>,
+    kept_bytes: usize,
+    pub(crate) active: Option<Active>,
+    pub(crate) waiting: VecDeque<Run>,
+    history: VecDeque<Turn>,
+    pub(crate) last_used: Instant,
+}
+
+/// The run that is going on.
+pub(crate) struct Active {
+    pub(crate) run_id: RunId,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// A run that was accepted.
+pub(crate) struct Run {
+    pub(crate) run_id: RunId,
+    pub(crate) thread_id: ThreadId,
+    pub(crate) user_id: Arc<str>,
+    pub(crate) chosen: Chosen,
+    pub(crate) content: String,
+    pub(crate) context: Option<serde_json::Value>,
+    /// The thread's turns are shown to the agent, and this one is added to them.
+    pub(crate) remembers: bool,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) accepted: Instant,
+}
+
+impl Thread {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            epoch: Epoch::new(&random_hex::<8>()).expect("hexadecimal digits are an epoch"),
+            last_seq: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            active: None,
+            waiting: VecDeque::new(),
+            history: VecDeque::new(),
+            last_used: now,
+        }
+    }
+
+    /// Whether a run is going on or waits.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.active.is_some() || !self.waiting.is_empty()
+    }
+
+    /// The place of the next event.
+    pub(crate) fn advance(&mut self) -> Position {
+        self.last_seq += 1;
+        Position { epoch: self.epoch.clone(), seq: self.last_seq }
+    }
+
+    /// Keeps the event that was just numbered, and forgets the oldest ones beyond the bounds.
+    pub(crate) fn keep(&mut self, frame: Bytes, most_events: usize, most_bytes: usize) {
+        self.kept_bytes += frame.len();
+        self.kept.push_back(frame);
+        while self.kept.len() > most_events || self.kept_bytes > most_bytes {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.kept_bytes -= oldest.len();
+        }
+    }
+
+    /// The events after the client's place, or why they cannot be had.
+    pub(crate) fn resume(
+        &self,
+        point: &ResumePoint,
+    ) -> Result<(ResumedThread, impl Iterator<Item = &Bytes>), ResumeGap> {
+        let first_kept = self.last_seq - self.kept.len() as u64 + 1;
+        let fault = match &point.epoch {
+            Some(epoch) if *epoch != self.epoch => Some(GapReason::EpochChanged),
+            None if point.after_seq != 0 => Some(GapReason::EpochChanged),
+            _ if point.after_seq > self.last_seq => Some(GapReason::Ahead),
+            _ if point.after_seq + 1 < first_kept => Some(GapReason::Trimmed),
+            _ => None,
+        };
+        if let Some(reason) = fault {
+            return Err(ResumeGap {
+                thread_id: point.thread_id.clone(),
+                epoch: Some(self.epoch.clone()),
+                first_available_seq: (!self.kept.is_empty()).then_some(first_kept),
+                last_seq: self.last_seq,
+                reason,
+            });
+        }
+        let known = usize::try_from(point.after_seq + 1 - first_kept).unwrap_or(usize::MAX);
+        let resumed = ResumedThread {
+            thread_id: point.thread_id.clone(),
+            epoch: self.epoch.clone(),
+            from_seq: point.after_seq + 1,
+            to_seq: self.last_seq,
+        };
+        Ok((resumed, self.kept.iter().skip(known)))
+    }
+
+    /// The turns so far, oldest first.
+    pub(crate) fn history(&self) -> Vec<Turn> {
+        self.history.iter().cloned().collect()
+    }
+
+    /// Adds a turn, and forgets the oldest ones beyond the bounds.
+    pub(crate) fn remember(&mut self, turn: Turn) {
+        self.history.push_back(turn);
+        let size = |turn: &Turn| turn.question.len() + turn.answer.len();
+        let mut bytes: usize = self.history.iter().map(size).sum();
+        while self.history.len() > HISTORY_TURNS || (bytes > HISTORY_BYTES && self.history.len() > 1) {
+            let Some(oldest) = self.history.pop_front() else { break };
+            bytes -= size(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn thread(events: u64, most_events: usize, most_bytes: usize) -> Thread {
+        let mut thread = Thread::new(Instant::now());
+        for _ in 0..events {
+            let place = thread.advance();
+            thread.keep(Bytes::from(place.seq.to_string()), most_events, most_bytes);
+        }
+        thread
+    }
+
+    fn resume(thread: &Thread, epoch: Option<Epoch>, after_seq: u64) -> Result<Vec<u64>, GapReason> {
+        let point = ResumePoint { thread_id: ThreadId::new("t").unwrap(), epoch, after_seq };
+        thread
+            .resume(&point)
+            .map(|(_, frames)| frames.map(|frame| str::from_utf8(frame).unwrap().parse().unwrap()).collect())
+            .map_err(|gap| gap.reason)
+    }
+
+    #[test]
+    fn a_gap_is_named() {
+        let thread = thread(10, 4, 1_000);
+        let epoch = || Some(thread.epoch.clone());
+        assert_eq!(resume(&thread, epoch(), 6), Ok(vec![7, 8, 9, 10]));
+        assert_eq!(resume(&thread, epoch(), 10), Ok(vec![]));
+        assert_eq!(resume(&thread, epoch(), 5), Err(GapReason::Trimmed));
+        assert_eq!(resume(&thread, epoch(), 11), Err(GapReason::Ahead));
+        assert_eq!(resume(&thread, Some(Epoch::new("other").unwrap()), 6), Err(GapReason::EpochChanged));
+        assert_eq!(
+            resume(&thread, None, 6),
+            Err(GapReason::EpochChanged),
+            "a place without an epoch means nothing"
+        );
+        assert_eq!(resume(&thread, None, 0), Err(GapReason::Trimmed));
+    }
+
+    proptest! {
+        #[test]
+        fn resuming_neither_skips_nor_repeats(
+            events in 0u64..60, most_events in 0usize..40, most_bytes in 0usize..80, after in 0u64..70,
+        ) {
+            let thread = thread(events, most_events, most_bytes);
+            prop_assert!(thread.kept.len() <= most_events && thread.kept_bytes <= most_bytes);
+            match resume(&thread, Some(thread.epoch.clone()), after) {
+                Ok(seqs) => prop_assert_eq!(seqs, (after + 1..=events).collect::<Vec<_>>()),
+                Err(GapReason::Ahead) => prop_assert!(after > events),
+                Err(reason) => {
+                    prop_assert_eq!(reason, GapReason::Trimmed);
+                    prop_assert!(after + 1 < events + 1 - thread.kept.len() as u64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn history_is_bounded_in_turns_and_bytes_but_keeps_the_last() {
+        let mut thread = thread(0, 1, 1);
+        let turn = |size: usize| Turn { question: "q".repeat(size), answer: String::new() };
+        (0..50).for_each(|_| thread.remember(turn(1)));
+        assert_eq!(thread.history().len(), HISTORY_TURNS);
+        thread.remember(turn(HISTORY_BYTES + 1));
+        assert_eq!(thread.history().len(), 1);
+    }
+}

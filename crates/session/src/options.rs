@@ -1,0 +1,27 @@
+//! What all sessions of a server share.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use portcullis_frame::Limits;
+use portcullis_reason::CloseProfile;
+
+/// The rules of a live connection.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Silence after which a ping is sent, measured from the last byte heard.
+    pub heartbeat_interval: Duration,
+    /// Silence after a ping that ends the connection.
+    pub heartbeat_timeout: Duration,
+    /// Sizes of frames and messages.
+    pub limits: Limits,
+    /// Messages a second, on average; none for no limit.
+    pub messages_per_second: Option<NonZeroU32>,
+    /// Messages at once after a pause.
+    pub message_burst: NonZeroU32,
+    /// Whether binary messages are taken.
+    pub binary: bool,
+    /// How long the peer has to answer a close.
+    pub close_timeout: Duration,
+    /// Which close codes stand for which reason.
+    pub close_profile: CloseProfile,
+}

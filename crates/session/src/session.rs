@@ -1,0 +1,516 @@
+//! The state of one live connection.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use portcullis_frame::{Decoder, Frame, Message, Role, WireCode};
+use portcullis_reason::{Reason, Rejection};
+
+use crate::Options;
+
+/// What a client said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<'c> {
+    /// A text message.
+    Text(Cow<'c, str>),
+    /// A binary message; only where [`Options::binary`] is set.
+    Binary(Cow<'c, [u8]>),
+    /// A message came faster than the rate allows and was dropped: tell the client.
+    TooFast,
+}
+
+/// A control frame to send.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Ahead of the data that waits, but not inside a frame that is half written.
+    Soon(Bytes),
+    /// After the data that waits, and the last thing that is sent.
+    Last {
+        /// The close frame.
+        frame: Bytes,
+        /// Its code; none for an empty one, which answers an empty one.
+        code: Option<u16>,
+    },
+}
+
+/// Something that the driver should tell the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The token ends soon.
+    TokenExpiring,
+}
+
+/// The protocol state of one live connection, server side.
+#[derive(Debug)]
+pub struct Session {
+    decoder: Decoder,
+    state: State,
+    last_heard: Instant,
+    /// When the ping that waits for an answer was sent.
+    pinged: Option<Instant>,
+    /// When the client is to be told that its token ends, then when the connection does.
+    warn_at: Option<Instant>,
+    expires_at: Option<Instant>,
+    /// When the allowance of messages is full again (generic cell rate algorithm).
+    allowance_full_at: Instant,
+    /// Messages in a row that came too fast.
+    dropped: u32,
+    pong: Option<Bytes>,
+    ping_due: bool,
+    peer_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A close frame waits to be sent: for this reason, or in answer to the peer's.
+    Ending(End),
+    /// Our close was handed out; the peer's answer is awaited until then.
+    Awaiting(Instant),
+    /// Both closes went by, or the peer does not deserve more patience: flush and drop.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Ours(Reason),
+    Theirs(Option<WireCode>),
+}
+
+impl Session {
+    /// A session that begins now. `warn_at` and `expires_at` are the token's, as for [`Session::renew`].
+    pub fn new(
+        options: &Options,
+        now: Instant,
+        warn_at: Option<Instant>,
+        expires_at: Option<Instant>,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(Role::Server, options.limits),
+            state: State::Open,
+            last_heard: now,
+            pinged: None,
+            warn_at,
+            expires_at,
+            allowance_full_at: now,
+            dropped: 0,
+            pong: None,
+            ping_due: false,
+            peer_closed: false,
+        }
+    }
+
+    /// Takes over the times of a fresh token.
+    pub const fn renew(&mut self, warn_at: Option<Instant>, expires_at: Option<Instant>) {
+        self.warn_at = warn_at;
+        self.expires_at = expires_at;
+    }
+
+    /// Reads on in `input`, which the driver just got from the socket, until a message is complete; none when all of
+    /// it is used up. Control frames are dealt with on the way.
+    ///
+    /// Nothing is given out any more once the connection is ending (RFC 6455 §7.1.7, §5.5.1).
+    pub fn receive<'c>(
+        &mut self,
+        options: &Options,
+        now: Instant,
+        input: &mut &'c mut [u8],
+    ) -> Option<Received<'c>> {
+        if !input.is_empty() {
+            self.last_heard = now;
+            self.pinged = None;
+        }
+        loop {
+            let message = match self.decoder.decode(input) {
+                Ok(Some(message)) => message,
+                Ok(None) => return None,
+                Err(error) => {
+                    self.fail(error.reason());
+                    return None;
+                }
+            };
+            match message {
+                // Of several pings only the last needs an answer (RFC 6455 §5.5.3).
+                Message::Ping(payload) => self.pong = Some(Frame::pong(&payload).to_bytes()),
+                Message::Pong(_) => {}
+                Message::Close(close) => {
+                    self.handle_close(close.map(|close| close.code));
+                    return None;
+                }
+                _ if self.state != State::Open => {}
+                Message::Binary(_) if !options.binary => self.end(Reason::UnsupportedData),
+                Message::Text(_) | Message::Binary(_) if !self.spend(options, now) => {
+                    if self.state == State::Open {
+                        return Some(Received::TooFast);
+                    }
+                }
+                Message::Text(text) => return Some(Received::Text(text)),
+                Message::Binary(bytes) => return Some(Received::Binary(bytes)),
+            }
+        }
+    }
+
+    /// Ends the connection with a close frame for `reason`, after the data that waits. The first reason given stays.
+    pub fn end(&mut self, reason: Reason) {
+        if self.state == State::Open {
+            self.state = State::Ending(End::Ours(reason));
+        }
+    }
+
+    /// Whether data may still be sent and received.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the socket can be dropped once everything handed out is written.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Why the connection is ending, where it was our decision and the close frame is not out yet.
+    pub const fn ending_for(&self) -> Option<Reason> {
+        match self.state {
+            State::Ending(End::Ours(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The next control frame to send, if any. Ask until there is none.
+    pub fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
+        if let Some(pong) = self.pong.take() {
+            return Some(Transmit::Soon(pong));
+        }
+        if std::mem::take(&mut self.ping_due) && self.state == State::Open {
+            return Some(Transmit::Soon(Frame::ping(&[]).to_bytes()));
+        }
+        let State::Ending(end) = self.state else { return None };
+        let code = match end {
+            End::Ours(reason) => {
+                self.state = if waits_for_answer(reason) && !self.peer_closed {
+                    State::Awaiting(now + options.close_timeout)
+                } else {
+                    State::Over
+                };
+                let code = WireCode::of(reason, options.close_profile).unwrap_or(WireCode::NORMAL);
+                return Some(Transmit::Last { frame: close_frame(code, reason), code: Some(code.get()) });
+            }
+            End::Theirs(code) => code,
+        };
+        self.state = State::Over;
+        let frame =
+            code.map_or_else(|| Frame::empty_close().to_bytes(), |code| Frame::close(code, "").to_bytes());
+        Some(Transmit::Last { frame, code: code.map(WireCode::get) })
+    }
+
+    /// When [`Session::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self, options: &Options) -> Option<Instant> {
+        match self.state {
+            State::Open => {
+                let heartbeat = match self.pinged {
+                    Some(pinged) => pinged + options.heartbeat_timeout,
+                    None => self.last_heard + options.heartbeat_interval,
+                };
+                [self.warn_at, self.expires_at]
+                    .into_iter()
+                    .flatten()
+                    .fold(Some(heartbeat), |first, at| first.map(|first| first.min(at)))
+            }
+            State::Awaiting(until) => Some(until),
+            State::Ending(_) | State::Over => None,
+        }
+    }
+
+    /// Does what is due at `now`, and says what the client should hear.
+    pub fn handle_timeout(&mut self, options: &Options, now: Instant) -> Option<Notice> {
+        match self.state {
+            State::Awaiting(until) if now >= until => self.state = State::Over,
+            State::Open => {
+                if self.expires_at.is_some_and(|at| now >= at) {
+                    self.end(Reason::TokenExpired);
+                    return None;
+                }
+                match self.pinged {
+                    Some(pinged) if now >= pinged + options.heartbeat_timeout => {
+                        self.end(Reason::HeartbeatTimeout);
+                        return None;
+                    }
+                    None if now >= self.last_heard + options.heartbeat_interval => {
+                        self.pinged = Some(now);
+                        self.ping_due = true;
+                    }
+                    _ => {}
+                }
+                if self.warn_at.take_if(|at| now >= *at).is_some() {
+                    return Some(Notice::TokenExpiring);
+                }
+            }
+            State::Awaiting(_) | State::Ending(_) | State::Over => {}
+        }
+        None
+    }
+
+    /// A close frame for `rejection`, for a handshake that is completed only to say why; none where its reason has no
+    /// close code.
+    pub fn refusal(options: &Options, rejection: &Rejection) -> Option<Bytes> {
+        WireCode::of(rejection.reason, options.close_profile).map(|code| close_frame(code, rejection.reason))
+    }
+
+    fn handle_close(&mut self, code: Option<WireCode>) {
+        self.peer_closed = true;
+        match self.state {
+            State::Open => self.state = State::Ending(End::Theirs(code)),
+            // Ours was sent, so theirs is the answer (RFC 6455 §7.1.1).
+            State::Awaiting(_) => self.state = State::Over,
+            State::Ending(_) | State::Over => {}
+        }
+    }
+
+    /// The peer broke the rules: say so, and drop the connection without waiting for an answer.
+    fn fail(&mut self, reason: Reason) {
+        match self.state {
+            State::Open => self.state = State::Ending(End::Ours(reason)),
+            State::Awaiting(_) => self.state = State::Over,
+            State::Ending(_) | State::Over => {}
+        }
+    }
+
+    /// Spends the allowance of one message; false when there is none left.
+    fn spend(&mut self, options: &Options, now: Instant) -> bool {
+        let Some(rate) = options.messages_per_second else { return true };
+        let interval = Duration::from_secs(1) / rate.get();
+        let start = self.allowance_full_at.max(now);
+        if start - now <= interval * (options.message_burst.get() - 1) {
+            self.allowance_full_at = start + interval;
+            self.dropped = 0;
+            return true;
+        }
+        // Told once for each message at first; a client that goes on for another burst does not listen.
+        self.dropped += 1;
+        if self.dropped > options.message_burst.get() {
+            self.end(Reason::RateLimited);
+        }
+        false
+    }
+}
+
+/// A peer that is gone or breaks the framing has no answer worth waiting for.
+const fn waits_for_answer(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::HeartbeatTimeout | Reason::ProtocolError | Reason::InvalidPayload | Reason::MessageTooBig
+    )
+}
+
+/// A close frame whose text begins with the identifier (design §4) and fits (RFC 6455 §5.5).
+fn close_frame(code: WireCode, reason: Reason) -> Bytes {
+    let reason = reason.shown_as();
+    Frame::close(code, &format!("{}: {}", reason.id(), reason.title())).to_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use portcullis_frame::Limits;
+    use portcullis_reason::CloseProfile;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            heartbeat_interval: Duration::from_secs(25),
+            heartbeat_timeout: Duration::from_secs(20),
+            limits: Limits { frame: 1024, message: 1024, fragments: 8 },
+            messages_per_second: NonZeroU32::new(2),
+            message_burst: NonZeroU32::new(3).unwrap(),
+            binary: false,
+            close_timeout: Duration::from_secs(5),
+            close_profile: CloseProfile::Standard,
+        }
+    }
+
+    struct Peer {
+        session: Session,
+        options: Options,
+        now: Instant,
+    }
+
+    impl Peer {
+        fn new() -> Self {
+            let (options, now) = (options(), Instant::now());
+            Self { session: Session::new(&options, now, None, None), options, now }
+        }
+
+        /// Sends frames as a client, and gives what the session makes of them.
+        fn send(&mut self, frames: &[Frame<'_>]) -> Vec<String> {
+            let mut bytes = Vec::new();
+            frames.iter().for_each(|frame| frame.clone().masked([1, 2, 3, 4]).append_to(&mut bytes));
+            let mut input = &mut bytes[..];
+            let mut received = Vec::new();
+            while let Some(message) = self.session.receive(&self.options, self.now, &mut input) {
+                received.push(match message {
+                    Received::Text(text) => text.into_owned(),
+                    Received::Binary(bytes) => format!("{bytes:?}"),
+                    Received::TooFast => "too fast".to_owned(),
+                });
+            }
+            received
+        }
+
+        fn transmit(&mut self) -> Vec<Transmit> {
+            std::iter::from_fn(|| self.session.poll_transmit(&self.options, self.now)).collect()
+        }
+
+        fn close_code(&mut self) -> Option<u16> {
+            self.transmit().into_iter().find_map(|transmit| match transmit {
+                Transmit::Last { code, .. } => code,
+                Transmit::Soon(_) => None,
+            })
+        }
+
+        fn wait(&mut self, time: Duration) -> Option<Notice> {
+            self.now += time;
+            self.session.handle_timeout(&self.options, self.now)
+        }
+    }
+
+    #[test]
+    fn only_the_last_of_several_pings_is_answered() {
+        let mut peer = Peer::new();
+        assert_eq!(peer.send(&[Frame::ping(b"a"), Frame::text("x"), Frame::ping(b"b")]), ["x"]);
+        assert_eq!(peer.transmit(), [Transmit::Soon(Frame::pong(b"b").to_bytes())]);
+    }
+
+    #[test]
+    fn a_close_is_answered_with_its_code_and_ends_everything() {
+        let mut peer = Peer::new();
+        let code = WireCode::new(3000).unwrap();
+        assert_eq!(peer.send(&[Frame::close(code, "bye"), Frame::text("late")]), [""; 0]);
+        assert_eq!(peer.close_code(), Some(3000));
+        assert!(peer.session.is_over());
+        assert_eq!(peer.send(&[Frame::text("later")]), [""; 0]);
+    }
+
+    #[test]
+    fn an_empty_close_is_answered_by_an_empty_one() {
+        let mut peer = Peer::new();
+        peer.send(&[Frame::empty_close()]);
+        assert_eq!(peer.transmit(), [Transmit::Last { frame: Frame::empty_close().to_bytes(), code: None }]);
+    }
+
+    #[test]
+    fn ours_waits_for_the_answer_but_not_for_ever() {
+        let mut peer = Peer::new();
+        peer.session.end(Reason::Draining);
+        assert_eq!(peer.close_code(), Some(1012));
+        assert!(!peer.session.is_over());
+        assert_eq!(peer.send(&[Frame::text("still talking")]), [""; 0]);
+        peer.wait(Duration::from_secs(4));
+        assert!(!peer.session.is_over());
+        peer.wait(Duration::from_secs(1));
+        assert!(peer.session.is_over());
+
+        let mut peer = Peer::new();
+        peer.session.end(Reason::Draining);
+        peer.close_code();
+        peer.send(&[Frame::close(WireCode::NORMAL, "")]);
+        assert!(peer.session.is_over());
+        assert_eq!(peer.transmit(), [], "one close is enough");
+    }
+
+    #[test]
+    fn closes_that_cross_need_no_waiting() {
+        let mut peer = Peer::new();
+        peer.session.end(Reason::Draining);
+        peer.send(&[Frame::close(WireCode::NORMAL, "")]);
+        assert_eq!(peer.close_code(), Some(1012));
+        assert!(peer.session.is_over());
+    }
+
+    #[test]
+    fn faults_of_the_peer_have_their_codes_and_never_1011() {
+        let cases: [(&str, Vec<Frame<'_>>, u16); 4] = [
+            ("binary", vec![Frame::binary(b"x")], 1003),
+            ("too big", vec![Frame::text("x").announcing(1 << 40)], 1009),
+            ("stray continuation", vec![Frame::continuation(b"x")], 1002),
+            ("not UTF-8", vec![Frame::new(portcullis_frame::Opcode::Text, b"\xff")], 1007),
+        ];
+        for (name, frames, code) in cases {
+            let mut peer = Peer::new();
+            assert_eq!(peer.send(&frames), [""; 0], "{name}");
+            assert_eq!(peer.close_code(), Some(code), "{name}");
+        }
+    }
+
+    #[test]
+    fn silence_is_pinged_and_then_ended_and_any_byte_counts() {
+        let mut peer = Peer::new();
+        assert_eq!(peer.session.poll_timeout(&peer.options), Some(peer.now + Duration::from_secs(25)));
+        peer.wait(Duration::from_secs(25));
+        assert_eq!(peer.transmit(), [Transmit::Soon(Frame::ping(&[]).to_bytes())]);
+        peer.wait(Duration::from_secs(19));
+        peer.send(&[Frame::pong(b"")]);
+        peer.wait(Duration::from_secs(24));
+        assert_eq!(peer.transmit(), []);
+        peer.wait(Duration::from_secs(1));
+        assert_eq!(peer.transmit().len(), 1);
+        peer.wait(Duration::from_secs(20));
+        assert_eq!(peer.close_code(), Some(1001));
+        assert!(peer.session.is_over(), "a peer that is gone will not answer");
+    }
+
+    #[test]
+    fn the_token_warns_then_ends_the_connection_unless_it_is_renewed() {
+        let mut peer = Peer::new();
+        let at = |seconds| Some(peer.now + Duration::from_secs(seconds));
+        let (warn, end, later) = (at(5), at(8), at(100));
+        peer.session.renew(warn, end);
+        assert_eq!(peer.wait(Duration::from_secs(4)), None);
+        assert_eq!(peer.wait(Duration::from_secs(1)), Some(Notice::TokenExpiring));
+        assert_eq!(peer.wait(Duration::from_secs(1)), None, "told once");
+        peer.session.renew(None, later);
+        peer.wait(Duration::from_secs(2));
+        assert!(peer.session.is_open());
+        peer.session.renew(warn, end);
+        peer.wait(Duration::ZERO);
+        assert_eq!(peer.close_code(), Some(1008));
+    }
+
+    #[test]
+    fn a_flood_is_told_then_ended() {
+        let mut peer = Peer::new();
+        let flood: Vec<_> = (0..6).map(|_| Frame::text("x")).collect();
+        assert_eq!(peer.send(&flood), ["x", "x", "x", "too fast", "too fast", "too fast"]);
+        assert!(peer.session.is_open());
+        peer.now += Duration::from_millis(500);
+        assert_eq!(peer.send(&flood[..2]), ["x", "too fast"], "the allowance fills up at the rate");
+        peer.send(&flood);
+        assert_eq!(peer.close_code(), Some(1008));
+    }
+
+    proptest! {
+        /// Whatever comes, in whatever pieces: at most one close goes out, nothing after it, and the session ends.
+        #[test]
+        fn any_bytes_end_in_at_most_one_close(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20), end in any::<bool>(),
+        ) {
+            let mut peer = Peer::new();
+            let mut closes = 0;
+            for mut chunk in chunks {
+                let mut input = &mut chunk[..];
+                while peer.session.receive(&peer.options, peer.now, &mut input).is_some() {}
+                if end { peer.session.end(Reason::Draining); }
+                for transmit in peer.transmit() {
+                    prop_assert_eq!(closes, 0, "nothing follows a close");
+                    closes += usize::from(matches!(transmit, Transmit::Last { .. }));
+                }
+                prop_assert!(closes <= 1);
+                prop_assert!(peer.session.poll_timeout(&peer.options).is_some() || peer.session.is_over());
+            }
+        }
+    }
+}

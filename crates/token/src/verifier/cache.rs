@@ -1,0 +1,47 @@
+//! Verified tokens, so that a client that comes back does not cost another signature check.
+
+use quick_cache::sync::Cache as QuickCache;
+
+use super::claims::Lifetime;
+use crate::Identity;
+
+/// A bounded map from a token's SHA-256 to what was verified.
+///
+/// An entry says only that the signature and the claims were good under one generation of keys. Whether the token is
+/// still in its lifetime is checked on every hit.
+pub(super) struct Cache(QuickCache<[u8; 32], Entry>);
+
+#[derive(Clone)]
+struct Entry {
+    identity: Identity,
+    lifetime: Lifetime,
+    /// The keys that verified it. One put in by a thread that still had the old keys is never found again.
+    generation: u64,
+}
+
+impl Cache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(QuickCache::new(capacity))
+    }
+
+    pub(super) fn get(&self, hash: &[u8; 32], generation: u64) -> Option<(Identity, Lifetime)> {
+        let entry = self.0.get(hash)?;
+        (entry.generation == generation).then_some((entry.identity, entry.lifetime))
+    }
+
+    pub(super) fn insert(&self, hash: [u8; 32], generation: u64, identity: Identity, lifetime: Lifetime) {
+        self.0.insert(hash, Entry { identity, lifetime, generation });
+    }
+
+    pub(super) fn remove(&self, hash: &[u8; 32]) {
+        self.0.remove(hash);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

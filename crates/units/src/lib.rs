@@ -1,0 +1,15 @@
+//! Values with units, as people write them in a configuration: [`Duration`] (`"30s"`) and [`ByteSize`] (`"64 KiB"`).
+//!
+//! A bare number is refused, because a reader cannot tell seconds from milliseconds. Both types print the form that
+//! they read, so an effective configuration can be written back.
+
+mod byte_size;
+mod duration;
+
+pub use byte_size::{ByteSize, ParseByteSizeError};
+pub use duration::{Duration, ParseDurationError};
+
+/// Splits `text` at the end of its leading digits.
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
