@@ -26,9 +26,39 @@ struct Declarations {
 impl Declarations {
     fn add<T: TS>(&mut self) {
         let docs = T::docs().unwrap_or_default();
-        let declaration = format!("{docs}export {}\n", T::decl(&self.config));
-        self.found.insert(T::ident(&self.config), declaration);
+        self.found.insert(T::ident(&self.config), tidy(&docs, &T::decl(&self.config)));
     }
+}
+
+/// A declaration in the client's own style: an interface with read-only members, comments in one line.
+///
+/// ts-rs writes a member on a line of its own when it has a comment, and here all have one (`missing_docs`).
+fn tidy(docs: &str, declaration: &str) -> String {
+    let mut out = String::new();
+    let mut comment = Vec::new();
+    for line in docs.lines().chain(declaration.lines()).map(str::trim) {
+        let indent = if out.contains('{') { "  " } else { "" };
+        match line {
+            "/**" => {}
+            "*/" => writeln!(out, "{indent}/** {} */", comment.join(" "))
+                .map(|()| comment.clear())
+                .expect(INFALLIBLE),
+            _ if line.starts_with('*') => comment.push(line.trim_start_matches('*').trim()),
+            _ if line.ends_with('{') => {
+                let name = line.trim_start_matches("type ").trim_end_matches(" = {");
+                writeln!(out, "export interface {name} {{").expect(INFALLIBLE);
+            }
+            _ if line.starts_with("type ") => {
+                writeln!(out, "export {}", line.replace('"', "'")).expect(INFALLIBLE);
+            }
+            _ => {
+                let (member, last) = line.strip_suffix("};").map_or((line, false), |member| (member, true));
+                writeln!(out, "  readonly {};", member.trim().trim_end_matches(',')).expect(INFALLIBLE);
+                out.push_str(if last { "}\n" } else { "" });
+            }
+        }
+    }
+    out
 }
 
 macro_rules! declarations {
@@ -61,7 +91,7 @@ fn events() -> Result<String> {
     for &kind in MessageType::ALL {
         let payload = kind.payload_type();
         ensure!(declarations.contains_key(payload), "{payload} is not among the declarations");
-        writeln!(out, "  /** {} */\n  {}: {payload};", kind.summary(), kind.as_str())?;
+        writeln!(out, "  /** {} */\n  readonly {}: {payload};", kind.summary(), kind.as_str())?;
     }
     out.push_str("}\n\n");
     names(&mut out, "EVENT_TYPES", "The types that have a place in a thread's stream.", |kind| {
@@ -87,7 +117,7 @@ fn events() -> Result<String> {
             payload == "unknown" || declarations.contains_key(&payload),
             "{payload} is not among the declarations"
         );
-        writeln!(out, "  {name}: {payload};")?;
+        writeln!(out, "  readonly {name}: {payload};")?;
     }
     out.push_str("}\n\n");
     out.push_str(CLIENT_UNIONS);
@@ -151,6 +181,8 @@ fn code(code: Option<u16>) -> String {
     code.map_or_else(|| "null".to_owned(), |code| code.to_string())
 }
 
+const INFALLIBLE: &str = "writing to a String does not fail";
+
 const SERVER_UNIONS: &str = "\
 /** A type that has a place in a thread's stream. */
 export type EventType = (typeof EVENT_TYPES)[number];
@@ -170,7 +202,7 @@ export type ServerEvent<T extends EventType = EventType> = {
     readonly thread_id: ThreadId;
     readonly run_id: RunId;
     readonly timestamp: Timestamp;
-    readonly payload: Readonly<ServerPayloads[K]>;
+    readonly payload: ServerPayloads[K];
   };
 }[T];
 
@@ -182,7 +214,7 @@ export type ControlMessage<T extends ControlType = ControlType> = {
     readonly thread_id?: ThreadId;
     readonly run_id?: RunId;
     readonly timestamp: Timestamp;
-    readonly payload: Readonly<ServerPayloads[K]>;
+    readonly payload: ServerPayloads[K];
   };
 }[T];
 
@@ -193,7 +225,7 @@ export type ServerMessage = ServerEvent | ControlMessage;
 export type LegacyMessage<T extends ServerMessageType = ServerMessageType> = {
   [K in T]: {
     readonly type: K;
-    readonly data: Readonly<ServerPayloads[K]>;
+    readonly data: ServerPayloads[K];
     readonly thread_id?: ThreadId;
     readonly run_id?: RunId;
     readonly timestamp: Timestamp;
@@ -213,7 +245,7 @@ export type ClientMessage<T extends ClientMessageType = ClientMessageType> = {
     /** Makes the message idempotent: the same id again is acknowledged and not run twice. */
     readonly id?: MessageId;
     readonly thread_id?: ThreadId;
-    readonly payload: Readonly<ClientPayloads[K]>;
+    readonly payload: ClientPayloads[K];
   };
 }[T];
 ";

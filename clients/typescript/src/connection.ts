@@ -68,8 +68,8 @@ export class Connection {
 
   /** Ends the connection from this side. */
   close(code: number, reason: string): void {
-    this.#finish(undefined);
-    this.#socket?.close(code, reason);
+    this.#over = true;
+    this.#detach(code, reason);
   }
 
   #read(data: unknown): void {
@@ -145,22 +145,22 @@ export class Connection {
     }
   }
 
-  #finish(refusal: Refusal | undefined): void {
+  #finish(refusal: Refusal): void {
     if (this.#over) return;
     this.#over = true;
-    this.#live = false;
     this.#detach();
-    if (refusal !== undefined) this.#handlers.ended(refusal);
+    this.#handlers.ended(refusal);
   }
 
   /** Hears no more of the socket, and lets it go. */
-  #detach(): void {
+  #detach(code?: number, reason?: string): void {
+    this.#live = false;
     this.#environment.clock.clearTimeout(this.#timer);
     const socket = this.#socket;
     if (socket === undefined) return;
     socket.onmessage = null;
     socket.onclose = null;
-    if (socket.readyState <= OPEN && this.#over === false) socket.close();
+    if (socket.readyState <= OPEN) socket.close(code, reason);
   }
 }
 

@@ -2,600 +2,369 @@
 
 import type { Reason, Retry } from './reasons.gen.js';
 
-/**
- * Payload of `ack`.
- */
-export type Ack = { 
-/**
- * The thread.
- */
-thread_id: ThreadId, 
-/**
- * The last event that the client has taken in.
- */
-seq: number, };
+/** Payload of `ack`. */
+export interface Ack {
+  /** The thread. */
+  readonly thread_id: ThreadId;
+  /** The last event that the client has taken in. */
+  readonly seq: number;
+}
 
-/**
- * Payload of `agent_completed`.
- */
-export type AgentCompleted = { 
-/**
- * The agent that ran.
- */
-agent_id: AgentId, 
-/**
- * The whole answer; it stands for itself, also where deltas went before it.
- */
-final_response: string, 
-/**
- * From the message's acceptance to here, in milliseconds.
- */
-execution_time_ms: number, 
-/**
- * What the model counted, if the agent tells.
- */
-usage?: Usage, };
+/** Payload of `agent_completed`. */
+export interface AgentCompleted {
+  /** The agent that ran. */
+  readonly agent_id: AgentId;
+  /** The whole answer; it stands for itself, also where deltas went before it. */
+  readonly final_response: string;
+  /** From the message's acceptance to here, in milliseconds. */
+  readonly execution_time_ms: number;
+  /** What the model counted, if the agent tells. */
+  readonly usage?: Usage;
+}
 
-/**
- * Payload of `agent_failed`.
- */
-export type AgentFailed = { 
-/**
- * The agent that ran.
- */
-agent_id: AgentId, 
-/**
- * Why there is no answer.
- */
-error: RunError, };
+/** Payload of `agent_failed`. */
+export interface AgentFailed {
+  /** The agent that ran. */
+  readonly agent_id: AgentId;
+  /** Why there is no answer. */
+  readonly error: RunError;
+}
 
-/**
- * Names an agent, as configured.
- */
+/** Names an agent, as configured. */
 export type AgentId = string;
 
-/**
- * Payload of `agent_started`.
- */
-export type AgentStarted = { 
-/**
- * The agent that runs.
- */
-agent_id: AgentId, 
-/**
- * The kind of its adapter, for example `builtin`.
- */
-agent_type: string, 
-/**
- * Whose run it is.
- */
-user_id: string, };
+/** Payload of `agent_started`. */
+export interface AgentStarted {
+  /** The agent that runs. */
+  readonly agent_id: AgentId;
+  /** The kind of its adapter, for example `builtin`. */
+  readonly agent_type: string;
+  /** Whose run it is. */
+  readonly user_id: string;
+}
 
-/**
- * Payload of `agent_thinking`.
- */
-export type AgentThinking = { 
-/**
- * The agent that runs.
- */
-agent_id: AgentId, 
-/**
- * What it considers, for people to read.
- */
-thinking_content: string, 
-/**
- * Counts the steps of the run from 1.
- */
-step_number: number, };
+/** Payload of `agent_thinking`. */
+export interface AgentThinking {
+  /** The agent that runs. */
+  readonly agent_id: AgentId;
+  /** What it considers, for people to read. */
+  readonly thinking_content: string;
+  /** Counts the steps of the run from 1. */
+  readonly step_number: number;
+}
 
-/**
- * Names a question to a person.
- */
+/** Names a question to a person. */
 export type ApprovalId = string;
 
-/**
- * Payload of `approval_requested`.
- */
-export type ApprovalRequested = { 
-/**
- * To be named in `approve`.
- */
-approval_id: ApprovalId, 
-/**
- * The tool that the agent wants to use.
- */
-tool_name: string, 
-/**
- * The arguments that it would get, any JSON.
- */
-tool_args: unknown, 
-/**
- * When the question counts as denied.
- */
-expires_at: Timestamp, };
+/** Payload of `approval_requested`. */
+export interface ApprovalRequested {
+  /** To be named in `approve`. */
+  readonly approval_id: ApprovalId;
+  /** The tool that the agent wants to use. */
+  readonly tool_name: string;
+  /** The arguments that it would get, any JSON. */
+  readonly tool_args: unknown;
+  /** When the question counts as denied. */
+  readonly expires_at: Timestamp;
+}
 
-/**
- * Payload of `approval_resolved`.
- */
-export type ApprovalResolved = { 
-/**
- * The question's name.
- */
-approval_id: ApprovalId, 
-/**
- * The tool that the agent wanted to use.
- */
-tool_name: string, 
-/**
- * The arguments that were shown.
- */
-tool_args: unknown, 
-/**
- * When the question would have counted as denied.
- */
-expires_at: Timestamp, 
-/**
- * What came of it.
- */
-resolution: Resolution, 
-/**
- * What the person added.
- */
-comment?: string, };
+/** Payload of `approval_resolved`. */
+export interface ApprovalResolved {
+  /** The question's name. */
+  readonly approval_id: ApprovalId;
+  /** The tool that the agent wanted to use. */
+  readonly tool_name: string;
+  /** The arguments that were shown. */
+  readonly tool_args: unknown;
+  /** When the question would have counted as denied. */
+  readonly expires_at: Timestamp;
+  /** What came of it. */
+  readonly resolution: Resolution;
+  /** What the person added. */
+  readonly comment?: string;
+}
 
-/**
- * Payload of `approve`.
- */
-export type Approve = { 
-/**
- * The question, from `approval_requested`.
- */
-approval_id: ApprovalId, 
-/**
- * The answer.
- */
-decision: Decision, 
-/**
- * A word to the agent.
- */
-comment?: string, };
+/** Payload of `approve`. */
+export interface Approve {
+  /** The question, from `approval_requested`. */
+  readonly approval_id: ApprovalId;
+  /** The answer. */
+  readonly decision: Decision;
+  /** A word to the agent. */
+  readonly comment?: string;
+}
 
-/**
- * Payload of `cancel_run`.
- */
-export type CancelRun = { 
-/**
- * The run to stop.
- */
-run_id: RunId, };
+/** Payload of `cancel_run`. */
+export interface CancelRun {
+  /** The run to stop. */
+  readonly run_id: RunId;
+}
 
-/**
- * Payload of `connection_established`.
- */
-export type ConnectionEstablished = { 
-/**
- * Names the connection, as in the server's log.
- */
-connection_id: ConnectionId, 
-/**
- * The verified token's subject.
- */
-user_id: string, 
-/**
- * The mode that the path leads to.
- */
-mode: Mode, 
-/**
- * The subprotocol that the handshake selected; null if none.
- */
-protocol: string | null, 
-/**
- * How often the server pings, in milliseconds.
- */
-heartbeat_interval_ms: number, 
-/**
- * The longest message that the server takes, in bytes of UTF-8.
- */
-max_message_bytes: number, 
-/**
- * When the token ends; null if it has no end.
- */
-token_expires_at: Timestamp | null, 
-/**
- * Names the server's node.
- */
-node: string, };
+/** Payload of `connection_established`. */
+export interface ConnectionEstablished {
+  /** Names the connection, as in the server's log. */
+  readonly connection_id: ConnectionId;
+  /** The verified token's subject. */
+  readonly user_id: string;
+  /** The mode that the path leads to. */
+  readonly mode: Mode;
+  /** The subprotocol that the handshake selected; null if none. */
+  readonly protocol: string | null;
+  /** How often the server pings, in milliseconds. */
+  readonly heartbeat_interval_ms: number;
+  /** The longest message that the server takes, in bytes of UTF-8. */
+  readonly max_message_bytes: number;
+  /** When the token ends; null if it has no end. */
+  readonly token_expires_at: Timestamp | null;
+  /** Names the server's node. */
+  readonly node: string;
+}
 
-/**
- * Names one connection.
- */
+/** Names one connection. */
 export type ConnectionId = string;
 
-/**
- * A person's answer to `approval_requested`.
- */
-export type Decision = "approved" | "denied";
+/** A person's answer to `approval_requested`. */
+export type Decision = 'approved' | 'denied';
 
-/**
- * Payload of `draining`.
- */
-export type Draining = { 
-/**
- * How long to wait before connecting again, in milliseconds; spread over the clients by the server.
- */
-reconnect_after_ms: number, };
+/** Payload of `draining`. */
+export interface Draining {
+  /** How long to wait before connecting again, in milliseconds; spread over the clients by the server. */
+  readonly reconnect_after_ms: number;
+}
 
-/**
- * Names one life of a thread's stream. A stream that was lost and rebuilt has another one, so that a client
- * never mistakes it for the old.
- */
+/** Names one life of a thread's stream. A stream that was lost and rebuilt has another one, so that a client never mistakes it for the old. */
 export type Epoch = string;
 
-/**
- * Payload of `error`.
- */
-export type ErrorNotice = { 
-/**
- * The reason, one of the catalogue.
- */
-reason: Reason, 
-/**
- * The reason's title.
- */
-title: string, 
-/**
- * What to change in this very case.
- */
-message: string, 
-/**
- * Whether trying again can help.
- */
-retry: Retry, 
-/**
- * Names this occurrence, the same id as in the server's log.
- */
-request_id?: string, 
-/**
- * The `id` of the message that was refused, where it had one that could be read.
- */
-message_id?: MessageId, };
+/** Payload of `error`. */
+export interface ErrorNotice {
+  /** The reason, one of the catalogue. */
+  readonly reason: Reason;
+  /** The reason's title. */
+  readonly title: string;
+  /** What to change in this very case. */
+  readonly message: string;
+  /** Whether trying again can help. */
+  readonly retry: Retry;
+  /** Names this occurrence, the same id as in the server's log. */
+  readonly request_id?: string;
+  /** The `id` of the message that was refused, where it had one that could be read. */
+  readonly message_id?: MessageId;
+}
 
-/**
- * Names one message of the server.
- */
+/** Names one message of the server. */
 export type EventId = string;
 
-/**
- * Names one use of a tool; `tool_executing` and its `tool_completed` share it.
- */
+/** Names one use of a tool; `tool_executing` and its `tool_completed` share it. */
 export type ExecutionId = string;
 
-/**
- * Why a thread cannot be resumed from where the client stood.
- */
-export type GapReason = "epoch_changed" | "trimmed" | "ahead" | "unknown_thread" | "not_resumable";
+/** Why a thread cannot be resumed from where the client stood. */
+export type GapReason = 'epoch_changed' | 'trimmed' | 'ahead' | 'unknown_thread' | 'not_resumable';
 
-/**
- * Payload of `message_accepted`.
- */
-export type MessageAccepted = { 
-/**
- * The client's `id`, or one that the server made where there was none.
- */
-message_id: MessageId, 
-/**
- * The run that will answer it.
- */
-run_id: RunId, 
-/**
- * The thread that it belongs to; new where the client named none.
- */
-thread_id: ThreadId, 
-/**
- * The same `id` was accepted before: nothing was run again, and `run_id` is the first one's.
- */
-duplicate: boolean, };
+/** Payload of `message_accepted`. */
+export interface MessageAccepted {
+  /** The client's `id`, or one that the server made where there was none. */
+  readonly message_id: MessageId;
+  /** The run that will answer it. */
+  readonly run_id: RunId;
+  /** The thread that it belongs to; new where the client named none. */
+  readonly thread_id: ThreadId;
+  /** The same `id` was accepted before: nothing was run again, and `run_id` is the first one's. */
+  readonly duplicate: boolean;
+}
 
-/**
- * Names a client's message, so that sending it again does not run it again. Chosen by the client.
- */
+/** Names a client's message, so that sending it again does not run it again. Chosen by the client. */
 export type MessageId = string;
 
-/**
- * How a connection's messages are run and to whom their events go.
- */
-export type Mode = "main" | "factory" | "isolated" | "legacy";
+/** How a connection's messages are run and to whom their events go. */
+export type Mode = 'main' | 'factory' | 'isolated' | 'legacy';
 
-/**
- * Payload of `partial_result`.
- */
-export type PartialResult = { 
-/**
- * The next piece. The pieces of a run joined are its answer so far; the server may join pieces under pressure.
- */
-delta: string, };
+/** Payload of `partial_result`. */
+export interface PartialResult {
+  /** The next piece. The pieces of a run joined are its answer so far; the server may join pieces under pressure. */
+  readonly delta: string;
+}
 
-/**
- * Payload of `pong`.
- */
-export type Pong = { 
-/**
- * The ping's payload, as it came; null if it had none.
- */
-echo: unknown, };
+/** Payload of `pong`. */
+export interface Pong {
+  /** The ping's payload, as it came; null if it had none. */
+  readonly echo: unknown;
+}
 
-/**
- * A place in a thread's stream: clients drop what they have seen by it, and resume from it.
- */
-export type Position = { 
-/**
- * Which life of the stream.
- */
-epoch: Epoch, 
-/**
- * Counts the thread's events from 1, without gaps, within the epoch.
- */
-seq: number, };
+/** A place in a thread's stream: clients drop what they have seen by it, and resume from it. */
+export interface Position {
+  /** Which life of the stream. */
+  readonly epoch: Epoch;
+  /** Counts the thread's events from 1, without gaps, within the epoch. */
+  readonly seq: number;
+}
 
-/**
- * Payload of `reauthenticate`.
- */
-export type Reauthenticate = { 
-/**
- * A bare JWT of the same subject.
- */
-token: Secret, };
+/** Payload of `reauthenticate`. */
+export interface Reauthenticate {
+  /** A bare JWT of the same subject. */
+  readonly token: Secret;
+}
 
-/**
- * What came of a question to a person.
- */
-export type Resolution = "approved" | "denied" | "expired";
+/** What came of a question to a person. */
+export type Resolution = 'approved' | 'denied' | 'expired';
 
-/**
- * Payload of `resume`.
- */
-export type Resume = { 
-/**
- * Where the client stands in each thread; at most 100, no thread twice.
- */
-threads: readonly ResumePoint[], };
+/** Payload of `resume`. */
+export interface Resume {
+  /** Where the client stands in each thread; at most 100, no thread twice. */
+  readonly threads: readonly ResumePoint[];
+}
 
-/**
- * Payload of `resume_gap`.
- */
-export type ResumeGap = { 
-/**
- * The thread.
- */
-thread_id: ThreadId, 
-/**
- * The stream's present epoch; absent where the server holds no stream for the thread.
- */
-epoch?: Epoch, 
-/**
- * The oldest event that is still to be had; absent where there is none.
- */
-first_available_seq?: number, 
-/**
- * The stream's last event; 0 where it has none.
- */
-last_seq: number, 
-/**
- * Why the client cannot have what it missed.
- */
-reason: GapReason, };
+/** Payload of `resume_gap`. */
+export interface ResumeGap {
+  /** The thread. */
+  readonly thread_id: ThreadId;
+  /** The stream's present epoch; absent where the server holds no stream for the thread. */
+  readonly epoch?: Epoch;
+  /** The oldest event that is still to be had; absent where there is none. */
+  readonly first_available_seq?: number;
+  /** The stream's last event; 0 where it has none. */
+  readonly last_seq: number;
+  /** Why the client cannot have what it missed. */
+  readonly reason: GapReason;
+}
 
-/**
- * Where a client stands in a thread.
- */
-export type ResumePoint = { 
-/**
- * The thread.
- */
-thread_id: ThreadId, 
-/**
- * The epoch of `after_seq`. May be left out where `after_seq` is 0: from the start of whatever is there.
- */
-epoch?: Epoch, 
-/**
- * The last event that the client has; 0 for none.
- */
-after_seq: number, };
+/** Where a client stands in a thread. */
+export interface ResumePoint {
+  /** The thread. */
+  readonly thread_id: ThreadId;
+  /** The epoch of `after_seq`. May be left out where `after_seq` is 0: from the start of whatever is there. */
+  readonly epoch?: Epoch;
+  /** The last event that the client has; 0 for none. */
+  readonly after_seq: number;
+}
 
-/**
- * Payload of `resumed`.
- */
-export type Resumed = { 
-/**
- * One entry for each thread that was resumed; threads with a gap have their own `resume_gap`.
- */
-threads: readonly ResumedThread[], };
+/** Payload of `resumed`. */
+export interface Resumed {
+  /** One entry for each thread that was resumed; threads with a gap have their own `resume_gap`. */
+  readonly threads: readonly ResumedThread[];
+}
 
-/**
- * One resumed thread.
- */
-export type ResumedThread = { 
-/**
- * The thread.
- */
-thread_id: ThreadId, 
-/**
- * The stream's epoch.
- */
-epoch: Epoch, 
-/**
- * The first event that is sent again: the client's `after_seq` + 1.
- */
-from_seq: number, 
-/**
- * The stream's last event at that moment. `from_seq` - 1 where nothing was missed.
- */
-to_seq: number, };
+/** One resumed thread. */
+export interface ResumedThread {
+  /** The thread. */
+  readonly thread_id: ThreadId;
+  /** The stream's epoch. */
+  readonly epoch: Epoch;
+  /** The first event that is sent again: the client's `after_seq` + 1. */
+  readonly from_seq: number;
+  /** The stream's last event at that moment. `from_seq` - 1 where nothing was missed. */
+  readonly to_seq: number;
+}
 
-/**
- * Why a run ended without an answer.
- */
-export type RunError = { 
-/**
- * The reason, one of the catalogue.
- */
-reason: Reason, 
-/**
- * One line for the user.
- */
-message: string, 
-/**
- * Whether the same message may succeed when sent again.
- */
-retryable: boolean, };
+/** Why a run ended without an answer. */
+export interface RunError {
+  /** The reason, one of the catalogue. */
+  readonly reason: Reason;
+  /** One line for the user. */
+  readonly message: string;
+  /** Whether the same message may succeed when sent again. */
+  readonly retryable: boolean;
+}
 
-/**
- * Names one run of an agent.
- */
+/** Names one run of an agent. */
 export type RunId = string;
 
-/**
- * A credential inside a message. `Debug` hides it; only [`Secret::expose`] shows it.
- */
+/** A credential: never logged, never repeated. */
 export type Secret = string;
 
-/**
- * Names a conversation of one user. Chosen by the client or, where it left it out, by the server.
- */
+/** Names a conversation of one user. Chosen by the client or, where it left it out, by the server. */
 export type ThreadId = string;
 
-/**
- * An instant in milliseconds since 1970-01-01T00:00:00Z, written as `2025-09-11T08:15:30.123Z` (RFC 3339 §5.6).
- *
- * The years are 0000 to 9999, as RFC 3339 §1 has them; instants beyond are moved to the nearest end.
- */
+/** An instant in UTC with milliseconds, as in `2025-09-11T08:15:30.123Z` (RFC 3339 §5.6). */
 export type Timestamp = string;
 
-/**
- * Payload of `token_expiring`.
- */
-export type TokenExpiring = { 
-/**
- * When the token ends.
- */
-expires_at: Timestamp, 
-/**
- * How long that is from now, for clients whose clock is off.
- */
-seconds_left: number, };
+/** Payload of `token_expiring`. */
+export interface TokenExpiring {
+  /** When the token ends. */
+  readonly expires_at: Timestamp;
+  /** How long that is from now, for clients whose clock is off. */
+  readonly seconds_left: number;
+}
 
-/**
- * Payload of `tool_completed`.
- */
-export type ToolCompleted = { 
-/**
- * Shared with the `tool_executing` before it.
- */
-execution_id: ExecutionId, 
-/**
- * The tool's name.
- */
-tool_name: string, 
-/**
- * Whether it did what it was asked; false on failure and on cancellation.
- */
-ok: boolean, 
-/**
- * One line for people: the result, or why there is none.
- */
-result_summary: string, 
-/**
- * The result, any JSON, where there is one to show.
- */
-result?: unknown, 
-/**
- * How long it took, in milliseconds.
- */
-duration_ms: number, };
+/** Payload of `tool_completed`. */
+export interface ToolCompleted {
+  /** Shared with the `tool_executing` before it. */
+  readonly execution_id: ExecutionId;
+  /** The tool's name. */
+  readonly tool_name: string;
+  /** Whether it did what it was asked; false on failure and on cancellation. */
+  readonly ok: boolean;
+  /** One line for people: the result, or why there is none. */
+  readonly result_summary: string;
+  /** The result, any JSON, where there is one to show. */
+  readonly result?: unknown;
+  /** How long it took, in milliseconds. */
+  readonly duration_ms: number;
+}
 
-/**
- * Payload of `tool_executing`.
- */
-export type ToolExecuting = { 
-/**
- * Shared with the `tool_completed` that follows.
- */
-execution_id: ExecutionId, 
-/**
- * The tool's name.
- */
-tool_name: string, 
-/**
- * Its arguments, any JSON.
- */
-tool_args: unknown, };
+/** Payload of `tool_executing`. */
+export interface ToolExecuting {
+  /** Shared with the `tool_completed` that follows. */
+  readonly execution_id: ExecutionId;
+  /** The tool's name. */
+  readonly tool_name: string;
+  /** Its arguments, any JSON. */
+  readonly tool_args: unknown;
+}
 
-/**
- * What a model counted for a run.
- */
-export type Usage = { 
-/**
- * Tokens read.
- */
-input_tokens?: number, 
-/**
- * Tokens written.
- */
-output_tokens?: number, };
+/** What a model counted for a run. */
+export interface Usage {
+  /** Tokens read. */
+  readonly input_tokens?: number;
+  /** Tokens written. */
+  readonly output_tokens?: number;
+}
 
-/**
- * Payload of `user_message`.
- */
-export type UserMessage = { 
-/**
- * The user's words; not empty, not only white space.
- */
-content: string, 
-/**
- * The agent to run; the server's default where it is left out.
- */
-agent?: AgentId, 
-/**
- * Anything that the agent should know beside the words, any JSON.
- */
-context?: unknown, };
+/** Payload of `user_message`. */
+export interface UserMessage {
+  /** The user's words; not empty, not only white space. */
+  readonly content: string;
+  /** The agent to run; the server's default where it is left out. */
+  readonly agent?: AgentId;
+  /** Anything that the agent should know beside the words, any JSON. */
+  readonly context?: unknown;
+}
 
 /** The payload of each server message, by its type. */
 export interface ServerPayloads {
   /** The first message on every connection: who and where the client is, and what it must respect. */
-  connection_established: ConnectionEstablished;
+  readonly connection_established: ConnectionEstablished;
   /** The message is recorded and will end in exactly one terminal event. */
-  message_accepted: MessageAccepted;
+  readonly message_accepted: MessageAccepted;
   /** The first event of a run. */
-  agent_started: AgentStarted;
+  readonly agent_started: AgentStarted;
   /** A step of the agent's reasoning, for people to read. */
-  agent_thinking: AgentThinking;
+  readonly agent_thinking: AgentThinking;
   /** A tool was called; its `tool_completed` follows, whatever happens. */
-  tool_executing: ToolExecuting;
+  readonly tool_executing: ToolExecuting;
   /** A tool returned, failed or was cancelled. */
-  tool_completed: ToolCompleted;
+  readonly tool_completed: ToolCompleted;
   /** A piece of the answer as it streams. */
-  partial_result: PartialResult;
+  readonly partial_result: PartialResult;
   /** Terminal: the run's answer. */
-  agent_completed: AgentCompleted;
+  readonly agent_completed: AgentCompleted;
   /** Terminal: the run ended without an answer. */
-  agent_failed: AgentFailed;
+  readonly agent_failed: AgentFailed;
   /** A person must agree before the agent goes on. */
-  approval_requested: ApprovalRequested;
+  readonly approval_requested: ApprovalRequested;
   /** The question was answered, or nobody answered in time. */
-  approval_resolved: ApprovalResolved;
+  readonly approval_resolved: ApprovalResolved;
   /** The connection's token ends soon: send `reauthenticate`. */
-  token_expiring: TokenExpiring;
+  readonly token_expiring: TokenExpiring;
   /** Answers `resume`: the missed events of these threads have been sent or follow at once. */
-  resumed: Resumed;
+  readonly resumed: Resumed;
   /** Answers `resume`: what the client missed in this thread is not to be had any more. */
-  resume_gap: ResumeGap;
+  readonly resume_gap: ResumeGap;
   /** A message could not be taken; the connection goes on. */
-  error: ErrorNotice;
+  readonly error: ErrorNotice;
   /** The server is going away: come back after the given time. */
-  draining: Draining;
+  readonly draining: Draining;
   /** Answers `ping`. */
-  pong: Pong;
+  readonly pong: Pong;
 }
 
 /** The types that have a place in a thread's stream. */
@@ -647,7 +416,7 @@ export type ServerEvent<T extends EventType = EventType> = {
     readonly thread_id: ThreadId;
     readonly run_id: RunId;
     readonly timestamp: Timestamp;
-    readonly payload: Readonly<ServerPayloads[K]>;
+    readonly payload: ServerPayloads[K];
   };
 }[T];
 
@@ -659,7 +428,7 @@ export type ControlMessage<T extends ControlType = ControlType> = {
     readonly thread_id?: ThreadId;
     readonly run_id?: RunId;
     readonly timestamp: Timestamp;
-    readonly payload: Readonly<ServerPayloads[K]>;
+    readonly payload: ServerPayloads[K];
   };
 }[T];
 
@@ -670,7 +439,7 @@ export type ServerMessage = ServerEvent | ControlMessage;
 export type LegacyMessage<T extends ServerMessageType = ServerMessageType> = {
   [K in T]: {
     readonly type: K;
-    readonly data: Readonly<ServerPayloads[K]>;
+    readonly data: ServerPayloads[K];
     readonly thread_id?: ThreadId;
     readonly run_id?: RunId;
     readonly timestamp: Timestamp;
@@ -679,13 +448,13 @@ export type LegacyMessage<T extends ServerMessageType = ServerMessageType> = {
 
 /** The payload of each client message, by its type. */
 export interface ClientPayloads {
-  user_message: UserMessage;
-  cancel_run: CancelRun;
-  approve: Approve;
-  resume: Resume;
-  ack: Ack;
-  reauthenticate: Reauthenticate;
-  ping: unknown;
+  readonly user_message: UserMessage;
+  readonly cancel_run: CancelRun;
+  readonly approve: Approve;
+  readonly resume: Resume;
+  readonly ack: Ack;
+  readonly reauthenticate: Reauthenticate;
+  readonly ping: unknown;
 }
 
 /** The type of a client message. */
@@ -698,7 +467,7 @@ export type ClientMessage<T extends ClientMessageType = ClientMessageType> = {
     /** Makes the message idempotent: the same id again is acknowledged and not run twice. */
     readonly id?: MessageId;
     readonly thread_id?: ThreadId;
-    readonly payload: Readonly<ClientPayloads[K]>;
+    readonly payload: ClientPayloads[K];
   };
 }[T];
 

@@ -76,7 +76,7 @@ mod tests {
         hand.advance(Duration::from_millis(1_500));
         assert_eq!(clock.now_ms(), 1_700_000_001_500);
         hand.set(5);
-        assert_eq!(clock.clone().now(), 5);
+        assert_eq!(clock.now(), 5);
     }
 
     #[test]

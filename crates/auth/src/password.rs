@@ -51,7 +51,8 @@ pub(crate) struct Hasher {
 impl Hasher {
     pub(crate) fn new(options: &PasswordOptions) -> Result<Self, Error> {
         let kib = u32::try_from(options.memory.get() / 1024).unwrap_or(u32::MAX);
-        let params = Params::new(kib, options.passes.get(), options.lanes.get(), Some(32)).map_err(Error::Cost)?;
+        let params =
+            Params::new(kib, options.passes.get(), options.lanes.get(), Some(32)).map_err(Error::Cost)?;
         let text = ParamsString::try_from(&params).map_err(Error::Hash)?;
         let decoy = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
@@ -80,7 +81,8 @@ impl Hasher {
     /// Any length is checked: a refusal without work would tell a short guess from a long one.
     pub(crate) fn verify(&self, password: &str, stored: Option<&str>) -> Result<Verdict, Error> {
         let password = normalize(password);
-        let parsed = stored.map(|text| PasswordHash::new(text).map_err(|e| Error::Hash(e.into()))).transpose()?;
+        let parsed =
+            stored.map(|text| PasswordHash::new(text).map_err(|e| Error::Hash(e.into()))).transpose()?;
         let against = parsed.as_ref().unwrap_or(&self.decoy);
         self.computed.fetch_add(1, Ordering::Relaxed);
         let fits = match self.argon2.verify_password(password.as_bytes(), against) {
@@ -128,9 +130,12 @@ mod tests {
     #[test]
     fn lengths_are_bytes_and_both_ends_are_in() {
         let hasher = Hasher::new(&cheap()).unwrap();
-        for (password, good) in
-            [("1234567".into(), false), ("12345678".into(), true), ("ü".repeat(4), true), ("ü".repeat(3), false)]
-        {
+        for (password, good) in [
+            ("1234567".into(), false),
+            ("12345678".into(), true),
+            ("ü".repeat(4), true),
+            ("ü".repeat(3), false),
+        ] {
             let result: Result<String, Error> = hasher.hash(&password);
             assert_eq!(result.is_ok(), good, "{}", password.len());
         }

@@ -43,7 +43,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, TS)]
 pub struct UserMessage {
     /// The user's words; not empty, not only white space.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub content: String,
     /// The agent to run; the server's default where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +104,7 @@ pub struct ResumePoint {
     #[ts(optional)]
     pub epoch: Option<Epoch>,
     /// The last event that the client has; 0 for none.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     #[ts(type = "number")]
     pub after_seq: u64,
 }
@@ -114,6 +115,7 @@ pub struct Ack {
     /// The thread.
     pub thread_id: ThreadId,
     /// The last event that the client has taken in.
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
     #[ts(type = "number")]
     pub seq: u64,
 }
@@ -126,16 +128,16 @@ pub struct Reauthenticate {
 }
 
 /// Payload of `ping`: any JSON of at most 1,024 bytes, or nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent)]
 pub struct Ping {
     /// What `pong` will carry in `echo`; null where there was none.
-    #[ts(type = "unknown")]
     pub echo: Value,
 }
 
-/// A credential inside a message. `Debug` hides it; only [`Secret::expose`] shows it.
+/// A credential: never logged, never repeated.
+// `Debug` hides it; only `expose` shows it.
 #[derive(Clone, PartialEq, Eq, JsonSchema, TS)]
 #[schemars(transparent)]
 pub struct Secret(

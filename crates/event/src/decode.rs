@@ -60,7 +60,7 @@ pub fn message_id_of(text: &str) -> Option<MessageId> {
         #[serde(borrow)]
         id: Option<&'a RawValue>,
     }
-    let members = serde_json::from_str::<Id<'_>>(text).ok()?;
+    let members: Id<'_> = serde_json::from_str(text).ok().filter(|_| is_object(text))?;
     members.id.and_then(read)
 }
 
@@ -84,8 +84,9 @@ pub fn resume_from_query(query: &str) -> Result<Vec<ResumePoint>, Rejection> {
 fn point(text: &str) -> Option<ResumePoint> {
     let mut parts = text.rsplitn(3, ':');
     let (seq, epoch, thread) = (parts.next()?, parts.next()?, parts.next()?);
-    let after_seq =
-        seq.parse().ok().filter(|&seq| seq <= MAX_SEQ && text.ends_with(|c: char| c.is_ascii_digit()))?;
+    // Parsing alone would also take a plus sign.
+    let is_number = seq.bytes().all(|byte| byte.is_ascii_digit());
+    let after_seq = seq.parse().ok().filter(|&seq| is_number && seq <= MAX_SEQ)?;
     let epoch = if epoch.is_empty() && after_seq == 0 { None } else { Some(Epoch::new(epoch).ok()?) };
     Some(ResumePoint { thread_id: ThreadId::new(thread).ok()?, epoch, after_seq })
 }
@@ -305,6 +306,11 @@ fn checked(threads: Vec<ResumePoint>) -> Result<Vec<ResumePoint>, Rejection> {
     if repeated { Err(malformed("a thread is named twice")) } else { Ok(threads) }
 }
 
+/// Whether a JSON text is an object: serde would fill a struct from an array too, in the order of its members.
+fn is_object(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
+}
+
 fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
@@ -332,8 +338,7 @@ fn bad_id(member: &str) -> Rejection {
 
 /// The members of an object; its text is not repeated in the rejection.
 fn members<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Rejection> {
-    // serde would also take an array, member by member in the order of the struct.
-    let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+    let is_object = is_object(text);
     let refuse = |error: Option<&serde_json::Error>| {
         let hint = match error {
             Some(error) if error.is_syntax() || error.is_eof() => {
@@ -372,4 +377,88 @@ struct IdExpected {
     run: &'static str,
     approval: &'static str,
     thread: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hint of the rejection that `text` earns.
+    fn hint(text: &str) -> String {
+        decode(text).unwrap_err().hint.unwrap().into_owned()
+    }
+
+    #[test]
+    fn hints_say_where_and_what() {
+        let table = [
+            ("{\n  \"type\": ping\n}", "the message is not JSON: see line 2, column 11"),
+            (r#"{"type":"ping","id":"a","id":"b"}"#, "the message has a member twice: see line 1, column 28"),
+            ("[]", "the message must be a JSON object"),
+            (r#"{"type":"chat","payload":7}"#, "`payload` must be a JSON object"),
+            (
+                r#"{"type":"chat","id":"a b","payload":{"content":"x"}}"#,
+                "`id` must be a string of 1 to 128 visible ASCII characters, or be left out",
+            ),
+            (r#"{"type":"approve","payload":{"approval_id":"a","decision":"yes"}}"#, DECISION),
+            (r#"{"type":"subscribe"}"#, UNKNOWN_TYPE),
+        ];
+        for (text, expected) in table {
+            assert_eq!(hint(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_member_of_any_depth_costs_no_stack() {
+        let depth = 200_000;
+        let text = format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(decode(&text).unwrap().command, Command::Ping(Ping::default()));
+    }
+
+    #[test]
+    fn the_id_of_a_refused_message_is_found_where_it_can_be_read() {
+        let id = |text| message_id_of(text).map(|id| id.to_string());
+        assert_eq!(id(r#"{"type":"nonsense","id":"m-1","payload":{}}"#), Some("m-1".to_owned()));
+        for text in ["", "[\"m-1\"]", r#"{"id":7}"#, r#"{"id":"a b"}"#, r#"{"type":"x"}"#, r#"{"id":"m-1""#] {
+            assert_eq!(id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn resume_parameters_are_read_from_a_query() {
+        let points = resume_from_query("mode=main&resume=t-1:k3Jq:4&resume=a%3Ab::0&x=resume").unwrap();
+        let expected = [("t-1", Some("k3Jq"), 4), ("a:b", None, 0)];
+        let found: Vec<_> = points
+            .iter()
+            .map(|point| (point.thread_id.as_str(), point.epoch.as_ref().map(Epoch::as_str), point.after_seq))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(resume_from_query(""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn resume_parameters_of_another_shape_are_refused() {
+        for query in [
+            "resume=",
+            "resume=t-1",
+            "resume=t-1:k3Jq",
+            "resume=t-1::4",
+            "resume=:k3Jq:4",
+            "resume=t-1:k3Jq:",
+            "resume=t-1:k3Jq:-1",
+            "resume=t-1:k3Jq:+1",
+            "resume=t-1:k3Jq:9007199254740992",
+            "resume=t-1:k3Jq:99999999999999999999999",
+            "resume=t 1:k3Jq:4",
+            "resume=t%2",
+            "resume=t%:k3Jq:4",
+            "resume=t%ff:k3Jq:4",
+            "resume=t:e:1&resume=t:e:2",
+        ] {
+            let rejection = resume_from_query(query).unwrap_err();
+            assert_eq!(rejection.reason, Reason::MessageMalformed, "{query}");
+        }
+        let many: Vec<_> = (0..=MAX_RESUME_THREADS).map(|n| format!("resume=t{n}:e:1")).collect();
+        assert_eq!(resume_from_query(&many[1..].join("&")).unwrap().len(), MAX_RESUME_THREADS);
+        assert!(resume_from_query(&many.join("&")).is_err());
+    }
 }

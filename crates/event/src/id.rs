@@ -152,3 +152,47 @@ pub struct Position {
     #[ts(type = "number")]
     pub seq: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_visible_ascii_of_bounded_length() {
+        let longest = "~".repeat(MAX_ID);
+        for text in ["a", "!", "0b8e-4f", "tenant:user/thread#1", longest.as_str()] {
+            assert_eq!(ThreadId::new(text).map(|id| id.to_string()), Ok(text.to_owned()));
+        }
+        let too_long = "a".repeat(MAX_ID + 1);
+        for text in ["", " ", "a b", "a\n", "a\u{7f}", "a\0", "ä", too_long.as_str()] {
+            assert_eq!(ThreadId::new(text), Err(InvalidId), "{text:?}");
+            let json = serde_json::to_string(text).unwrap();
+            assert!(serde_json::from_str::<ThreadId>(&json).is_err(), "{text:?}: the wire is checked alike");
+        }
+    }
+
+    #[test]
+    fn an_epoch_can_stand_beside_a_colon_and_in_an_address() {
+        for text in ["k3Jq", "0198-a_B"] {
+            assert!(Epoch::new(text).is_ok());
+        }
+        for text in ["a:b", "a%20", "a+b", "a/b", ""] {
+            assert_eq!(Epoch::new(text), Err(InvalidId), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_clone_shares_the_text() {
+        let id = RunId::new("r-1").unwrap();
+        let again = id.clone();
+        assert!(Arc::ptr_eq(&id.to_arc(), &again.to_arc()));
+        assert_eq!(id, again);
+        assert_eq!(format!("{id} {id:?}"), "r-1 RunId(r-1)");
+    }
+
+    #[test]
+    fn numbered_ids_are_checked_as_a_whole() {
+        assert_eq!(EventId::numbered("c-1", 7).unwrap().as_str(), "c-1-7");
+        assert_eq!(EventId::numbered(&"c".repeat(MAX_ID), 7), Err(InvalidId));
+    }
+}

@@ -9,6 +9,7 @@ mod decode;
 mod envelope;
 mod id;
 mod mode;
+mod payload;
 pub mod schema;
 mod server;
 mod time;
@@ -24,10 +25,11 @@ pub use id::{
     RunId, ThreadId,
 };
 pub use mode::{Format, Mode, UnknownMode};
-pub use server::{
-    AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved, Class,
-    ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, MessageType, PartialResult,
-    Pong, Resolution, ResumeGap, Resumed, ResumedThread, RetryAdvice, RunError, ServerMessage, TokenExpiring,
-    ToolCompleted, ToolExecuting, Usage,
+pub use payload::{
+    AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved,
+    ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, PartialResult, Pong,
+    Resolution, ResumeGap, Resumed, ResumedThread, RetryAdvice, RunError, TokenExpiring, ToolCompleted,
+    ToolExecuting, Usage,
 };
-pub use time::Timestamp;
+pub use server::{Class, MessageType, ServerMessage};
+pub use time::{InvalidTimestamp, Timestamp};

@@ -99,3 +99,40 @@ impl FromStr for Mode {
         Self::ALL.iter().copied().find(|mode| mode.as_str() == text).ok_or(UnknownMode)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_leads_to_one_mode() {
+        let table = [
+            ("/ws", Mode::Main),
+            ("/ws/main", Mode::Main),
+            ("/api/v1/websocket", Mode::Main),
+            ("/ws/factory", Mode::Factory),
+            ("/ws/isolated", Mode::Isolated),
+            ("/ws/legacy", Mode::Legacy),
+            ("/websocket", Mode::Legacy),
+            ("/ws/test", Mode::Legacy),
+        ];
+        for (path, mode) in table {
+            assert_eq!(Mode::at_path(path), Some(mode), "{path}");
+        }
+        assert_eq!(Mode::ALL.iter().map(|mode| mode.paths().len()).sum::<usize>(), table.len());
+        for path in ["", "/", "/WS", "/ws/", "/ws/main/", "//ws", "/ws?mode=main", "/ws/health", "/ws/echo"] {
+            assert_eq!(Mode::at_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_round_trip_and_are_those_of_the_wire() {
+        for &mode in Mode::ALL {
+            assert_eq!(mode.as_str().parse(), Ok(mode));
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
+        }
+        for text in ["Main", "", "main ", "default"] {
+            assert_eq!(text.parse::<Mode>(), Err(UnknownMode), "{text:?}");
+        }
+    }
+}

@@ -41,7 +41,8 @@ pub fn client() -> Schema {
 }
 
 fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().into_generator()
+    // What a peer may rely on is what is written, so that a member that is always written is required.
+    SchemaSettings::draft2020_12().for_serialize().into_generator()
 }
 
 fn server_message(kind: MessageType, generator: &mut SchemaGenerator) -> Value {
@@ -86,7 +87,7 @@ fn client_message(name: &str, payload: &Schema, generator: &mut SchemaGenerator)
 }
 
 fn flat_user_message(generator: &mut SchemaGenerator) -> Value {
-    let words = json!({ "type": "string", "minLength": 1 });
+    let words = json!({ "type": "string", "minLength": 1, "pattern": r"\S" });
     json!({
         "description": "The form of older front ends: the payload's members beside `type`. Of `content`, `message` and \
                         `text` the first that is present counts.",
@@ -116,6 +117,7 @@ fn assemble(
     let choices: Vec<_> =
         messages.iter().map(|(name, _)| json!({ "$ref": format!("#/$defs/{name}") })).collect();
     let mut definitions: Map<String, Value> = generator.take_definitions(true);
+    definitions.values_mut().for_each(drop_rust_formats);
     definitions.extend(messages.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     json_schema!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -124,4 +126,19 @@ fn assemble(
         "anyOf": choices,
         "$defs": definitions,
     })
+}
+
+/// Removes `"format": "uint64"` and the like: the format registry has no such names, and strict validators refuse them.
+fn drop_rust_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint"))
+            {
+                members.remove("format");
+            }
+            members.values_mut().for_each(drop_rust_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_rust_formats),
+        _ => {}
+    }
 }

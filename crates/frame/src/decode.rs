@@ -1,5 +1,10 @@
 //! Bytes into messages: the state between two reads, and the rules in the order in which they are checked.
 
+#![expect(
+    clippy::mut_mut,
+    reason = "like `&mut &[u8]` for reading: messages borrow the chunk, and neither the cursor into it nor the decoder"
+)]
+
 use std::{borrow::Cow, fmt, mem};
 
 use crate::{
@@ -351,7 +356,7 @@ impl fmt::Debug for Decoder {
             .field("done", &self.done)
             .field("between_messages", &self.is_between_messages())
             .field("heap_size", &self.heap_size())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_cut_gives_the_same_text(text in "(.|[éß€ह😀]){0,40}", size in 1_usize..9) {
-            prop_assert_eq!(assemble(text.as_bytes().chunks(size)), Ok(text.clone()));
+            prop_assert_eq!(assemble(text.as_bytes().chunks(size)), Ok(text));
         }
 
         #[test]

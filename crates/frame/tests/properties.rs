@@ -153,7 +153,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     let event = prop_oneof![
         4 => "(.|[é€😀]){0,200}".prop_map(Event::Text),
         2 => prop::collection::vec(any::<u8>(), 0..400).prop_map(Event::Binary),
-        1 => (60_000_usize..70_000).prop_map(|length| Event::Binary(vec![b'x'; length])),
+        1 => (60_000_usize..66_000).prop_map(|length| Event::Binary(vec![b'x'; length])),
         1 => short().prop_map(Event::Ping),
         1 => short().prop_map(Event::Pong),
     ];

@@ -84,7 +84,8 @@ impl Admission {
     /// decides the rest once there is a request to answer.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM) {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM)
+        {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -208,7 +209,8 @@ mod tests {
         assert_eq!(third.admit(now).unwrap_err().reason, Reason::TooManyConnections);
         drop(first);
         third.admit(now).unwrap();
-        let more: Vec<_> = (0..2).map(|n| admission.enter(ip(&format!("192.0.2.{}", 10 + n))).unwrap()).collect();
+        let more: Vec<_> =
+            (0..2).map(|n| admission.enter(ip(&format!("192.0.2.{}", 10 + n))).unwrap()).collect();
         assert_eq!(more[0].admit(now).unwrap_err().reason, Reason::TooManyConnections);
         drop((second, third, more));
         assert_eq!(admission.open(), 0);
@@ -217,7 +219,8 @@ mod tests {
     #[test]
     fn a_full_server_drops_connections_before_reading() {
         let (admission, _) = admission(1, 1, 100, 100);
-        let places: Vec<_> = (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        let places: Vec<_> =
+            (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.9")).is_none());
         drop(places);
         assert!(admission.enter(ip("192.0.2.9")).is_some());

@@ -39,7 +39,10 @@ impl Options {
             fault("handshake.timeout", "must be longer than zero".to_owned());
         }
         if self.handshake.max_head_bytes.get() < 1024 {
-            fault("handshake.max_head_bytes", "must be 1 KiB at least; a browser sends about that".to_owned());
+            fault(
+                "handshake.max_head_bytes",
+                "must be 1 KiB at least; a browser sends about that".to_owned(),
+            );
         }
         if self.handshake.max_token_bytes.get() > self.handshake.max_head_bytes.get() {
             fault("handshake.max_token_bytes", "must not be over handshake.max_head_bytes".to_owned());
@@ -48,14 +51,19 @@ impl Options {
             fault("limits.message_bytes", "must be 128 B at least".to_owned());
         }
         if self.limits.queue_bytes.get() < 16 * 1024 {
-            fault("limits.queue_bytes", "must be 16 KiB at least, or a single answer overflows it".to_owned());
+            fault(
+                "limits.queue_bytes",
+                "must be 16 KiB at least, or a single answer overflows it".to_owned(),
+            );
         }
         for origin in &self.gateway.allowed_origins {
             let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if !rest.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#'])) {
                 fault(
                     "gateway.allowed_origins",
-                    format!("`{origin}` is not an origin; write it as `https://chat.example.com`, without a path"),
+                    format!(
+                        "`{origin}` is not an origin; write it as `https://chat.example.com`, without a path"
+                    ),
                 );
             }
         }

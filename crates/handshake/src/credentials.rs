@@ -42,10 +42,13 @@ pub(crate) enum Source<'b> {
 impl<'b> Source<'b> {
     /// All lines of a field.
     fn lines(self, known: Known) -> impl Iterator<Item = &'b [u8]> {
-        let (head, list, single) = match self {
-            Self::Head(head) => (Some(head.lines(known)), &[] as &[&str], None),
-            Self::Preflight { protocols, .. } if known == Known::Protocol => (None, protocols, None),
-            Self::Preflight { authorization, .. } => (None, &[] as &[&str], authorization),
+        let (head, list, single) = match (self, known) {
+            (Self::Head(head), _) => (Some(head.lines(known)), &[] as &[&str], None),
+            (Self::Preflight { protocols, .. }, Known::Protocol) => (None, protocols, None),
+            (Self::Preflight { authorization, .. }, Known::Authorization) => {
+                (None, &[] as &[&str], authorization)
+            }
+            (Self::Preflight { .. }, _) => (None, &[] as &[&str], None),
         };
         let told = list.iter().copied().chain(single).map(str::as_bytes);
         head.into_iter().flatten().chain(told)
@@ -74,6 +77,8 @@ pub(crate) enum Element<'b> {
     Miswritten,
     /// A token without prefix.
     Unprefixed(&'b [u8]),
+    /// A token behind a prefix that is not ours.
+    Foreign,
     /// A name.
     Name(&'b str),
     /// Not even that.
@@ -95,6 +100,9 @@ pub(crate) fn classify<'b, R>(element: &'b [u8], policy: &Policy<R>) -> Element<
     }
     if looks_like_token(element) {
         return Element::Unprefixed(element);
+    }
+    if hides_token(element) {
+        return Element::Foreign;
     }
     match str::from_utf8(element) {
         Ok(name) if name.bytes().all(is_token_byte) => Element::Name(name),
@@ -158,33 +166,32 @@ struct Offered<'b> {
 }
 
 fn offered<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Offered<'b>, Rejection> {
-    let mut token = None;
-    let mut names = false;
-    let mut miswritten = false;
-    // The second element of the two-element form, once its first was seen.
-    let mut marker = false;
-    let mut second = None;
     let mut tokens = 0_usize;
+    let mut prefixed = None;
+    // The second element of the two-element form, and whether a name that asks for it stood before.
+    let mut naked = None;
+    let mut previous = None;
+    let (mut names, mut miswritten) = (false, false);
     for element in request.source.protocols() {
-        let after_marker = std::mem::take(&mut marker);
+        let before = previous.take();
         match classify(element, policy) {
-            Element::Token(rest) => {
+            Element::Token(text) => {
                 tokens += 1;
-                token = Some(rest);
+                prefixed = Some(text);
             }
             Element::Miswritten => miswritten = true,
-            Element::Unprefixed(rest) => {
+            Element::Unprefixed(text) => {
                 tokens += 1;
-                second = Some((rest, after_marker));
+                naked = Some((text, before.is_some_and(|name| announces_token(name, policy))));
+            }
+            Element::Foreign => tokens += 1,
+            Element::Name(name) if before == Some(&*policy.two_element) && !is_spoken(name, policy) => {
+                tokens += 1;
+                naked = Some((name.as_bytes(), true));
             }
             Element::Name(name) => {
-                if after_marker && !is_spoken(name, policy) {
-                    tokens += 1;
-                    second = Some((name.as_bytes(), true));
-                } else {
-                    names = true;
-                    marker = name == &*policy.two_element;
-                }
+                names = true;
+                previous = Some(name);
             }
             Element::Invalid => {
                 return Err(Rejection::new(
@@ -194,37 +201,25 @@ fn offered<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Offere
             }
         }
     }
-    if tokens > 1 {
-        return Err(Rejection::new(
+    let mismatch =
+        |detail: &'static str, hint| Err(Rejection::new(Reason::ProtocolMismatch, detail).with_hint(hint));
+    match (tokens, prefixed, naked) {
+        (0, ..) if miswritten => mismatch("a credential prefix in the wrong case", RIGHT_CASE),
+        (0, ..) => Ok(Offered { found: None, names }),
+        (1, Some(text), _) => Ok(Offered { found: Some(unwrap(text, policy)?), names }),
+        (1, None, Some((text, true))) if policy.accept_two_element_form => {
+            let found = unwrap(text, policy)?;
+            Ok(Offered { found: Some(Found { form: CredentialForm::TwoElement, ..found }), names })
+        }
+        (1, None, Some((_, true))) => mismatch("the two-element form `jwt, <token>`", RIGHT_FORM),
+        (1, None, Some((_, false))) => mismatch("a naked token among the subprotocols", RIGHT_FORM),
+        (1, None, None) => mismatch("a token behind a prefix that is not known here", RIGHT_FORM),
+        _ => Err(Rejection::new(
             Reason::AmbiguousCredentials,
             "more than one token-bearing subprotocol element",
         )
-        .with_hint("Offer exactly one subprotocol element that carries a token."));
+        .with_hint("Offer exactly one subprotocol element that carries a token.")),
     }
-    if let Some(rest) = token {
-        return Ok(Offered { found: Some(unwrap(rest, policy)?), names });
-    }
-    if let Some((rest, marked)) = second {
-        // `jwt-auth, <token>` and `bearer, <token>` count as marked too: the name before a naked token says how.
-        if policy.accept_two_element_form && (marked || names) {
-            let found = unwrap(rest, policy)?;
-            return Ok(Offered { found: Some(Found { form: CredentialForm::TwoElement, ..found }), names });
-        }
-        return Err(Rejection::new(
-            Reason::ProtocolMismatch,
-            if marked {
-                "the two-element form `jwt, <token>`"
-            } else {
-                "a naked token among the subprotocols"
-            },
-        )
-        .with_hint(RIGHT_FORM));
-    }
-    if miswritten {
-        return Err(Rejection::new(Reason::ProtocolMismatch, "a credential prefix in the wrong case")
-            .with_hint("Subprotocol names are case-sensitive: write the prefix `jwt.` in lower case."));
-    }
-    Ok(Offered { found: None, names })
 }
 
 /// The token in what stands behind a prefix: bare if it has dots, else base64url without padding (canonical).
@@ -298,11 +293,24 @@ fn is_spoken<R>(name: &str, policy: &Policy<R>) -> bool {
     policy.subprotocols().any(|known| known == name)
 }
 
-/// Whether an element without prefix can only be a token: a JOSE header in base64url starts with `eyJ` (`{"`), or, wrapped
-/// once more, with `ZXlK`. Names that start so do not exist.
+/// Whether a naked token behind that name makes the two-element form: `jwt`, or a name that only says how tokens travel.
+fn announces_token<R>(name: &str, policy: &Policy<R>) -> bool {
+    policy.credential_names.iter().chain([&policy.two_element]).any(|known| **known == *name)
+}
+
+/// Whether an element without prefix can only be a token: a JOSE header in base64url starts with `eyJ` (`{"`), or,
+/// wrapped once more, with `ZXlK`; one with white space in its JSON still has two dots. No names look like that.
 fn looks_like_token(element: &[u8]) -> bool {
-    element.len() >= 16 && (element.starts_with(b"eyJ") || element.starts_with(b"ZXlK"))
-        || element.iter().filter(|&&byte| byte == b'.').count() == 2 && element.len() >= 64
+    starts_like_token(element) || element.len() >= 64 && memchr::memchr_iter(b'.', element).count() == 2
+}
+
+/// Whether what stands behind some dot of an element starts like a token.
+fn hides_token(element: &[u8]) -> bool {
+    memchr::memchr_iter(b'.', element).any(|dot| starts_like_token(&element[dot + 1..]))
+}
+
+fn starts_like_token(text: &[u8]) -> bool {
+    text.len() >= 16 && (text.starts_with(b"eyJ") || text.starts_with(b"ZXlK"))
 }
 
 /// `b64token` (RFC 6750 §2.1).
@@ -320,6 +328,9 @@ const QUERY_NAMES: [&str; 8] =
 
 const NOTHING_SENT: &str = "Send `Authorization: Bearer` with the token, or, from a browser, offer the subprotocols \
                             `jwt-auth` and `jwt.` + base64url(token).";
+
+const RIGHT_CASE: &str = "Subprotocol names are case-sensitive: write the prefix as this server's `/ws/config` does, \
+                          for instance `jwt.`.";
 
 const RIGHT_FORM: &str = "Offer [`jwt-auth`, `jwt.` + base64url(token)]: one element that carries the token behind its \
                           prefix, beside one plain name. A page that still offers [`jwt`, token] may be an old build \

@@ -88,6 +88,10 @@ impl<'b> Origin<'b> {
         Some(Self { scheme, authority: Authority::parse(rest)? })
     }
 
+    fn port(&self) -> Option<u16> {
+        self.authority.port.or_else(|| self.default_port())
+    }
+
     fn default_port(&self) -> Option<u16> {
         if self.scheme.eq_ignore_ascii_case("https") {
             Some(443)
@@ -96,13 +100,6 @@ impl<'b> Origin<'b> {
         } else {
             None
         }
-    }
-
-    /// Whether both are the same origin (RFC 6454 §5), default ports spelled out or not.
-    fn same(&self, other: &Origin<'_>) -> bool {
-        self.scheme.eq_ignore_ascii_case(other.scheme)
-            && self.authority.host.eq_ignore_ascii_case(other.authority.host)
-            && self.authority.port.or(self.default_port()) == other.authority.port.or(other.default_port())
     }
 
     /// Whether the page came from the host that it now asks. A proxy may have ended TLS before us, so either of `http`
@@ -114,19 +111,35 @@ impl<'b> Origin<'b> {
     }
 }
 
+/// A configured origin, read once, its default port spelled out.
+#[derive(Clone, Debug)]
+struct Listed {
+    scheme: Box<str>,
+    host: Box<str>,
+    port: Option<u16>,
+}
+
+impl Listed {
+    /// Whether both are the same origin (RFC 6454 §5).
+    fn is(&self, origin: &Origin<'_>) -> bool {
+        self.port == origin.port()
+            && self.scheme.eq_ignore_ascii_case(origin.scheme)
+            && self.host.eq_ignore_ascii_case(origin.authority.host)
+    }
+}
+
 /// The origins that may connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    pub(crate) listed: Vec<Box<str>>,
+    listed: Vec<Listed>,
     pub(crate) same: SameOrigin,
 }
 
 impl Origins {
     pub(crate) fn add(&mut self, origin: &str) -> Result<(), InvalidOrigin> {
-        if Origin::parse(origin).is_none() {
-            return Err(InvalidOrigin(origin.to_owned()));
-        }
-        self.listed.push(origin.into());
+        let read = Origin::parse(origin).ok_or_else(|| InvalidOrigin(origin.to_owned()))?;
+        let (scheme, host, port) = (read.scheme.into(), read.authority.host.into(), read.port());
+        self.listed.push(Listed { scheme, host, port });
         Ok(())
     }
 
@@ -138,7 +151,7 @@ impl Origins {
         let Some(origin) = str::from_utf8(origin).ok().and_then(Origin::parse) else {
             return Err("the Origin field is not an origin");
         };
-        if self.listed.iter().filter_map(|listed| Origin::parse(listed)).any(|listed| listed.same(&origin)) {
+        if self.listed.iter().any(|listed| listed.is(&origin)) {
             return Ok(());
         }
         match host {
@@ -165,4 +178,111 @@ fn is_loopback(host: &str) -> bool {
             .and_then(|rest| rest.strip_suffix(']'))
             .and_then(|address| address.parse::<Ipv6Addr>().ok())
             .is_some_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(origins: &Origins, origin: &str, host: &str) -> bool {
+        origins.check(origin.as_bytes(), Authority::parse(host)).is_ok()
+    }
+
+    #[test]
+    fn authorities_are_a_host_and_an_optional_port() {
+        for (text, host, port) in [
+            ("example.com", "example.com", None),
+            ("example.com:", "example.com", None),
+            ("EXAMPLE.com:8000", "EXAMPLE.com", Some(8000)),
+            ("127.0.0.1:1", "127.0.0.1", Some(1)),
+            ("[::1]", "[::1]", None),
+            ("[::1]:65535", "[::1]", Some(65535)),
+            ("under_score", "under_score", None),
+        ] {
+            let read = Authority::parse(text).unwrap();
+            assert_eq!((read.host, read.port), (host, port), "{text}");
+        }
+        for text in [
+            "", ":80", "a,b", "a b", "u@h", "h:80:80", "h:x", "h:-1", "h:65536", "[::1", "::1", "[]", "[h]",
+            "[::1]x", "h/p", "h?", "h#", "h\\", "h%41", "\u{e9}",
+        ] {
+            assert_eq!(Authority::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn same_origin_compares_host_and_port() {
+        let any = Origins { same: SameOrigin::Any, ..Origins::default() };
+        for (origin, host, good) in [
+            ("https://gate.example", "gate.example", true),
+            ("http://gate.example", "gate.example", true),
+            ("https://gate.example:443", "gate.example", true),
+            ("https://gate.example", "gate.example:443", true),
+            ("http://GATE.example:8000", "gate.EXAMPLE:8000", true),
+            ("https://gate.example", "gate.example:80", false),
+            ("https://gate.example:8443", "gate.example", false),
+            ("https://gate.example.evil.example", "gate.example", false),
+            ("https://evilgate.example", "gate.example", false),
+            ("https://gate.example.", "gate.example", false),
+            ("ftp://gate.example", "gate.example", false),
+            ("chrome-extension://gate.example", "gate.example", false),
+            ("null", "gate.example", false),
+            ("", "gate.example", false),
+            ("gate.example", "gate.example", false),
+            ("https://gate.example/", "gate.example", false),
+            ("https://user@gate.example", "gate.example", false),
+            ("https://gate.example https://gate.example", "gate.example", false),
+            ("https://gate.example,https://gate.example", "gate.example", false),
+        ] {
+            assert_eq!(verdict(&any, origin, host), good, "{origin} at {host}");
+        }
+        assert!(any.check(b"https://gate.example", None).is_err());
+    }
+
+    #[test]
+    fn on_loopback_only_its_own_names_count() {
+        let loopback = Origins::default();
+        for (host, good) in [
+            ("localhost:8000", true),
+            ("127.0.0.1:8000", true),
+            ("127.9.9.9:8000", true),
+            ("[::1]:8000", true),
+            ("rebound.evil.example:8000", false),
+            ("localhost.evil.example:8000", false),
+            ("127.0.0.1.evil.example:8000", false),
+            ("10.0.0.1:8000", false),
+            ("[::2]:8000", false),
+        ] {
+            assert_eq!(verdict(&loopback, &format!("http://{host}"), host), good, "{host}");
+        }
+        assert!(!verdict(&loopback, "http://localhost:3000", "localhost:8000"));
+        let named = Origins { same: SameOrigin::Hosts(vec!["gate.example".into()]), ..Origins::default() };
+        assert!(verdict(&named, "https://gate.example", "gate.example"));
+        assert!(!verdict(&named, "https://other.example", "other.example"));
+    }
+
+    #[test]
+    fn listed_origins_are_exact() {
+        let mut origins = Origins::default();
+        origins.add("https://app.example").unwrap();
+        origins.add("HTTP://dev.example:3000").unwrap();
+        origins.add("chrome-extension://abcdefgh").unwrap();
+        for (origin, good) in [
+            ("https://app.example", true),
+            ("https://APP.example:443", true),
+            ("http://app.example", false),
+            ("https://app.example:8443", false),
+            ("https://sub.app.example", false),
+            ("https://app.example.evil.example", false),
+            ("http://dev.example:3000", true),
+            ("http://dev.example", false),
+            ("chrome-extension://abcdefgh", true),
+            ("chrome-extension://abcdefgi", false),
+        ] {
+            assert_eq!(verdict(&origins, origin, "gate.example"), good, "{origin}");
+        }
+        for bad in ["*", "null", "app.example", "https://app.example/", "https://*.example", "https://"] {
+            assert_eq!(origins.add(bad), Err(InvalidOrigin(bad.to_owned())), "{bad}");
+        }
+    }
 }

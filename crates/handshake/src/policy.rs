@@ -101,7 +101,11 @@ impl<R: Copy + PartialEq> Policy<R> {
     /// than one reading.
     pub fn route(&self, path: &str, query: &str) -> Result<R, Rejection> {
         check_path(path).map_err(|detail| Rejection::new(Reason::BadUpgrade, detail))?;
-        let unknown = |detail: &'static str| Err(Rejection::new(Reason::UnknownMode, detail));
+        let unknown = |detail: &'static str| {
+            let paths = self.paths.iter().map(|(path, _)| &**path).collect::<Vec<_>>().join("`, `");
+            Err(Rejection::new(Reason::UnknownMode, detail)
+                .with_hint(format!("WebSockets are served at `{paths}`.")))
+        };
         let by_path = self.paths.iter().find(|(known, _)| **known == *path).map(|&(_, route)| route);
         let mut named = parameters(query, "mode");
         let name = match (named.next(), named.next()) {

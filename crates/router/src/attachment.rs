@@ -192,7 +192,7 @@ impl Attachment {
         let fresh = self.mode == Mode::Factory;
         let chosen = shared.agents.choose(message.agent.as_ref(), fresh)?;
         let run = Run {
-            run_id: RunId::new(&format!("run-{}", random_hex::<12>()))
+            id: RunId::new(&format!("run-{}", random_hex::<12>()))
                 .expect("hexadecimal digits are an identifier"),
             thread_id: thread.unwrap_or_else(|| {
                 ThreadId::new(&format!("thread-{}", random_hex::<12>()))

@@ -145,14 +145,8 @@ impl Router {
     /// [`Reason::TooManyConnections`] when the user has `most` connections already.
     pub fn admit(&self, identity: Identity, most: u32) -> Result<Seat, Rejection> {
         let mut worlds = self.shared.worlds.lock();
-        let world = match worlds.get(&Owner(identity.clone())) {
-            Some(world) => Arc::clone(world),
-            None => {
-                let world = Arc::new(World::shared());
-                worlds.insert(Owner(identity.clone()), Arc::clone(&world));
-                world
-            }
-        };
+        let world = worlds.entry(Owner(identity.clone())).or_insert_with(|| Arc::new(World::shared()));
+        let world = Arc::clone(world);
         if !world.take_seat(most) {
             return Err(Rejection::new(
                 Reason::TooManyConnections,

@@ -24,6 +24,8 @@ struct State {
     queue: VecDeque<Bytes>,
     bytes: usize,
     limit: usize,
+    /// When to come back, in milliseconds, while it has not been told.
+    drain: Option<u32>,
     end: Option<Reason>,
     waker: Option<Waker>,
 }
@@ -33,6 +35,8 @@ struct State {
 pub enum Outgoing {
     /// Frames were moved to the caller's buffer.
     Frames,
+    /// The server is stopping: tell the client to come back after so many milliseconds.
+    Drain(u32),
     /// The connection shall end for this reason, after what was queued before.
     End(Reason),
 }
@@ -40,7 +44,16 @@ pub enum Outgoing {
 impl Outbox {
     /// An empty queue for at most `limit` bytes.
     pub const fn new(limit: usize) -> Self {
-        Self { state: Mutex::new(State { queue: VecDeque::new(), bytes: 0, limit, end: None, waker: None }) }
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                bytes: 0,
+                limit,
+                drain: None,
+                end: None,
+                waker: None,
+            }),
+        }
     }
 
     /// Queues one frame. Returns false, and marks the connection as a slow consumer, when it does not fit; after the
@@ -57,18 +70,29 @@ impl Outbox {
             }
             (fits, state.waker.take())
         };
-        // Outside the lock: waking may run the connection's task at once.
+        // Outside the lock, so that whoever is woken finds it free.
         if let Some(waker) = waker {
             waker.wake();
         }
         queued
     }
 
+    /// Has the client told that the server is stopping, and when to come back.
+    pub fn drain(&self, reconnect_after_ms: u32) {
+        self.change(|state| state.drain = Some(reconnect_after_ms));
+    }
+
     /// Ends the connection after the frames that are queued already. The first reason given stays.
     pub fn end(&self, reason: Reason) {
+        self.change(|state| {
+            state.end.get_or_insert(reason);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let waker = {
             let mut state = self.state.lock();
-            state.end.get_or_insert(reason);
+            change(&mut state);
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -81,8 +105,25 @@ impl Outbox {
         self.state.lock().bytes
     }
 
+    /// Whether there is nothing to take.
+    pub fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.is_empty() && state.drain.is_none() && state.end.is_none()
+    }
+
+    /// Ready when a frame did not fit; until then the caller is remembered as who to wake. For a connection that has
+    /// still to write what it took, and must not wait for that to hear that it is too slow.
+    pub fn poll_overflow(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.end == Some(Reason::SlowConsumer) {
+            return Poll::Ready(());
+        }
+        state.remember(context);
+        Poll::Pending
+    }
+
     /// Moves all that waits to the end of `frames`, or says that the connection shall end, or remembers who to wake.
-    pub fn poll_take(&self, context: &mut Context<'_>, frames: &mut VecDeque<Bytes>) -> Poll<Outgoing> {
+    pub fn poll_take(&self, context: &Context<'_>, frames: &mut VecDeque<Bytes>) -> Poll<Outgoing> {
         let mut state = self.state.lock();
         if !state.queue.is_empty() {
             state.bytes = 0;
@@ -95,13 +136,22 @@ impl Outbox {
             }
             return Poll::Ready(Outgoing::Frames);
         }
+        if let Some(reconnect_after_ms) = state.drain.take() {
+            return Poll::Ready(Outgoing::Drain(reconnect_after_ms));
+        }
         if let Some(reason) = state.end {
             return Poll::Ready(Outgoing::End(reason));
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            state.waker = Some(context.waker().clone());
-        }
+        state.remember(context);
         Poll::Pending
+    }
+}
+
+impl State {
+    fn remember(&mut self, context: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
     }
 }
 
@@ -111,7 +161,7 @@ mod tests {
 
     fn take(outbox: &Outbox) -> (Option<Outgoing>, Vec<Bytes>) {
         let mut frames = VecDeque::new();
-        let outcome = match outbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut frames) {
+        let outcome = match outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
             Poll::Ready(outgoing) => Some(outgoing),
             Poll::Pending => None,
         };

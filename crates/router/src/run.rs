@@ -71,14 +71,14 @@ impl Driver<'_> {
     async fn run_agent(&mut self) -> Result<Answer, Failure> {
         let remembers = self.run.remembers;
         let task = Task {
-            run_id: self.run.run_id.to_arc(),
+            run_id: self.run.id.to_arc(),
             thread_id: self.run.thread_id.to_arc(),
             user_id: Arc::clone(&self.run.user_id),
             content: self.run.content.clone(),
             context: self.run.context.take(),
             history: if remembers { self.world.history(&self.run.thread_id) } else { Vec::new() },
         };
-        let (sink, mut events) = EventSink::channel(self.run.run_id.to_arc(), EVENTS);
+        let (sink, mut events) = EventSink::channel(self.run.id.to_arc(), EVENTS);
         let (agent, cancel) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
         let stop = cancel.clone();
         // A panic ends the run, not the process; nothing that the agent touched is used after it.
@@ -97,7 +97,7 @@ impl Driver<'_> {
                     }
                 }
                 outcome = &mut work => break outcome.unwrap_or_else(|_| {
-                    tracing::error!(run_id = %self.run.run_id, agent = %self.run.chosen.id, "the agent panicked");
+                    tracing::error!(run_id = %self.run.id, agent = %self.run.chosen.id, "the agent panicked");
                     Err(Failure::new(Reason::Internal, "The agent failed unexpectedly."))
                 }),
                 () = stop.cancelled() => break match tokio::time::timeout(CANCEL_GRACE, &mut work).await {
@@ -201,7 +201,7 @@ impl Driver<'_> {
     }
 
     fn emit(&mut self, message: impl Into<ServerMessage>) {
-        self.bytes += self.world.emit(self.shared, &self.run.thread_id, &self.run.run_id, message.into());
+        self.bytes += self.world.emit(self.shared, &self.run.thread_id, &self.run.id, message.into());
     }
 }
 

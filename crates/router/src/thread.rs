@@ -28,13 +28,13 @@ pub(crate) struct Thread {
 
 /// The run that is going on.
 pub(crate) struct Active {
-    pub(crate) run_id: RunId,
+    pub(crate) id: RunId,
     pub(crate) cancel: CancellationToken,
 }
 
 /// A run that was accepted.
 pub(crate) struct Run {
-    pub(crate) run_id: RunId,
+    pub(crate) id: RunId,
     pub(crate) thread_id: ThreadId,
     pub(crate) user_id: Arc<str>,
     pub(crate) chosen: Chosen,

@@ -156,16 +156,15 @@ impl World {
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
         shared.observer.accepted();
-        let id =
-            id.unwrap_or_else(|| MessageId::new(run.run_id.as_str()).expect("a run's id is a message's id"));
-        talk.remember(id.clone(), run.run_id.clone(), run.thread_id.clone());
-        reply(accepted(id, run.run_id.clone(), run.thread_id.clone(), false));
+        let id = id.unwrap_or_else(|| MessageId::new(run.id.as_str()).expect("a run's id is a message's id"));
+        talk.remember(id.clone(), run.id.clone(), run.thread_id.clone());
+        reply(accepted(id, run.id.clone(), run.thread_id.clone(), false));
         let thread = talk.thread(&run.thread_id, run.accepted);
         if thread.active.is_some() {
             thread.waiting.push_back(run);
             return Ok(Submitted::Nothing);
         }
-        thread.active = Some(Active { run_id: run.run_id.clone(), cancel: run.cancel.clone() });
+        thread.active = Some(Active { id: run.id.clone(), cancel: run.cancel.clone() });
         Ok(Submitted::Start(run))
     }
 
@@ -194,8 +193,7 @@ impl World {
             thread.remember(turn);
         }
         let next = thread.waiting.pop_front();
-        thread.active =
-            next.as_ref().map(|run| Active { run_id: run.run_id.clone(), cancel: run.cancel.clone() });
+        thread.active = next.as_ref().map(|run| Active { id: run.id.clone(), cancel: run.cancel.clone() });
         next
     }
 
@@ -214,16 +212,16 @@ impl World {
         let mut state = self.state.lock();
         let mut waiting = None;
         for thread in state.talk.iter_mut().flat_map(|talk| talk.threads.values_mut()) {
-            if let Some(active) = thread.active.as_ref().filter(|active| active.run_id == command.run_id) {
+            if let Some(active) = thread.active.as_ref().filter(|active| active.id == command.run_id) {
                 active.cancel.cancel();
                 return Ok(());
             }
-            if let Some(place) = thread.waiting.iter().position(|run| run.run_id == command.run_id) {
+            if let Some(place) = thread.waiting.iter().position(|run| run.id == command.run_id) {
                 waiting = thread.waiting.remove(place);
                 break;
             }
         }
-        let Some(Run { run_id, thread_id, chosen, user_id, accepted, .. }) = waiting else {
+        let Some(Run { id: run_id, thread_id, chosen, user_id, accepted, .. }) = waiting else {
             return Err(Rejection::new(Reason::UnknownRun, "the user has no such run")
                 .with_hint("no run of yours that is going on or waits has that run_id"));
         };

@@ -113,6 +113,7 @@ impl Session {
     /// it is used up. Control frames are dealt with on the way.
     ///
     /// Nothing is given out any more once the connection is ending (RFC 6455 §7.1.7, §5.5.1).
+    #[expect(clippy::mut_mut, reason = "the caller's view of its chunk moves on, as in `Decoder::decode`")]
     pub fn receive<'c>(
         &mut self,
         options: &Options,
@@ -170,6 +171,11 @@ impl Session {
         self.state == State::Over
     }
 
+    /// Whether the peer sent its close, so that it waits for nothing but the end of the connection.
+    pub const fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
     /// Why the connection is ending, where it was our decision and the close frame is not out yet.
     pub const fn ending_for(&self) -> Option<Reason> {
         match self.state {
@@ -213,10 +219,7 @@ impl Session {
                     Some(pinged) => pinged + options.heartbeat_timeout,
                     None => self.last_heard + options.heartbeat_interval,
                 };
-                [self.warn_at, self.expires_at]
-                    .into_iter()
-                    .flatten()
-                    .fold(Some(heartbeat), |first, at| first.map(|first| first.min(at)))
+                [self.warn_at, self.expires_at, Some(heartbeat)].into_iter().flatten().min()
             }
             State::Awaiting(until) => Some(until),
             State::Ending(_) | State::Over => None,
@@ -296,11 +299,15 @@ impl Session {
     }
 }
 
-/// A peer that is gone or breaks the framing has no answer worth waiting for.
+/// A peer that is gone, does not read or breaks the framing has no answer worth waiting for.
 const fn waits_for_answer(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::HeartbeatTimeout | Reason::ProtocolError | Reason::InvalidPayload | Reason::MessageTooBig
+        Reason::HeartbeatTimeout
+            | Reason::SlowConsumer
+            | Reason::ProtocolError
+            | Reason::InvalidPayload
+            | Reason::MessageTooBig
     )
 }
 
@@ -348,7 +355,9 @@ mod tests {
         /// Sends frames as a client, and gives what the session makes of them.
         fn send(&mut self, frames: &[Frame<'_>]) -> Vec<String> {
             let mut bytes = Vec::new();
-            frames.iter().for_each(|frame| frame.clone().masked([1, 2, 3, 4]).append_to(&mut bytes));
+            for frame in frames {
+                frame.clone().masked([1, 2, 3, 4]).append_to(&mut bytes);
+            }
             let mut input = &mut bytes[..];
             let mut received = Vec::new();
             while let Some(message) = self.session.receive(&self.options, self.now, &mut input) {

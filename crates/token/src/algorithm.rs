@@ -29,7 +29,7 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// EdDSA on Ed25519. `Ed25519` (RFC 9864) names the same.
+    /// `EdDSA` on Ed25519. `Ed25519` (RFC 9864) names the same.
     EdDsa,
 }
 
@@ -161,7 +161,10 @@ mod tests {
             assert_eq!(algorithm.name().parse(), Ok(*algorithm));
         }
         assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDsa));
-        for not_ours in ["", "none", "None", "NONE", "nOnE", "hs256", "HS256 ", "ES521", "ES256K", "Ed448", "RSA-OAEP", "dir"] {
+        for not_ours in [
+            "", "none", "None", "NONE", "nOnE", "hs256", "HS256 ", "ES521", "ES256K", "Ed448", "RSA-OAEP",
+            "dir",
+        ] {
             assert_eq!(not_ours.parse::<Algorithm>(), Err(UnknownAlgorithm), "{not_ours}");
         }
     }

@@ -110,7 +110,8 @@ impl Identity {
 
     /// Whether both speak for the same subject: a `sub` is unique only within its issuer (RFC 7519 §4.1.2).
     pub fn same_subject(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || (self.subject() == other.subject() && self.issuer() == other.issuer())
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.subject() == other.subject() && self.issuer() == other.issuer())
     }
 }
 
@@ -127,7 +128,15 @@ mod tests {
 
     fn identity(subject: &str, issuer: &str, jti: &str, scopes: &[&str]) -> Identity {
         let fingerprint = fingerprint("token");
-        Identity::new(&Parts { subject, issuer, jti, scopes, expires_at: Some(9), issued_at: None, fingerprint })
+        Identity::new(&Parts {
+            subject,
+            issuer,
+            jti,
+            scopes,
+            expires_at: Some(9),
+            issued_at: None,
+            fingerprint,
+        })
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl Policy {
 fn media_type(typ: &str) -> &str {
     const PREFIX: &str = "application/";
     match typ.get(..PREFIX.len()) {
-        Some(start) if start.eq_ignore_ascii_case(PREFIX) && !typ[PREFIX.len()..].contains('/') => &typ[PREFIX.len()..],
+        Some(start) if start.eq_ignore_ascii_case(PREFIX) && !typ[PREFIX.len()..].contains('/') => {
+            &typ[PREFIX.len()..]
+        }
         _ => typ,
     }
 }
@@ -78,10 +80,27 @@ mod tests {
     #[test]
     fn types_are_compared_as_media_types() {
         let policy = Policy::default();
-        for taken in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("AT+JWT"), Some("application/at+jwt"), Some("Application/JWT")] {
+        for taken in [
+            None,
+            Some("JWT"),
+            Some("jwt"),
+            Some("at+jwt"),
+            Some("AT+JWT"),
+            Some("application/at+jwt"),
+            Some("Application/JWT"),
+        ] {
             assert!(policy.takes_type(taken), "{taken:?}");
         }
-        for other in ["", "rt+jwt", "JWE", "application/", "application//jwt", "application/x/jwt", "jwt ", "logout+jwt"] {
+        for other in [
+            "",
+            "rt+jwt",
+            "JWE",
+            "application/",
+            "application//jwt",
+            "application/x/jwt",
+            "jwt ",
+            "logout+jwt",
+        ] {
             assert!(!policy.takes_type(Some(other)), "{other}");
         }
         assert!(!Policy { require_type: true, ..Policy::default() }.takes_type(None));

@@ -55,7 +55,9 @@ pub enum Weakness {
     #[error("is empty; set 32 random bytes, for instance from `openssl rand -base64 32`")]
     Empty,
     /// A value out of examples and templates.
-    #[error("is a sample value that everybody knows; set 32 random bytes, for instance from `openssl rand -base64 32`")]
+    #[error(
+        "is a sample value that everybody knows; set 32 random bytes, for instance from `openssl rand -base64 32`"
+    )]
     Sample,
     /// Fewer than 32 bytes.
     #[error("has {bytes} bytes; at least 32 are needed (RFC 7518 §3.2)")]
@@ -64,7 +66,9 @@ pub enum Weakness {
         bytes: usize,
     },
     /// Few different characters, or a short piece over and over, or a run such as `abcdef`.
-    #[error("repeats itself so much that it can be guessed; set 32 random bytes, for instance from `openssl rand -base64 32`")]
+    #[error(
+        "repeats itself so much that it can be guessed; set 32 random bytes, for instance from `openssl rand -base64 32`"
+    )]
     LowEntropy,
 }
 
@@ -98,7 +102,8 @@ fn is_sample(secret: &[u8]) -> bool {
     }
     SAMPLES.iter().any(|sample| {
         let sample = sample.as_bytes();
-        let repeated = plain.chunks(sample.len()).all(|chunk| sample.starts_with(chunk)) && plain.len() >= sample.len();
+        let repeated =
+            plain.chunks(sample.len()).all(|chunk| sample.starts_with(chunk)) && plain.len() >= sample.len();
         let numbered = plain.strip_prefix(sample).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit));
         repeated || numbered
     }) || TELLING.iter().any(|phrase| plain.windows(phrase.len()).any(|window| window == phrase.as_bytes()))
@@ -118,7 +123,9 @@ fn entropy_bits(secret: &[u8]) -> f64 {
 
 /// The length of the shortest piece that, written over and over, gives `secret`.
 fn smallest_period(secret: &[u8]) -> usize {
-    (1..=secret.len()).find(|period| secret.iter().zip(&secret[*period..]).all(|(a, b)| a == b)).unwrap_or(secret.len())
+    (1..=secret.len())
+        .find(|period| secret.iter().zip(&secret[*period..]).all(|(a, b)| a == b))
+        .unwrap_or(secret.len())
 }
 
 /// Whether most neighbours differ by exactly one, as in `abcdefgh…` or `0123456789…`.
@@ -135,21 +142,103 @@ const MIN_ENTROPY_BITS: f64 = 80.0;
 
 /// Letters and digits of values that stand in examples, lower case.
 const SAMPLES: &[&str] = &[
-    "secret", "secretkey", "mysecret", "mysecretkey", "supersecret", "supersecretkey", "topsecret", "jwtsecret", "jwtsecretkey",
-    "jwtkey", "sharedsecret", "appsecret", "keyboardcat", "changeme", "changethis", "changeit", "replaceme", "todo", "fixme",
-    "password", "passw0rd", "letmein", "qwerty", "admin", "test", "testing", "testsecret", "testkey", "testsecretkey", "dev",
-    "devsecret", "devsecretkey", "devkey", "development", "default", "defaultsecret", "example", "examplesecret", "examplekey",
-    "placeholder", "none", "null", "undefined", "foobar", "foo", "bar", "abc", "abcdef", "hello", "helloworld", "insecure",
-    "shhhhh", "shhhhhh", "your256bitsecret", "your384bitsecret", "your512bitsecret", "yoursecret", "yoursecretkey",
-    "yoursecretkeyhere", "yourjwtsecret", "yourjwtsecretkey", "asecretkey", "astringsecretatleast256bitslong",
-    "deadbeef", "0123456789abcdef", "0123456789", "1234567890", "12345678", "123456", "xxx",
+    "secret",
+    "secretkey",
+    "mysecret",
+    "mysecretkey",
+    "supersecret",
+    "supersecretkey",
+    "topsecret",
+    "jwtsecret",
+    "jwtsecretkey",
+    "jwtkey",
+    "sharedsecret",
+    "appsecret",
+    "keyboardcat",
+    "changeme",
+    "changethis",
+    "changeit",
+    "replaceme",
+    "todo",
+    "fixme",
+    "password",
+    "passw0rd",
+    "letmein",
+    "qwerty",
+    "admin",
+    "test",
+    "testing",
+    "testsecret",
+    "testkey",
+    "testsecretkey",
+    "dev",
+    "devsecret",
+    "devsecretkey",
+    "devkey",
+    "development",
+    "default",
+    "defaultsecret",
+    "example",
+    "examplesecret",
+    "examplekey",
+    "placeholder",
+    "none",
+    "null",
+    "undefined",
+    "foobar",
+    "foo",
+    "bar",
+    "abc",
+    "abcdef",
+    "hello",
+    "helloworld",
+    "insecure",
+    "shhhhh",
+    "shhhhhh",
+    "your256bitsecret",
+    "your384bitsecret",
+    "your512bitsecret",
+    "yoursecret",
+    "yoursecretkey",
+    "yoursecretkeyhere",
+    "yourjwtsecret",
+    "yourjwtsecretkey",
+    "asecretkey",
+    "astringsecretatleast256bitslong",
+    "deadbeef",
+    "0123456789abcdef",
+    "0123456789",
+    "1234567890",
+    "12345678",
+    "123456",
+    "xxx",
 ];
 
 /// What no random value says of itself, and placeholders do. Long enough never to turn up by chance.
 const TELLING: &[&str] = &[
-    "changeme", "changethis", "changeinproduction", "replaceme", "replacewith", "secretkeyhere", "yoursecret", "yourjwtsecret",
-    "yoursuper", "supersecret", "atleast256bit", "atleast32", "256bitsecret", "notforproduction", "donotuse", "developmentonly",
-    "placeholder", "insecuresecret", "examplesecret", "samplesecret", "defaultsecret", "jwtsecretkey", "mysecretkey",
+    "changeme",
+    "changethis",
+    "changeinproduction",
+    "replaceme",
+    "replacewith",
+    "secretkeyhere",
+    "yoursecret",
+    "yourjwtsecret",
+    "yoursuper",
+    "supersecret",
+    "atleast256bit",
+    "atleast32",
+    "256bitsecret",
+    "notforproduction",
+    "donotuse",
+    "developmentonly",
+    "placeholder",
+    "insecuresecret",
+    "examplesecret",
+    "samplesecret",
+    "defaultsecret",
+    "jwtsecretkey",
+    "mysecretkey",
 ];
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ struct Inner {
 }
 
 enum Key {
-    Hs256(hmac::Key),
+    Hs256 { key: Box<hmac::Key>, secret_len: usize },
     Es256(EcdsaKeyPair),
 }
 
@@ -39,7 +39,8 @@ impl Signer {
         if secret.expose().is_empty() {
             return Err(KeyError::EmptySecret);
         }
-        let key = Key::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()));
+        let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()));
+        let key = Key::Hs256 { key, secret_len: secret.expose().len() };
         Ok(Self(Arc::new(Inner { kid: kid.map(Into::into), key })))
     }
 
@@ -48,7 +49,8 @@ impl Signer {
     /// # Errors
     /// If the library cannot make a key.
     pub fn generate_es256() -> Result<Self, KeyError> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError::Generate)?;
+        let pair =
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError::Generate)?;
         Ok(Self::es256(pair))
     }
 
@@ -57,7 +59,9 @@ impl Signer {
     /// # Errors
     /// If it is not a P-256 key.
     pub fn es256_from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Self::es256).map_err(|_| KeyError::InvalidPrivateKey)
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+            .map(Self::es256)
+            .map_err(|_| KeyError::InvalidPrivateKey)
     }
 
     /// Signs with ES256 and the key in a PEM file (`PRIVATE KEY`), as [`to_pem`](Self::to_pem) writes it.
@@ -77,7 +81,7 @@ impl Signer {
     /// The private key as PEM (PKCS#8), for a file that nobody else may read; none for a shared secret.
     pub fn to_pem(&self) -> Option<Zeroizing<String>> {
         match &self.0.key {
-            Key::Hs256(_) => None,
+            Key::Hs256 { .. } => None,
             Key::Es256(pair) => pair.to_pkcs8v1().ok().map(|der| write_private_key(der.as_ref())),
         }
     }
@@ -85,7 +89,7 @@ impl Signer {
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         match &self.0.key {
-            Key::Hs256(_) => Algorithm::Hs256,
+            Key::Hs256 { .. } => Algorithm::Hs256,
             Key::Es256(_) => Algorithm::Es256,
         }
     }
@@ -107,9 +111,10 @@ impl Signer {
             header.insert("kid".to_owned(), kid.into());
         }
         let payload = serde_json::to_vec(claims).expect("a map of JSON values is JSON");
-        let mut token = format!("{}.{}", base64url::encode(header.to_string().as_bytes()), base64url::encode(&payload));
+        let mut token =
+            format!("{}.{}", base64url::encode(header.to_string().as_bytes()), base64url::encode(&payload));
         let signature = match &self.0.key {
-            Key::Hs256(key) => base64url::encode(hmac::sign(key, token.as_bytes()).as_ref()),
+            Key::Hs256 { key, .. } => base64url::encode(hmac::sign(key, token.as_bytes()).as_ref()),
             Key::Es256(pair) => {
                 let signature = pair.sign(&SystemRandom::new(), token.as_bytes());
                 base64url::encode(signature.expect("a key that was parsed can sign").as_ref())
@@ -124,7 +129,9 @@ impl Signer {
     pub fn public_jwk(&self) -> Option<Value> {
         let Key::Es256(pair) = &self.0.key else { return None };
         let (x, y) = coordinates(pair);
-        Some(json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid(), "alg": "ES256", "use": "sig" }))
+        Some(
+            json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid(), "alg": "ES256", "use": "sig" }),
+        )
     }
 
     /// The JWK set to publish: the public key, or nothing where tokens are signed with a shared secret.
@@ -132,10 +139,18 @@ impl Signer {
         json!({ "keys": self.public_jwk().into_iter().collect::<Vec<_>>() })
     }
 
+    /// How long the shared secret is, if there is one.
+    pub(crate) fn secret_len(&self) -> Option<usize> {
+        match &self.0.key {
+            Key::Hs256 { secret_len, .. } => Some(*secret_len),
+            Key::Es256(_) => None,
+        }
+    }
+
     /// What verifies this signer's tokens.
     pub(crate) fn verifying(&self) -> Result<Material, KeyError> {
         match &self.0.key {
-            Key::Hs256(key) => Ok(Material::Hmac(key.clone())),
+            Key::Hs256 { key, .. } => Ok(Material::Hmac(key.clone())),
             Key::Es256(pair) => Material::public(Algorithm::Es256, pair.public_key().as_ref()),
         }
     }
@@ -168,7 +183,10 @@ mod tests {
     }
 
     fn subject(keys: KeySet, token: &str) -> Option<String> {
-        Verifier::new(keys, Policy::default(), 0).verify(token, 1_900_000_000).ok().map(|it| it.subject().to_owned())
+        Verifier::new(keys, Policy::default(), 0)
+            .verify(token, 1_900_000_000)
+            .ok()
+            .map(|it| it.subject().to_owned())
     }
 
     #[test]
@@ -187,7 +205,8 @@ mod tests {
     #[test]
     fn the_kid_is_the_thumbprint() {
         // RFC 7638 §3.1 is on an RSA key; this one is the P-256 key of RFC 7517 appendix A.1, computed by hand.
-        let (x, y) = ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+        let (x, y) =
+            ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
         assert_eq!(thumbprint(x, y), "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");
     }
 

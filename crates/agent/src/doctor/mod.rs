@@ -1,16 +1,43 @@
 //! The built-in agent: a doctor for failed WebSocket and JWT handshakes that needs no model (design §10, `builtin`).
+//!
+//! It reads a message once and gathers its evidence ([`evidence`]), runs a tool on each piece ([`tools`]), lets the piece
+//! that is nearest to the fault decide ([`case`]), and tells what it found with what to do ([`answer`]). What it knows
+//! beyond the catalogue of reasons is data ([`knowledge`]).
 
+mod answer;
+mod case;
+mod evidence;
+mod knowledge;
 mod scan;
 mod surroundings;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod tools;
 
 use std::{fmt, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
 pub use self::surroundings::{Configuration, Refusal, Surroundings};
+use self::{
+    answer::{Focus, compose, pieces},
+    case::{Case, Weight},
+    evidence::Evidence,
+    scan::offer::Source,
+    thread::follow_up,
+    tools::{Call, Context},
+};
 use crate::{Agent, Answer, EventSink, Failure, RunFuture, Task};
 
+/// The most tools of one run, and the most reasons that are explained in it.
+const MAX_CALLS: usize = 16;
+const MAX_REASONS: usize = 3;
+
 /// Answers questions about failed handshakes, with evidence or without.
+///
+/// Its work is linear in the message, of which it reads 64 KiB. It repeats no credential: neither in a thought, nor in a
+/// tool's arguments or result, nor in the answer.
 pub struct Doctor {
     surroundings: Arc<dyn Surroundings>,
 }
@@ -27,32 +54,183 @@ impl Doctor {
         Self { surroundings }
     }
 
-    async fn answer(
-        &self,
-        task: Task,
-        events: EventSink,
-        cancel: CancellationToken,
-    ) -> Result<Answer, Failure> {
-        if cancel.is_cancelled() {
-            return Err(Failure::cancelled());
+    async fn answer(&self, task: &Task, events: &EventSink) -> Result<Answer, Failure> {
+        let mut evidence = Evidence::gather(&task.content);
+        let follow_up = match evidence.is_empty() {
+            true => follow_up(&task.content, &task.history, !evidence.asked.is_empty()),
+            false => None,
+        };
+        let mut case = Case::default();
+        let mut focus = Focus::All;
+        if let Some(follow_up) = follow_up {
+            evidence.asked.clear();
+            focus = follow_up.focus;
+            case.fault(follow_up.reason, Weight::Named, "This is what your earlier message came down to.");
+            events
+                .thinking(format!("This refers back to {}, which we found before.", follow_up.reason))
+                .await?;
+        } else {
+            events.thinking(overview(&evidence)).await?;
         }
-        events.thinking(format!("Reading the message ({} bytes).", task.content.len())).await?;
-        let text = format!("The server's environment is {}.", self.surroundings.configuration().environment);
-        events.delta(text.clone()).await?;
+
+        let context = Context {
+            now: self.surroundings.now(),
+            configuration: self.surroundings.configuration(),
+            browser: evidence.browser,
+        };
+        let partial = evidence.partial;
+        for reason in &evidence.reasons {
+            case.fault(*reason, Weight::Named, "");
+        }
+        let mut calls = self.plan(evidence, &task.user_id);
+        calls.truncate(MAX_CALLS - MAX_REASONS);
+        for call in calls {
+            run(&call, &context, &mut case, events).await?;
+        }
+        let reasons: Vec<_> = case.faults().iter().take(MAX_REASONS).map(|fault| fault.reason).collect();
+        for reason in reasons {
+            run(&Call::ExplainReason(reason), &context, &mut case, events).await?;
+        }
+
+        let text = if case.is_empty() {
+            unknown(&task.content)
+        } else {
+            if let [first, _, ..] = case.faults()[..]
+                && first.weight > Weight::Asked
+            {
+                let thought = format!(
+                    "Of all this, {} is nearest to the fault; the rest follows from it or comes after it.",
+                    first.reason
+                );
+                events.thinking(thought).await?;
+            }
+            compose(&case, focus, partial)
+        };
+        for piece in pieces(&text) {
+            events.delta(piece).await?;
+        }
         Ok(Answer { final_response: text, usage: None })
+    }
+
+    /// The tools that the evidence asks for, the nearest to the fault first.
+    fn plan(&self, evidence: Evidence, user_id: &str) -> Vec<Call> {
+        let mut calls: Vec<Call> = evidence.head.map(Call::CheckRequest).into_iter().collect();
+        calls.extend(evidence.offers.into_iter().map(|offer| match offer.source {
+            Source::ResponseHeader => Call::CheckResponse(offer),
+            Source::RequestHeader | Source::Code | Source::List => Call::CheckTokenForm(offer),
+        }));
+        calls.extend(evidence.tokens.into_iter().map(Call::DecodeToken));
+        let mut codes = evidence.close_codes;
+        let entries = || evidence.quoted.iter().chain(&evidence.asked);
+        codes.extend(entries().filter_map(|entry| entry.code));
+        let own: Vec<&str> = entries().filter_map(|entry| entry.tool).collect();
+        let quoted: Vec<_> = evidence.quoted.iter().copied().filter(|entry| entry.tool.is_none()).collect();
+        let asked: Vec<_> = evidence.asked.iter().copied().filter(|entry| entry.tool.is_none()).collect();
+        if !(quoted.is_empty() && asked.is_empty()) {
+            calls.push(Call::LookUp { quoted, asked });
+        }
+        calls.extend(evidence.statuses.into_iter().map(Call::ExplainStatus));
+        let mut seen = Vec::new();
+        for code in codes {
+            if !seen.contains(&code) {
+                seen.push(code);
+                calls.push(Call::ExplainCloseCode(code));
+            }
+        }
+        if own.contains(&"audit_configuration") {
+            calls.push(Call::AuditConfiguration);
+        }
+        if own.contains(&"recent_refusals") {
+            calls.push(Call::RecentRefusals(self.surroundings.recent_refusals(user_id)));
+        }
+        calls
     }
 }
 
 impl Agent for Doctor {
-    fn id(&self) -> &str {
+    fn id(&self) -> &'static str {
         "doctor"
     }
 
-    fn kind(&self) -> &str {
+    fn kind(&self) -> &'static str {
         "builtin"
     }
 
     fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
-        Box::pin(self.answer(task, events, cancel))
+        Box::pin(async move {
+            // Dropping the work at any of its waits is safe: the sink completes a tool that was going on.
+            cancel
+                .run_until_cancelled(self.answer(&task, &events))
+                .await
+                .unwrap_or_else(|| Err(Failure::cancelled()))
+        })
     }
+}
+
+/// Says why, then runs the tool. A tool that fails costs its part of the answer alone.
+async fn run(call: &Call, context: &Context, case: &mut Case, events: &EventSink) -> Result<(), Failure> {
+    events.thinking(call.why()).await?;
+    let outcome = events
+        .tool(call.name(), call.args(), async {
+            // A place to be cancelled at, also when nothing else waits.
+            tokio::task::yield_now().await;
+            call.run(context, case)
+        })
+        .await?;
+    if let Err(error) = outcome {
+        case.found.push(format!("**{}** came to no result: {error}", call.name()));
+    }
+    Ok(())
+}
+
+/// What was recognised, in a sentence.
+fn overview(evidence: &Evidence) -> String {
+    let mut parts = Vec::new();
+    let mut count = |number: usize, one: &str, many: &str| match number {
+        0 => {}
+        1 => parts.push(one.to_owned()),
+        number => parts.push(format!("{number} {many}")),
+    };
+    count(usize::from(evidence.head.is_some()), "a whole request head", "request heads");
+    count(
+        evidence.offers.len(),
+        "a form in which credentials are sent",
+        "forms in which credentials are sent",
+    );
+    count(evidence.tokens.len(), "a token", "tokens");
+    count(evidence.quoted.len(), "an error or log line that I know", "errors or log lines that I know");
+    let list = |numbers: &[u16]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !evidence.statuses.is_empty() {
+        parts.push(format!("the HTTP status {}", list(&evidence.statuses)));
+    }
+    if !evidence.close_codes.is_empty() {
+        parts.push(format!("the close code {}", list(&evidence.close_codes)));
+    }
+    if !evidence.reasons.is_empty() {
+        let ids: Vec<_> = evidence.reasons.iter().map(ToString::to_string).collect();
+        parts.push(format!("the reason {}", ids.join(", ")));
+    }
+    if let Some(entry) = evidence.asked.first() {
+        parts.push(format!("a question ({})", entry.title));
+    }
+    if parts.is_empty() {
+        return "I recognise neither a token, a code, a log line nor a question of my field in this."
+            .to_owned();
+    }
+    format!("In the message I see {}.", parts.join("; "))
+}
+
+/// The honest answer to what is not understood, or to someone who asks what can be asked.
+fn unknown(message: &str) -> String {
+    let lower = evidence::clip(message, 256).to_lowercase();
+    let greeting = knowledge::words(&lower).take(8).any(|word| {
+        ["hello", "hi", "hey", "help", "hallo", "hilfe", "hola", "bonjour", "who", "thanks", "you"]
+            .contains(&word)
+    });
+    let first = if greeting {
+        "**I am the handshake doctor of this gateway.**"
+    } else {
+        "**I cannot tell from this.**"
+    };
+    format!("{first} {}", include_str!("knowledge/unknown.md").trim())
 }

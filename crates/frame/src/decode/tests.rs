@@ -1,4 +1,4 @@
-//! What the decoder holds and lends. Which bytes it takes is in `tests/conformance.rs`.
+//! What the decoder holds and lends. Which bytes it takes is in `tests/conformance/`.
 
 use proptest::prelude::*;
 

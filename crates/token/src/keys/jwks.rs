@@ -18,7 +18,9 @@ pub(super) fn add(set: &mut KeySet, json: &[u8]) -> Result<(), KeyError> {
     }
     let document: Value = serde_json::from_slice(json).map_err(|_| KeyError::NotJwks)?;
     let jwks: Vec<&Map<String, Value>> = match (document.get("keys"), &document) {
-        (Some(Value::Array(keys)), _) if keys.len() > MAX_KEYS => return Err(KeyError::JwksTooLarge { bytes }),
+        (Some(Value::Array(keys)), _) if keys.len() > MAX_KEYS => {
+            return Err(KeyError::JwksTooLarge { bytes });
+        }
         (Some(Value::Array(keys)), _) => keys.iter().filter_map(Value::as_object).collect(),
         (None, Value::Object(jwk)) if jwk.contains_key("kty") => vec![jwk],
         _ => return Err(KeyError::NotJwks),
@@ -33,7 +35,10 @@ pub(super) fn add(set: &mut KeySet, json: &[u8]) -> Result<(), KeyError> {
         let kid = text(jwk, "kid");
         match add_one(set, jwk, kid, mixed) {
             Ok(()) if jwk.contains_key("d") => {
-                set.warn(kid, "the set carries its private key; whoever can read the set can sign".to_owned());
+                set.warn(
+                    kid,
+                    "the set carries its private key; whoever can read the set can sign".to_owned(),
+                );
             }
             Ok(()) => {}
             Err(skip) => {
@@ -72,7 +77,9 @@ fn add_one(set: &mut KeySet, jwk: &Map<String, Value>, kid: Option<&str>, mixed:
         return Err(Skip::Why("its use is not sig"));
     }
     if let Some(operations) = jwk.get("key_ops")
-        && !operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
+        && !operations
+            .as_array()
+            .is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
     {
         return Err(Skip::Why("its key_ops lack verify"));
     }
@@ -89,21 +96,35 @@ fn add_one(set: &mut KeySet, jwk: &Map<String, Value>, kid: Option<&str>, mixed:
             set.push_public(kid, &PublicKey::rsa(&number(jwk, "n")?, &number(jwk, "e")?)?, algorithms)?;
         }
         (Some("EC"), Some("P-256")) => {
-            set.push_public(kid, &PublicKey::curve(Family::P256, &number(jwk, "x")?, &number(jwk, "y")?)?, algorithms)?;
+            set.push_public(
+                kid,
+                &PublicKey::curve(Family::P256, &number(jwk, "x")?, &number(jwk, "y")?)?,
+                algorithms,
+            )?;
         }
         (Some("EC"), Some("P-384")) => {
-            set.push_public(kid, &PublicKey::curve(Family::P384, &number(jwk, "x")?, &number(jwk, "y")?)?, algorithms)?;
+            set.push_public(
+                kid,
+                &PublicKey::curve(Family::P384, &number(jwk, "x")?, &number(jwk, "y")?)?,
+                algorithms,
+            )?;
         }
         (Some("OKP"), Some("Ed25519")) => {
             set.push_public(kid, &PublicKey::ed25519(&number(jwk, "x")?)?, algorithms)?;
         }
-        (Some("oct"), _) if mixed => return Err(Skip::Why("a shared secret has no place beside public keys")),
+        (Some("oct"), _) if mixed => {
+            return Err(Skip::Why("a shared secret has no place beside public keys"));
+        }
         (Some("oct"), _) => {
             let secret = Secret::new(number(jwk, "k")?.to_vec());
             let fitting: Vec<Algorithm> = match listed {
                 Some(algorithm) => vec![algorithm],
                 // The secret's length says which hashes it is good for.
-                None => defaults(Family::Hmac).iter().copied().filter(|hs| secret.expose().len() >= hs.hash_len()).collect(),
+                None => defaults(Family::Hmac)
+                    .iter()
+                    .copied()
+                    .filter(|hs| secret.expose().len() >= hs.hash_len())
+                    .collect(),
             };
             let fitting = if fitting.is_empty() { vec![Algorithm::Hs256] } else { fitting };
             set.add_secret(kid, &secret, &fitting)?;
@@ -120,6 +141,7 @@ fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 
 fn number(jwk: &Map<String, Value>, name: &str) -> Result<Zeroizing<Vec<u8>>, Skip> {
     let text = text(jwk, name).ok_or(Skip::Why("a member of its key material is missing"))?;
-    let bytes = base64url::decode(text.as_bytes()).map_err(|_| Skip::Why("its key material is not base64url"))?;
+    let bytes =
+        base64url::decode(text.as_bytes()).map_err(|_| Skip::Why("its key material is not base64url"))?;
     Ok(Zeroizing::new(bytes))
 }

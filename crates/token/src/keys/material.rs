@@ -5,9 +5,10 @@ use aws_lc_rs::{
     hmac,
     rsa::PublicKey as RsaKey,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-        RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-        RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+        RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+        RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
 
@@ -17,7 +18,8 @@ use crate::{Algorithm, algorithm::Family};
 /// A key as the cryptographic library wants it, for one algorithm.
 #[derive(Clone)]
 pub(crate) enum Material {
-    Hmac(hmac::Key),
+    /// Boxed, because its precomputed state has 1.2 KB.
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -29,7 +31,7 @@ impl Material {
             48 => hmac::HMAC_SHA384,
             _ => hmac::HMAC_SHA512,
         };
-        Self::Hmac(hmac::Key::new(hash, secret))
+        Self::Hmac(Box::new(hmac::Key::new(hash, secret)))
     }
 
     pub(crate) fn public(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
@@ -54,7 +56,8 @@ impl Material {
                     Algorithm::Es384 => Some(96),
                     _ => None,
                 };
-                expected.is_none_or(|len| signature.len() == len) && key.verify_sig(message, signature).is_ok()
+                expected.is_none_or(|len| signature.len() == len)
+                    && key.verify_sig(message, signature).is_ok()
             }
         }
     }
@@ -87,8 +90,11 @@ pub(super) struct PublicKey {
 impl PublicKey {
     /// From `SubjectPublicKeyInfo` (RFC 5280 §4.1), or PKCS#1 for RSA (RFC 8017 §A.1.1).
     pub(super) fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        let curves: [(Family, &'static dyn VerificationAlgorithm); 3] =
-            [(Family::P256, &ECDSA_P256_SHA256_FIXED), (Family::P384, &ECDSA_P384_SHA384_FIXED), (Family::Ed25519, &ED25519)];
+        let curves: [(Family, &'static dyn VerificationAlgorithm); 3] = [
+            (Family::P256, &ECDSA_P256_SHA256_FIXED),
+            (Family::P384, &ECDSA_P384_SHA384_FIXED),
+            (Family::Ed25519, &ED25519),
+        ];
         for (family, algorithm) in curves {
             if ParsedPublicKey::new(algorithm, der).is_ok() {
                 return Ok(Self { family, bytes: der.to_vec() });
@@ -167,8 +173,8 @@ fn is_roca(modulus: &[u8]) -> bool {
 }
 
 const ROCA_PRIMES: [u8; 38] = [
-    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127,
-    131, 137, 139, 149, 151, 157, 163, 167,
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
+    107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
 /// The modulus in a `SubjectPublicKeyInfo` that the library wrote: a sequence of the algorithm and a bit string, in

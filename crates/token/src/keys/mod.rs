@@ -66,7 +66,12 @@ impl KeySet {
     ///
     /// # Errors
     /// If the secret is empty or shorter than the hash (RFC 7518 §3.2), if no algorithm is listed, or another kind of one.
-    pub fn add_secret(&mut self, kid: Option<&str>, secret: &Secret, algorithms: &[Algorithm]) -> Result<(), KeyError> {
+    pub fn add_secret(
+        &mut self,
+        kid: Option<&str>,
+        secret: &Secret,
+        algorithms: &[Algorithm],
+    ) -> Result<(), KeyError> {
         if algorithms.is_empty() {
             return Err(KeyError::NoAlgorithm);
         }
@@ -76,13 +81,7 @@ impl KeySet {
             return Err(KeyError::EmptySecret);
         }
         for algorithm in algorithms {
-            let needed = algorithm.hash_len();
-            if bytes.len() < needed {
-                if !self.allow_short_secrets {
-                    return Err(KeyError::SecretTooShort { algorithm: *algorithm, needed, bytes: bytes.len() });
-                }
-                self.warn(kid, format!("{} bytes are too few for {algorithm}, which needs {needed} (RFC 7518 §3.2)", bytes.len()));
-            }
+            self.check_length(kid, *algorithm, bytes.len())?;
         }
         for algorithm in algorithms {
             self.push(kid, *algorithm, Material::hmac(*algorithm, bytes));
@@ -92,12 +91,17 @@ impl KeySet {
 
     /// Adds a public key from a PEM file: `PUBLIC KEY` (RSA, P-256, P-384, Ed25519) or `RSA PUBLIC KEY`.
     ///
-    /// With no `algorithms` listed the key gets those of its kind: RS* and PS*, ES256, ES384 or EdDSA.
+    /// With no `algorithms` listed the key gets those of its kind: RS* and PS*, ES256, ES384 or `EdDSA`.
     ///
     /// # Errors
     /// If the file holds something else, and what to do about it; if the key is too short, not on its curve or of
     /// another kind than the algorithms.
-    pub fn add_pem(&mut self, kid: Option<&str>, pem: &str, algorithms: &[Algorithm]) -> Result<(), KeyError> {
+    pub fn add_pem(
+        &mut self,
+        kid: Option<&str>,
+        pem: &str,
+        algorithms: &[Algorithm],
+    ) -> Result<(), KeyError> {
         let key = material::PublicKey::from_der(&pem::public_key(pem)?)?;
         self.push_public(kid, &key, algorithms)
     }
@@ -116,8 +120,11 @@ impl KeySet {
     /// Adds what verifies the tokens of `signer`.
     ///
     /// # Errors
-    /// None that a signer that exists can cause.
+    /// If its shared secret is shorter than the hash.
     pub fn add_signer(&mut self, signer: &Signer) -> Result<(), KeyError> {
+        if let Some(bytes) = signer.secret_len() {
+            self.check_length(signer.kid(), signer.algorithm(), bytes)?;
+        }
         let material = signer.verifying()?;
         self.push(signer.kid(), signer.algorithm(), material);
         Ok(())
@@ -159,7 +166,13 @@ impl KeySet {
     /// # Errors
     /// `UNKNOWN_KEY` if there are keys with `kid` and none of them, nor a key without, is the one; `ALGORITHM_NOT_ALLOWED`
     /// if none of the keys that are asked is for `algorithm`; `SIGNATURE_INVALID`.
-    pub(crate) fn verify(&self, kid: Option<&str>, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<&Key, Reason> {
+    pub(crate) fn verify(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<&Key, Reason> {
         let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
         let asked = |key: &&Key| match (named, kid) {
             (true, _) => key.kid.as_deref() == kid,
@@ -186,7 +199,31 @@ impl KeySet {
         self.keys.iter().any(|key| key.algorithm.family().is_asymmetric())
     }
 
-    fn push_public(&mut self, kid: Option<&str>, key: &material::PublicKey, algorithms: &[Algorithm]) -> Result<(), KeyError> {
+    /// Whether a secret of `bytes` bytes will do for `algorithm` (RFC 7518 §3.2).
+    fn check_length(
+        &mut self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        bytes: usize,
+    ) -> Result<(), KeyError> {
+        let needed = algorithm.hash_len();
+        if bytes < needed {
+            if !self.allow_short_secrets {
+                return Err(KeyError::SecretTooShort { algorithm, needed, bytes });
+            }
+            let text =
+                format!("{bytes} bytes are too few for {algorithm}, which needs {needed} (RFC 7518 §3.2)");
+            self.warn(kid, text);
+        }
+        Ok(())
+    }
+
+    fn push_public(
+        &mut self,
+        kid: Option<&str>,
+        key: &material::PublicKey,
+        algorithms: &[Algorithm],
+    ) -> Result<(), KeyError> {
         let algorithms = if algorithms.is_empty() { defaults(key.family()) } else { algorithms };
         check_family(key.family(), algorithms)?;
         for algorithm in algorithms {
@@ -196,7 +233,9 @@ impl KeySet {
     }
 
     fn push(&mut self, kid: Option<&str>, algorithm: Algorithm, material: Material) {
-        if kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid && key.algorithm == algorithm) {
+        if kid.is_some()
+            && self.keys.iter().any(|key| key.kid.as_deref() == kid && key.algorithm == algorithm)
+        {
             self.warn(kid, format!("another {algorithm} key has the same kid; both are tried"));
         }
         self.keys.push(Key { kid: kid.map(Into::into), issuer: None, algorithm, material });
@@ -233,7 +272,10 @@ fn shown_kid(kid: &str) -> String {
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeySet").field("keys", &self.keys).field("warnings", &self.warnings).finish_non_exhaustive()
+        f.debug_struct("KeySet")
+            .field("keys", &self.keys)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,7 +311,9 @@ pub enum KeyError {
     #[error("the secret is empty")]
     EmptySecret,
     /// A shared secret that is shorter than the hash (RFC 7518 §3.2).
-    #[error("the secret has {bytes} bytes and {algorithm} needs at least {needed} (RFC 7518 §3.2); `openssl rand -base64 48` makes a good one")]
+    #[error(
+        "the secret has {bytes} bytes and {algorithm} needs at least {needed} (RFC 7518 §3.2); `openssl rand -base64 48` makes a good one"
+    )]
     SecretTooShort {
         /// For which algorithm.
         algorithm: Algorithm,
@@ -319,7 +363,9 @@ pub enum KeyError {
         bits: usize,
     },
     /// An RSA key from a generator that is broken (CVE-2017-15361).
-    #[error("the RSA key comes from a broken generator (ROCA, CVE-2017-15361); its private key can be computed: replace it")]
+    #[error(
+        "the RSA key comes from a broken generator (ROCA, CVE-2017-15361); its private key can be computed: replace it"
+    )]
     WeakRsa,
     /// A JWK set over the limit.
     #[error("the JWK set has {bytes} bytes or too many keys; at most {max} bytes and 100 keys are taken", max = MAX_JWKS_BYTES)]
@@ -334,7 +380,9 @@ pub enum KeyError {
     #[error("the JWK set has no key that can verify signatures here: {0}")]
     NoUsableKey(String),
     /// The private key for signing cannot be read.
-    #[error("this is not a P-256 private key in PKCS#8 (`-----BEGIN PRIVATE KEY-----`); `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one")]
+    #[error(
+        "this is not a P-256 private key in PKCS#8 (`-----BEGIN PRIVATE KEY-----`); `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one"
+    )]
     InvalidPrivateKey,
     /// The cryptographic library failed to make a key.
     #[error("no key could be generated")]
@@ -343,4 +391,3 @@ pub enum KeyError {
 
 /// The most keys that one token is tried with, so that a token without `kid` stays cheap to refuse.
 const MAX_TRIED: usize = 8;
-

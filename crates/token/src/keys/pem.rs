@@ -46,12 +46,16 @@ impl<'a> Block<'a> {
         let (_, rest) = pem.split_once(BEGIN).ok_or(KeyError::NotPem)?;
         let (label, rest) = rest.split_once(DASHES).ok_or(KeyError::DamagedPem)?;
         let (body, rest) = rest.split_once(END).ok_or(KeyError::DamagedPem)?;
-        let rest = rest.strip_prefix(label).and_then(|rest| rest.strip_prefix(DASHES)).ok_or(KeyError::DamagedPem)?;
+        let rest = rest
+            .strip_prefix(label)
+            .and_then(|rest| rest.strip_prefix(DASHES))
+            .ok_or(KeyError::DamagedPem)?;
         if rest.contains(BEGIN) { Err(KeyError::SeveralKeys) } else { Ok(Self { label, body }) }
     }
 
     fn decode(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let text: Zeroizing<Vec<u8>> = Zeroizing::new(self.body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+        let text: Zeroizing<Vec<u8>> =
+            Zeroizing::new(self.body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
         let der = STANDARD.decode(text.as_slice()).map_err(|_| KeyError::DamagedPem)?;
         Ok(Zeroizing::new(der))
     }

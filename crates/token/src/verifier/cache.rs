@@ -45,3 +45,30 @@ impl Cache {
         self.0.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fingerprint, identity::Parts};
+
+    #[test]
+    fn what_old_keys_put_in_late_is_not_found() {
+        let fingerprint = fingerprint("token");
+        let parts = Parts {
+            subject: "ann",
+            issuer: "",
+            jti: "",
+            scopes: &[],
+            expires_at: Some(9),
+            issued_at: None,
+            fingerprint,
+        };
+        let (identity, lifetime) =
+            (Identity::new(&parts), Lifetime { from: None, issued: None, until: Some(9) });
+        let cache = Cache::new(10);
+        cache.clear();
+        cache.insert([1; 32], 0, identity, lifetime);
+        assert!(cache.get(&[1; 32], 0).is_some());
+        assert!(cache.get(&[1; 32], 1).is_none());
+    }
+}

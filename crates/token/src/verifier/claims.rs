@@ -13,8 +13,8 @@ use crate::{
 /// When a token is good, in whole seconds and without leeway: from `from` on, and before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
-    from: Option<u64>,
-    issued: Option<u64>,
+    pub(super) from: Option<u64>,
+    pub(super) issued: Option<u64>,
     pub(super) until: Option<u64>,
 }
 
@@ -50,7 +50,7 @@ const SCP: usize = 8;
 /// A payload with more claims than this is no access token's.
 const MAX_CLAIMS: usize = 256;
 
-/// The longest `sub`, `iss` and `jti`: OpenID Connect Core §2 gives a `sub` 255 characters.
+/// The longest `sub`, `iss` and `jti`: `OpenID` Connect Core §2 gives a `sub` 255 characters.
 const MAX_SUBJECT: usize = 256;
 const MAX_ISSUER: usize = 1024;
 const MAX_JTI: usize = 256;
@@ -73,21 +73,23 @@ pub(super) fn check(
             present[index] = *presence == Presence::Something;
         }
     };
-    json::read_object(bytes, KNOWN, MAX_CLAIMS, |index, value| claims[index] = Some(value), seen).map_err(|fault| {
-        Rejection::new(Reason::TokenMalformed, format!("the payload {}", fault.describe()))
-            .with_hint(format!("The token's payload {}.", fault.describe()))
-    })?;
+    json::read_object(bytes, KNOWN, MAX_CLAIMS, |index, value| claims[index] = Some(value), seen).map_err(
+        |fault| {
+            Rejection::new(Reason::TokenMalformed, format!("the payload {}", fault.describe()))
+                .with_hint(format!("The token's payload {}.", fault.describe()))
+        },
+    )?;
 
     let lifetime = lifetime(&claims, policy)?;
     lifetime.check(now, policy.effective_leeway())?;
 
-    let issuer = text(&claims[ISS], "iss", MAX_ISSUER)?;
+    let issuer = text(claims[ISS].as_ref(), "iss", MAX_ISSUER)?;
     check_issuer(issuer, policy, bound)?;
-    check_audience(&claims[AUD], policy)?;
+    check_audience(claims[AUD].as_ref(), policy)?;
 
-    let subject = text(&claims[SUB], "sub", MAX_SUBJECT)?;
+    let subject = text(claims[SUB].as_ref(), "sub", MAX_SUBJECT)?;
     let subject = subject.filter(|subject| !subject.is_empty()).ok_or_else(|| missing("sub"))?;
-    let jti = text(&claims[JTI], "jti", MAX_JTI)?;
+    let jti = text(claims[JTI].as_ref(), "jti", MAX_JTI)?;
     if let Some(index) = present.iter().position(|present| !present) {
         return Err(missing(&policy.required_claims[index]));
     }
@@ -109,18 +111,19 @@ pub(super) fn check(
 }
 
 fn lifetime(claims: &[Option<Value<'_>>], policy: &Policy) -> Result<Lifetime, Rejection> {
-    let until = date(&claims[EXP], "exp", f64::floor)?;
+    let until = date(claims[EXP].as_ref(), "exp", f64::floor)?;
     if until.is_none() && policy.require_expiry {
         return Err(missing("exp"));
     }
     // Fractions are cut so that the token is good a moment shorter rather than longer.
-    let from = date(&claims[NBF], "nbf", f64::ceil)?;
-    let issued = date(&claims[IAT], "iat", f64::floor)?;
+    let from = date(claims[NBF].as_ref(), "nbf", f64::ceil)?;
+    let issued = date(claims[IAT].as_ref(), "iat", f64::floor)?;
     Ok(Lifetime { from, issued, until })
 }
 
 fn check_issuer(issuer: Option<&str>, policy: &Policy, bound: Option<&str>) -> Result<(), Rejection> {
-    let listed = policy.issuers.is_empty() || policy.issuers.iter().any(|listed| Some(listed.as_str()) == issuer);
+    let listed =
+        policy.issuers.is_empty() || policy.issuers.iter().any(|listed| Some(listed.as_str()) == issuer);
     if !listed {
         return Err(Rejection::new(Reason::IssuerMismatch, "iss is not among the issuers that are taken"));
     }
@@ -130,7 +133,7 @@ fn check_issuer(issuer: Option<&str>, policy: &Policy, bound: Option<&str>) -> R
     Ok(())
 }
 
-fn check_audience(audience: &Option<Value<'_>>, policy: &Policy) -> Result<(), Rejection> {
+fn check_audience(audience: Option<&Value<'_>>, policy: &Policy) -> Result<(), Rejection> {
     if policy.any_audience {
         return Ok(());
     }
@@ -164,9 +167,11 @@ fn scopes<'c>(claims: &'c [Option<Value<'_>>]) -> Result<Vec<&'c str>, Rejection
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Text(text)) => Ok(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
         // A scope has no space in it (RFC 6749 §3.3), so none can turn into two.
-        Some(Value::Texts(texts)) => {
-            Ok(texts.iter().map(AsRef::as_ref).filter(|scope: &&str| !scope.is_empty() && !scope.contains(' ')).collect())
-        }
+        Some(Value::Texts(texts)) => Ok(texts
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|scope: &&str| !scope.is_empty() && !scope.contains(' '))
+            .collect()),
         Some(_) => Err(wrong_type(name, "a string or an array of strings")),
     }
 }
@@ -174,24 +179,36 @@ fn scopes<'c>(claims: &'c [Option<Value<'_>>]) -> Result<Vec<&'c str>, Rejection
 /// A `NumericDate` (RFC 7519 §2): a JSON number, perhaps with a fraction, here from 1970 to 9999. Strings, `null`,
 /// negative and larger numbers are the wrong type, and the token is refused whichever claim it is.
 #[expect(clippy::cast_sign_loss, reason = "the range is checked")]
-fn date(claim: &Option<Value<'_>>, name: &'static str, round: fn(f64) -> f64) -> Result<Option<u64>, Rejection> {
+fn date(
+    claim: Option<&Value<'_>>,
+    name: &'static str,
+    round: fn(f64) -> f64,
+) -> Result<Option<u64>, Rejection> {
     const MAX: f64 = 253_402_300_799.0;
     match claim {
         None => Ok(None),
         Some(Value::Unsigned(seconds)) if *seconds <= MAX_DATE => Ok(Some(*seconds)),
         Some(Value::Float(seconds)) if (0.0..=MAX).contains(seconds) => Ok(Some(round(*seconds) as u64)),
-        Some(Value::Unsigned(_) | Value::Float(_)) => Err(wrong_type(name, "a date in seconds since 1970 (not milliseconds)")),
+        Some(Value::Unsigned(_) | Value::Float(_)) => {
+            Err(wrong_type(name, "a date in seconds since 1970 (not milliseconds)"))
+        }
         Some(_) => Err(wrong_type(name, "a number of seconds since 1970")),
     }
 }
 
-fn text<'c>(claim: &'c Option<Value<'_>>, name: &'static str, max: usize) -> Result<Option<&'c str>, Rejection> {
+fn text<'c>(
+    claim: Option<&'c Value<'_>>,
+    name: &'static str,
+    max: usize,
+) -> Result<Option<&'c str>, Rejection> {
     match claim {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Text(Cow::Borrowed(text))) if text.len() <= max => Ok(Some(text)),
         Some(Value::Text(Cow::Owned(text))) if text.len() <= max => Ok(Some(text)),
-        Some(Value::Text(_)) => Err(Rejection::new(Reason::TokenMalformed, format!("{name} is longer than {max} bytes"))
-            .with_hint(format!("The claim {name} is longer than {max} bytes."))),
+        Some(Value::Text(_)) => {
+            Err(Rejection::new(Reason::TokenMalformed, format!("{name} is longer than {max} bytes"))
+                .with_hint(format!("The claim {name} is longer than {max} bytes.")))
+        }
         Some(_) => Err(wrong_type(name, "a string")),
     }
 }

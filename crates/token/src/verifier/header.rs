@@ -32,7 +32,9 @@ pub(super) fn parse<'a>(bytes: &'a [u8], policy: &Policy) -> Result<Header<'a>, 
         // refused (RFC 7515 §4.1.11).
         "crit" => refused = Some("the header has crit, and no critical extension is understood"),
         // RFC 7797 §7: an unencoded payload has no place in a JWT.
-        "b64" if value != Value::Bool(true) => refused = Some("the header asks for an unencoded payload (b64)"),
+        "b64" if value != Value::Bool(true) => {
+            refused = Some("the header asks for an unencoded payload (b64)");
+        }
         // Compression belongs to JWE (RFC 7516 §4.1.3); nothing is ever inflated.
         "zip" => refused = Some("the header asks for compression (zip)"),
         _ => {}

@@ -10,10 +10,7 @@ use parking_lot::RwLock;
 use portcullis_reason::{Reason, Rejection};
 
 use self::cache::Cache;
-use crate::{
-    Fingerprint, Identity, KeySet, Policy, base64url,
-    fingerprint::sha256,
-};
+use crate::{Fingerprint, Identity, KeySet, Policy, base64url, fingerprint::sha256};
 
 /// Verifies tokens with a set of keys under one policy. Shared by all threads.
 pub struct Verifier {
@@ -50,8 +47,11 @@ impl Verifier {
     pub fn verify(&self, token: &str, now: u64) -> Result<Identity, Rejection> {
         if token.len() > self.policy.max_token_bytes {
             let max = self.policy.max_token_bytes;
-            return Err(Rejection::new(Reason::TokenTooLarge, format!("{} bytes, of at most {max}", token.len()))
-                .with_hint(format!("The token is longer than {max} bytes.")));
+            return Err(Rejection::new(
+                Reason::TokenTooLarge,
+                format!("{} bytes, of at most {max}", token.len()),
+            )
+            .with_hint(format!("The token is longer than {max} bytes.")));
         }
         let current = Arc::clone(&self.keys.read());
         let hash = sha256(token.as_bytes());
@@ -76,7 +76,8 @@ impl Verifier {
             .verify(header.kid.as_deref(), header.algorithm, parts.signed, parts.signature)
             .map_err(|reason| refusal(reason, header.algorithm.name()))?;
         let fingerprint = Fingerprint::of(&hash);
-        let (identity, lifetime) = claims::check(parts.payload, &self.policy, key.issuer(), now, fingerprint)?;
+        let (identity, lifetime) =
+            claims::check(parts.payload, &self.policy, key.issuer(), now, fingerprint)?;
         if let Some(cache) = cache
             && key.algorithm().family().is_asymmetric()
             && lifetime.until.is_some()
@@ -119,7 +120,7 @@ impl fmt::Debug for Verifier {
             .field("generation", &current.number)
             .field("policy", &self.policy)
             .field("cached", &self.cached())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,4 +182,3 @@ fn refusal(reason: Reason, algorithm: &'static str) -> Rejection {
     };
     Rejection::new(reason, detail)
 }
-

@@ -1,0 +1,221 @@
+//! Everything that a message shows, gathered before anything is concluded.
+
+use portcullis_reason::Reason;
+
+use super::{
+    knowledge::{self, Entry},
+    scan::{
+        credential::{Credential, Pasted, Place, credentials},
+        head::request_head,
+        number::numbers,
+        offer::{self, Offer, Source},
+    },
+};
+
+/// The most bytes of a message that are read.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+/// The most of one kind of evidence that is looked into.
+const MAX_TOKENS: usize = 4;
+const MAX_OFFERS: usize = 3;
+const MAX_REASONS: usize = 4;
+const MAX_CODES: usize = 4;
+const MAX_STATUSES: usize = 3;
+const MAX_QUOTED: usize = 4;
+
+/// A token to look into.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) text: Pasted,
+    pub(crate) place: Place,
+    pub(crate) shortened: bool,
+    pub(crate) broken_lines: bool,
+}
+
+/// What a message shows. Everything in it is distinct, in order of appearance, and bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) head: Option<Pasted>,
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) reasons: Vec<Reason>,
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) close_codes: Vec<u16>,
+    /// Entries whose very text stands in the message.
+    pub(crate) quoted: Vec<&'static Entry>,
+    /// Entries that answer it as a question.
+    pub(crate) asked: Vec<&'static Entry>,
+    /// Whether the handshake is a browser's, as far as one can tell.
+    pub(crate) browser: bool,
+    /// Some of the message was not read, or some of what it shows is not looked into.
+    pub(crate) partial: bool,
+}
+
+impl Evidence {
+    /// Reads a message. Takes time linear in its length.
+    pub(crate) fn gather(message: &str) -> Self {
+        let text = clip(message, MAX_BYTES);
+        let lower = text.to_ascii_lowercase();
+        let mut evidence = Self { partial: text.len() < message.len(), ..Self::default() };
+        let found = credentials(text);
+        evidence.head = request_head(text);
+        evidence.gather_offers(text, &lower, &found);
+        evidence.gather_tokens(&found);
+        for word in words_of_ids(text) {
+            if let Ok(reason) = word.parse()
+                && !evidence.reasons.contains(&reason)
+            {
+                evidence.reasons.push(reason);
+            }
+        }
+        let outside = blank(&lower, found.iter().map(|credential| &credential.range));
+        let numbers = numbers(&outside);
+        evidence.statuses = numbers.statuses;
+        evidence.close_codes = numbers.close_codes;
+        evidence.quoted = knowledge::quoted(&lower);
+        evidence.browser =
+            ["new websocket", "browser", "origin:", "chrome", "firefox", "safari", "javascript", "page"]
+                .iter()
+                .any(|word| lower.contains(word));
+        if evidence.is_empty() || is_question(&outside) {
+            evidence.asked = knowledge::asked(&outside);
+            let quoted = &evidence.quoted;
+            evidence.asked.retain(|entry| !quoted.contains(entry));
+        }
+        evidence.bound();
+        evidence
+    }
+
+    /// Whether nothing concrete was pasted; a question may still have been asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_none()
+            && self.offers.is_empty()
+            && self.tokens.is_empty()
+            && self.reasons.is_empty()
+            && self.statuses.is_empty()
+            && self.close_codes.is_empty()
+            && self.quoted.is_empty()
+    }
+
+    fn gather_offers(&mut self, text: &str, lower: &str, found: &[Credential]) {
+        let mut offers = offer::headers(text, lower);
+        for code in offer::code(text, lower) {
+            if !offers.iter().any(|other| overlap(other, &code)) {
+                offers.push(code);
+            }
+        }
+        let lists = offer::lists(text, found, &offers);
+        offers.extend(lists);
+        offers.sort_by_key(|offer| offer.range.start);
+        for offer in offers {
+            let same = |other: &Offer| {
+                other.elements == offer.elements && other.authorization == offer.authorization
+            };
+            if !self.offers.iter().any(same) {
+                self.offers.push(offer);
+            }
+        }
+        // The head is checked as a whole; its lines need no second look.
+        if self.head.is_some()
+            && let Some(first) = self.offers.iter().position(|offer| offer.source == Source::RequestHeader)
+        {
+            let offer = &self.offers[first];
+            self.tokens.extend(offer::tokens(offer).into_iter().map(token));
+            self.offers.remove(first);
+        }
+    }
+
+    fn gather_tokens(&mut self, found: &[Credential]) {
+        let inside = self.offers.iter().flat_map(offer::tokens).map(token).collect::<Vec<_>>();
+        self.tokens.extend(inside);
+        for credential in found {
+            let known = self.tokens.iter_mut().find(|token| token.text == credential.token);
+            match known {
+                Some(token) => {
+                    token.shortened |= credential.shortened;
+                    token.broken_lines |= credential.broken_lines;
+                }
+                // A piece of what an offer already gave whole (an array's element with odd characters, say).
+                None if self.offers.iter().any(|offer| {
+                    offer.range.start <= credential.range.start && credential.range.end <= offer.range.end
+                }) => {}
+                None => self.tokens.push(Token {
+                    text: credential.token.clone(),
+                    place: credential.place,
+                    shortened: credential.shortened,
+                    broken_lines: credential.broken_lines,
+                }),
+            }
+        }
+        let mut seen: Vec<Pasted> = Vec::new();
+        self.tokens.retain(|token| {
+            let fresh = !seen.contains(&token.text);
+            if fresh {
+                seen.push(token.text.clone());
+            }
+            fresh
+        });
+    }
+
+    fn bound(&mut self) {
+        let sizes = [
+            (self.tokens.len(), MAX_TOKENS),
+            (self.offers.len(), MAX_OFFERS),
+            (self.reasons.len(), MAX_REASONS),
+            (self.close_codes.len(), MAX_CODES),
+            (self.statuses.len(), MAX_STATUSES),
+            (self.quoted.len(), MAX_QUOTED),
+        ];
+        self.partial |= sizes.iter().any(|(size, most)| size > most);
+        self.tokens.truncate(MAX_TOKENS);
+        self.offers.truncate(MAX_OFFERS);
+        self.reasons.truncate(MAX_REASONS);
+        self.close_codes.truncate(MAX_CODES);
+        self.statuses.truncate(MAX_STATUSES);
+        self.quoted.truncate(MAX_QUOTED);
+    }
+}
+
+fn token((place, text): (Place, Pasted)) -> Token {
+    Token { text, place, shortened: false, broken_lines: false }
+}
+
+fn overlap(a: &Offer, b: &Offer) -> bool {
+    a.range.start < b.range.end && b.range.start < a.range.end
+}
+
+/// `text` cut to at most `most` bytes, between two characters.
+pub(crate) fn clip(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The words that may be identifiers of reasons: with an underscore in any case, or all in capitals.
+fn words_of_ids(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| {
+        (5..=32).contains(&word.len()) && (word.contains('_') || word.bytes().all(|b| b.is_ascii_uppercase()))
+    })
+}
+
+/// `text` with the ranges blanked out, so that a token's characters are not read as numbers or words.
+fn blank<'r>(text: &str, ranges: impl Iterator<Item = &'r std::ops::Range<usize>>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in ranges {
+        out.push_str(&text[at..range.start.max(at)]);
+        out.push(' ');
+        at = range.end.max(at);
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// Whether someone asks: a question mark, or a question's first word, in what is not a paste.
+fn is_question(lower: &str) -> bool {
+    let first = knowledge::words(lower).next().unwrap_or_default();
+    lower.contains('?')
+        || [
+            "how", "why", "what", "which", "where", "can", "could", "does", "is", "should", "wie", "warum",
+            "was",
+        ]
+        .contains(&first)
+}

@@ -1,0 +1,6 @@
+//! The doctor on real input: every line of the field reports, every malformed form, plain questions.
+
+mod hostile;
+mod support;
+mod transcripts;
+mod verdicts;

@@ -1,0 +1,81 @@
+//! Follow-ups: "and how do I fix it?" is about what the thread found last.
+
+use portcullis_reason::Reason;
+
+use super::{answer::Focus, evidence::clip, knowledge::words};
+use crate::Turn;
+
+/// What a message without evidence refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FollowUp {
+    pub(crate) reason: Reason,
+    pub(crate) focus: Focus,
+}
+
+/// How far back a thread is read.
+const MOST_TURNS: usize = 8;
+
+/// A follow-up is short.
+const MOST_WORDS: usize = 16;
+
+/// Words that point back.
+const POINTING: [&str; 24] = [
+    "it",
+    "that",
+    "this",
+    "them",
+    "again",
+    "more",
+    "then",
+    "else",
+    "so",
+    "still",
+    "same",
+    "explain",
+    "elaborate",
+    "fix",
+    "solve",
+    "das",
+    "es",
+    "den",
+    "fehler",
+    "beheben",
+    "eso",
+    "esto",
+    "ça",
+    "cela",
+];
+
+/// Reads `message` as a follow-up to `history`, if it is one. `answered` says that the message makes sense alone.
+pub(crate) fn follow_up(message: &str, history: &[Turn], answered: bool) -> Option<FollowUp> {
+    let lower = clip(message, 2048).to_lowercase();
+    let words: Vec<&str> = words(&lower).collect();
+    let points = words.iter().any(|word| POINTING.contains(word));
+    let short = words.len() <= MOST_WORDS;
+    let bare =
+        words.len() <= 2 && words.iter().any(|word| ["why", "how", "and", "warum", "wie"].contains(word));
+    if !short || !(points || bare) || (answered && !points) {
+        return None;
+    }
+    let reason = history.iter().rev().take(MOST_TURNS).find_map(|turn| headline_reason(&turn.answer))?;
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
+    let focus = if has(&["fix", "solve", "repair", "cure", "do", "change", "beheben", "prevent", "avoid"]) {
+        Focus::Fix
+    } else if has(&["why", "cause", "causes", "reason", "from", "warum", "come", "happen", "happens"]) {
+        Focus::Cause
+    } else if has(&["see", "check", "verify", "test", "know", "recognise", "find", "debug"]) {
+        Focus::Symptoms
+    } else {
+        Focus::All
+    };
+    Some(FollowUp { reason, focus })
+}
+
+/// The first reason that an earlier answer names: its headline, or the one it ended with.
+fn headline_reason(answer: &str) -> Option<Reason> {
+    let answer = clip(answer, 16 * 1024);
+    answer
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.len() >= 5 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .find_map(|word| word.parse().ok())
+}

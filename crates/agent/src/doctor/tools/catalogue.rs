@@ -1,0 +1,121 @@
+//! `explain_reason`, `explain_close_code`, `explain_status` and `look_up`: what is known in general.
+
+use portcullis_reason::{CloseCode, Reason};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::{
+    ToolOutput,
+    doctor::{
+        case::{Case, Weight},
+        knowledge::{self, Entry},
+    },
+};
+
+pub(super) fn reason(reason: Reason, context: &Context) -> ToolOutput {
+    let help = reason.help();
+    let result = json!({
+        "reason": reason,
+        "title": reason.title(),
+        "http_status": reason.status(),
+        "close_code": reason.close_code(context.configuration.close_profile),
+        "retry": reason.retry().as_str(),
+        "at_fault": reason.fault().as_str(),
+        "clause": reason.clause(),
+        "cause": help.cause(),
+        "remedy": help.remedy(),
+    });
+    ToolOutput { summary: format!("{reason}: {}.", reason.title()), result: Some(result) }
+}
+
+pub(super) fn close_code(code: u16, context: &Context, case: &mut Case) -> ToolOutput {
+    let close = CloseCode(code);
+    let help = close.help();
+    let reasons: Vec<Reason> = close.reasons(context.configuration.close_profile).collect();
+    case.found.push(format!("**Close code {code}, {}**: {}", help.name, help.meaning));
+    let mut text = format!("{} {}", help.meaning, help.comes_from);
+    if !reasons.is_empty() {
+        let list = reasons.iter().take(12).map(|reason| format!("`{reason}`")).collect::<Vec<_>>().join(", ");
+        text.push_str(&format!("\n\nThis server closes with {code} for: {list}. The close reason text begins with the identifier."));
+    }
+    case.sections.push((format!("Close code {code}: {}", help.name), text));
+    case.step(help.remedy);
+    if let [only] = reasons[..] {
+        case.fault(only, Weight::Suggested, format!("Here, close code {code} is sent for this alone."));
+    }
+    let result = json!({
+        "code": code,
+        "name": help.name,
+        "meaning": help.meaning,
+        "comes_from": help.comes_from,
+        "remedy": help.remedy,
+        "may_be_sent": close.may_be_sent(),
+        "reasons_here": reasons,
+    });
+    ToolOutput { summary: format!("{code}: {}.", help.name), result: Some(result) }
+}
+
+pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
+    let reasons: Vec<Reason> =
+        Reason::ALL.iter().copied().filter(|reason| reason.status() == Some(status)).collect();
+    let entry = knowledge::status(status);
+    let (title, body) = entry.map_or(
+        (
+            "a status that a handshake seldom meets",
+            "Only 101 accepts a WebSocket handshake; anything else refuses it.",
+        ),
+        |entry| (entry.title, entry.body),
+    );
+    case.found.push(format!("**HTTP {status}**: {}", first_sentence(body)));
+    let handshake: Vec<_> = reasons
+        .iter()
+        .filter(|reason| !matches!(reason, Reason::BadRequest | Reason::LoginFailed | Reason::NotFound))
+        .collect();
+    let mut text = body.to_owned();
+    if !handshake.is_empty() {
+        let list = handshake.iter().map(|reason| format!("`{reason}`")).collect::<Vec<_>>().join(", ");
+        text.push_str(&format!(
+            "\n\nThis server refuses a handshake with {status} for: {list}. The body's `reason` says which."
+        ));
+    }
+    case.sections.push((format!("HTTP {status} as the answer to a handshake"), text));
+    for step in entry.map(|entry| entry.steps.as_slice()).unwrap_or_default() {
+        case.step(*step);
+    }
+    if let [only] = handshake[..] {
+        case.fault(
+            *only,
+            Weight::Suggested,
+            format!("Here, a handshake is answered with {status} for this alone."),
+        );
+    }
+    let result = json!({ "status": status, "meaning": body, "reasons_here": reasons });
+    ToolOutput { summary: format!("HTTP {status}: {title}."), result: Some(result) }
+}
+
+pub(super) fn look_up(quoted: &[&'static Entry], asked: &[&'static Entry], case: &mut Case) -> ToolOutput {
+    for entry in quoted {
+        case.found.push(format!("**{}.**", entry.title));
+        if let Some(reason) = entry.reason {
+            case.fault(reason, Weight::Quoted, first_sentence(entry.body));
+        }
+        case.entry(entry);
+    }
+    for entry in asked {
+        if let Some(reason) = entry.reason {
+            case.fault(reason, Weight::Asked, "");
+        }
+        case.entry(entry);
+    }
+    let entry = |entry: &&Entry| json!({ "title": entry.title, "reason": entry.reason });
+    let result: Vec<Value> = quoted.iter().chain(asked).map(entry).collect();
+    let titles: Vec<&str> = quoted.iter().chain(asked).map(|entry| entry.title).collect();
+    ToolOutput { summary: format!("{}.", titles.join("; ")), result: Some(Value::Array(result)) }
+}
+
+/// The first sentence of an entry, on one line.
+pub(super) fn first_sentence(body: &str) -> String {
+    let paragraph = body.split("\n\n").next().unwrap_or(body);
+    let end = paragraph.find(". ").map_or(paragraph.len(), |end| end + 1);
+    paragraph[..end].replace('\n', " ")
+}

@@ -1,0 +1,152 @@
+//! The doctor's tools. Each does one real thing, tells it as a tool's result, and adds what follows from it to the
+//! [`Case`]. None of them puts a credential into what it tells: a fingerprint and a length stand for it.
+
+mod catalogue;
+mod form;
+mod server;
+mod token;
+
+use std::sync::Arc;
+
+use portcullis_reason::Reason;
+use serde_json::{Value, json};
+
+use super::{
+    case::Case,
+    evidence::Token,
+    knowledge::Entry,
+    scan::{credential::Pasted, offer::Offer},
+    surroundings::{Configuration, Refusal},
+};
+use crate::{ToolError, ToolOutput};
+
+/// What a tool has to work with.
+pub(crate) struct Context {
+    pub(crate) now: u64,
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) browser: bool,
+}
+
+/// One call of a tool.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// Decodes a token without its signature.
+    DecodeToken(Token),
+    /// Asks the handshake core what it says to a form of credentials.
+    CheckTokenForm(Offer),
+    /// Asks the handshake core what it says to a whole request head.
+    CheckRequest(Pasted),
+    /// Looks into what a server answered.
+    CheckResponse(Offer),
+    /// Looks log lines, errors and questions up.
+    LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry> },
+    /// Explains a reason of the catalogue.
+    ExplainReason(Reason),
+    /// Explains a close code.
+    ExplainCloseCode(u16),
+    /// Explains an HTTP status as the answer to a handshake.
+    ExplainStatus(u16),
+    /// Audits the running configuration.
+    AuditConfiguration,
+    /// Sums up the asking user's own refusals.
+    RecentRefusals(Vec<Refusal>),
+}
+
+impl Call {
+    /// The tool's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::DecodeToken(_) => "decode_token",
+            Self::CheckTokenForm(_) => "check_token_form",
+            Self::CheckRequest(_) => "check_request",
+            Self::CheckResponse(_) => "check_response",
+            Self::LookUp { .. } => "look_up",
+            Self::ExplainReason(_) => "explain_reason",
+            Self::ExplainCloseCode(_) => "explain_close_code",
+            Self::ExplainStatus(_) => "explain_status",
+            Self::AuditConfiguration => "audit_configuration",
+            Self::RecentRefusals(_) => "recent_refusals",
+        }
+    }
+
+    /// Its arguments, as they are shown.
+    pub(crate) fn args(&self) -> Value {
+        match self {
+            Self::DecodeToken(token) => token::args(token),
+            Self::CheckTokenForm(offer) | Self::CheckResponse(offer) => form::args(offer),
+            Self::CheckRequest(head) => json!({ "head_bytes": head.as_str().len() }),
+            Self::LookUp { quoted, asked } => {
+                json!({ "lines_recognised": quoted.len(), "questions": asked.len() })
+            }
+            Self::ExplainReason(reason) => json!({ "reason": reason }),
+            Self::ExplainCloseCode(code) => json!({ "code": code }),
+            Self::ExplainStatus(status) => json!({ "status": status }),
+            Self::AuditConfiguration | Self::RecentRefusals(_) => json!({}),
+        }
+    }
+
+    /// Why it is called, in a sentence for the user.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::DecodeToken(_) => {
+                "Decoding the token shows its form, its times and who issued it; the signature \
+                                     stays out of it."
+                    .to_owned()
+            }
+            Self::CheckTokenForm(_) => {
+                "How the token was sent matters as much as the token: asking this gateway's \
+                                        handshake core what it would answer."
+                    .to_owned()
+            }
+            Self::CheckRequest(_) => {
+                "This is a whole request: running it through this gateway's own checks.".to_owned()
+            }
+            Self::CheckResponse(_) => {
+                "A server's answer names a subprotocol: checking that it is a good choice.".to_owned()
+            }
+            Self::LookUp { quoted, .. } if !quoted.is_empty() => {
+                "I know this text: looking up where it comes from.".to_owned()
+            }
+            Self::LookUp { .. } => {
+                "This is a question without evidence: looking up what is known about it.".to_owned()
+            }
+            Self::ExplainReason(reason) => format!("The catalogue tells cause and cure of {reason}."),
+            Self::ExplainCloseCode(code) => format!("Looking up who sends close code {code}, and why."),
+            Self::ExplainStatus(status) => {
+                format!("Looking up what HTTP {status} means as the answer to a handshake.")
+            }
+            Self::AuditConfiguration => "Reading this gateway's running configuration.".to_owned(),
+            Self::RecentRefusals(_) => "Reading what this gateway refused to you lately.".to_owned(),
+        }
+    }
+
+    /// Runs it and adds to `case` what follows.
+    pub(crate) fn run(&self, context: &Context, case: &mut Case) -> Result<ToolOutput, ToolError> {
+        match self {
+            Self::DecodeToken(token) => Ok(token::decode(token, context, case)),
+            Self::CheckTokenForm(offer) => form::check(offer, context, case),
+            Self::CheckRequest(head) => form::check_request(head, context, case),
+            Self::CheckResponse(offer) => Ok(form::check_response(offer, case)),
+            Self::LookUp { quoted, asked } => Ok(catalogue::look_up(quoted, asked, case)),
+            Self::ExplainReason(reason) => Ok(catalogue::reason(*reason, context)),
+            Self::ExplainCloseCode(code) => Ok(catalogue::close_code(*code, context, case)),
+            Self::ExplainStatus(status) => Ok(catalogue::status(*status, case)),
+            Self::AuditConfiguration => Ok(server::audit(context, case)),
+            Self::RecentRefusals(refusals) => Ok(server::refusals(refusals, context, case)),
+        }
+    }
+}
+
+/// Text from a token or a configuration, made fit to stand in an answer: short, on one line, without Markdown's
+/// marks for code, and never another token.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    if text.contains("eyJ") || text.contains("ZXlK") {
+        return "(not shown)".to_owned();
+    }
+    let mut out: String = text.chars().filter(|c| !c.is_control() && *c != '`').take(MOST).collect();
+    if text.chars().count() > MOST {
+        out.push('…');
+    }
+    out
+}

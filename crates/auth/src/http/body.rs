@@ -1,0 +1,177 @@
+//! Request bodies: small JSON objects, read against the clock.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use portcullis_reason::{Reason, Rejection};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+/// The most bytes of a body.
+pub(super) const MAX_BODY: usize = 16 * 1024;
+
+/// A text that is wiped when it goes: a password or a token.
+pub(super) struct Sensitive(pub(super) Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Sensitive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+/// `POST /auth/login`. Members beyond these are ignored, here and below: clients add their own.
+#[derive(Deserialize)]
+pub(super) struct Login {
+    #[serde(alias = "email")]
+    pub username: String,
+    pub password: Sensitive,
+}
+
+/// `POST /auth/refresh` and `POST /auth/logout`.
+#[derive(Deserialize)]
+pub(super) struct RefreshToken {
+    pub refresh_token: Sensitive,
+}
+
+/// `POST /auth/link`.
+#[derive(Deserialize)]
+pub(super) struct LinkCode {
+    pub code: Sensitive,
+}
+
+/// What a body of this kind must have, for whoever sent another.
+pub(super) trait Expected: DeserializeOwned {
+    const HINT: &str;
+}
+
+impl Expected for Login {
+    const HINT: &str = "Send a JSON object with the strings `username` (or `email`) and `password`.";
+}
+
+impl Expected for RefreshToken {
+    const HINT: &str = "Send a JSON object with the string `refresh_token`.";
+}
+
+impl Expected for LinkCode {
+    const HINT: &str = "Send a JSON object with the string `code`.";
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// `BAD_REQUEST` for another content type than JSON, for more than 16 KiB, and for a body that does not arrive whole in
+/// time.
+pub(super) async fn read(
+    request: Request<Incoming>,
+    within: Duration,
+) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+    check_type(request.headers())?;
+    let mut body = request.into_body();
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_long());
+    }
+    // Sized at once: growing would leave parts of a password behind in freed memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY));
+    let collect = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame
+                .map_err(|_| Rejection::new(Reason::BadRequest, "the body ended early or is ill-formed"))?;
+            let Some(data) = frame.data_ref() else { continue };
+            if bytes.len() + data.len() > MAX_BODY {
+                return Err(too_long());
+            }
+            bytes.extend_from_slice(data);
+        }
+        Ok(())
+    };
+    match timeout(within, collect).await {
+        Ok(read) => read.map(|()| bytes),
+        Err(_) => Err(Rejection::new(Reason::BadRequest, "the body did not arrive in time")
+            .with_hint("The body did not arrive in time.")),
+    }
+}
+
+/// Reads a body's JSON. The parser's own words are not passed on: they quote what was sent.
+///
+/// # Errors
+/// `BAD_REQUEST` with what should have been sent.
+pub(super) fn parse<T: Expected>(body: &[u8]) -> Result<T, Rejection> {
+    serde_json::from_slice(body).map_err(|error| {
+        let detail = match error.classify() {
+            serde_json::error::Category::Data => "a member is missing, repeated or of another type",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "the body is not JSON",
+            serde_json::error::Category::Eof => "the body's JSON ends early",
+        };
+        Rejection::new(Reason::BadRequest, detail).with_hint(T::HINT)
+    })
+}
+
+/// Only `application/json`: a browser asks before it sends that to another origin, and a form cannot send it at all.
+fn check_type(headers: &HeaderMap<HeaderValue>) -> Result<(), Rejection> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let good = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().is_ok_and(|text| {
+            let essence = text.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        }),
+        _ => false,
+    };
+    if good {
+        return Ok(());
+    }
+    Err(Rejection::new(Reason::BadRequest, "the content type is not JSON")
+        .with_hint("Send the header `Content-Type: application/json`."))
+}
+
+fn too_long() -> Rejection {
+    Rejection::new(Reason::BadRequest, "the body is longer than 16 KiB").with_hint("Send at most 16 KiB.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_json_content_type_will_do() {
+        for (values, good) in [
+            (&["application/json"][..], true),
+            (&["Application/JSON; charset=utf-8"], true),
+            (&[" application/json ;x"], true),
+            (&[], false),
+            (&["text/plain"], false),
+            (&["application/jsonp"], false),
+            (&["text/plain; application/json"], false),
+            (&["application/x-www-form-urlencoded"], false),
+            (&["application/json", "text/plain"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            assert_eq!(check_type(&headers).is_ok(), good, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_body_is_not_quoted() {
+        let bodies = [
+            r#"{"username":"ada","password":{"hunter2":1}}"#,
+            r#"{"username":["hunter2"],"password":"x"}"#,
+            r#"{"username":"hunter2"}"#,
+            r#""hunter2""#,
+            "hunter2",
+            "",
+            r#"{"username":"a","email":"b","password":"hunter2"}"#,
+            r#"{"username":"a","password":"hunter2","password":"x"}"#,
+        ];
+        for body in bodies {
+            let rejection = parse::<Login>(body.as_bytes()).err().expect(body);
+            assert_eq!(rejection.reason, Reason::BadRequest);
+            assert!(!format!("{rejection} {:?}", rejection.hint).contains("hunter2"), "{body}");
+        }
+        assert!(parse::<Login>(br#"{"email":"ada","password":"x","remember":true}"#).is_ok());
+    }
+}

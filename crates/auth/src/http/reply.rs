@@ -1,0 +1,97 @@
+//! What answers look like: JSON, never cached, refusals as problem documents.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use portcullis_reason::{BearerError, PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
+use serde::Serialize;
+
+/// A JSON answer with status 200.
+pub(super) fn json<T: Serialize>(value: &T, content_type: &'static str) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(value).expect("answers are plain JSON");
+    let mut response = Response::new(Full::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// An answer without content.
+pub(super) fn no_content() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A refusal (RFC 9457), with the fields that its status asks for.
+pub(super) fn problem(
+    rejection: &Rejection,
+    request_id: &str,
+    allow: Option<&'static str>,
+) -> Response<Full<Bytes>> {
+    let problem = Problem::new(rejection, request_id);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(&problem, PROBLEM_CONTENT_TYPE);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(header::WWW_AUTHENTICATE, challenge(rejection.reason));
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow.unwrap_or_default()));
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(header::RETRY_AFTER, rejection.retry_after.unwrap_or(1).into());
+        }
+        _ => {}
+    }
+    response
+}
+
+/// RFC 9110 §15.5.2: a 401 "MUST send a WWW-Authenticate header field". Browsers open no dialogue for `Bearer`.
+fn challenge(reason: Reason) -> HeaderValue {
+    HeaderValue::from_static(match reason.shown_as().bearer_error() {
+        None => r#"Bearer realm="portcullis""#,
+        Some(BearerError::InvalidRequest) => r#"Bearer realm="portcullis", error="invalid_request""#,
+        Some(BearerError::InvalidToken) => r#"Bearer realm="portcullis", error="invalid_token""#,
+        Some(BearerError::InsufficientScope) => r#"Bearer realm="portcullis", error="insufficient_scope""#,
+    })
+}
+
+/// The fields that every answer has.
+pub(super) fn finish(response: &mut Response<Full<Bytes>>, request_id: &str) {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_has_the_fields_it_asks_for() {
+        let field = |rejection: Rejection, name: HeaderName| {
+            let response = problem(&rejection, "id", Some("POST, OPTIONS"));
+            (response.status().as_u16(), response.headers()[&name].to_str().unwrap().to_owned())
+        };
+        let expired = r#"Bearer realm="portcullis", error="invalid_token""#;
+        for (rejection, name, status, value) in [
+            (Reason::TokenExpired.into(), header::WWW_AUTHENTICATE, 401, expired),
+            (Reason::LoginFailed.into(), header::WWW_AUTHENTICATE, 401, r#"Bearer realm="portcullis""#),
+            (Reason::MethodNotAllowed.into(), header::ALLOW, 405, "POST, OPTIONS"),
+            (Rejection::from(Reason::RateLimited).with_retry_after(7), header::RETRY_AFTER, 429, "7"),
+            (Reason::AuthUnavailable.into(), header::RETRY_AFTER, 503, "1"),
+            (Reason::BadRequest.into(), header::CONTENT_TYPE, 400, "application/problem+json"),
+        ] {
+            assert_eq!(field(rejection, name), (status, value.to_owned()));
+        }
+    }
+}

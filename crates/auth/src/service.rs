@@ -1,0 +1,162 @@
+//! The service's parts put together.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Accounts, Clock, Error, LinkCode, Options, SharedSecret, Signing, Stats,
+    accounts::{self, SessionPolicy},
+    http::Origins,
+    limiter::Limiter,
+    links::Links,
+    pool::Pool,
+    server,
+    stats::Counters,
+};
+
+/// What the caller brings beside the [`Options`].
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where the accounts and the signing key are.
+    pub data_dir: PathBuf,
+    /// The pages that may call the service, as browsers name them (`http://127.0.0.1:8000`); the gateway's own first
+    /// of all. No other origin is answered.
+    pub origins: Vec<String>,
+    /// Signs HS256 with this instead of ES256 with a key of our own.
+    pub secret: Option<SharedSecret>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Setup {
+    /// ES256, the machine's clock and no origin: no page may call it.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), origins: Vec::new(), secret: None, clock: Clock::system() }
+    }
+}
+
+/// The auth service, ready to run.
+#[derive(Debug)]
+pub struct Service(Arc<App>);
+
+/// Reaches a service from outside, also while it runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<App>);
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) options: Options,
+    pub(crate) origins: Origins,
+    pub(crate) clock: Clock,
+    pub(crate) accounts: Accounts,
+    pub(crate) signing: Signing,
+    pub(crate) limiter: Limiter,
+    pub(crate) links: Links,
+    pub(crate) counters: Counters,
+    /// For password hashes.
+    pub(crate) hashes: Pool,
+    /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
+    pub(crate) database: Pool,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    pub(crate) fn session_policy(&self) -> SessionPolicy {
+        SessionPolicy {
+            refresh_ttl: self.options.refresh_ttl.as_secs(),
+            session_ttl: self.options.session_ttl.as_secs(),
+            max_per_user: self.options.max_sessions_per_user.get(),
+        }
+    }
+}
+
+impl Service {
+    /// Opens the accounts and the signing key. Blocks on the disk; call it at the start.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for options that break a rule, [`Error::Origin`], and whatever opening files brings.
+    pub fn new(options: Options, setup: Setup) -> Result<Self, Error> {
+        if let Some((key, message)) = options.validate().into_iter().next() {
+            return Err(Error::Options { key, message });
+        }
+        let origins = Origins::new(&setup.origins)?;
+        let signing = Signing::open(&setup.data_dir, setup.secret.as_ref())?;
+        let path = accounts::file(&setup.data_dir);
+        let accounts = Accounts::open_with(path, &options.passwords, setup.clock.clone())?;
+        Ok(Self(Arc::new(App {
+            origins,
+            clock: setup.clock,
+            accounts,
+            signing,
+            limiter: Limiter::new(&options.attempts),
+            links: Links::default(),
+            counters: Counters::default(),
+            hashes: Pool::new(options.passwords.concurrency.get(), options.passwords.queue),
+            database: Pool::new(1, options.server.max_requests.get().saturating_add(16)),
+            options,
+        })))
+    }
+
+    /// A handle on it.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.0))
+    }
+
+    /// Serves until `drain` is cancelled, then lets requests under way end, for `server.drain_timeout` at most.
+    ///
+    /// # Errors
+    /// None at present: what goes wrong with a connection ends that connection alone.
+    pub async fn run(self, listener: TcpListener, drain: CancellationToken) -> Result<(), Error> {
+        server::run(self.0, listener, drain).await;
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// Makes a one-time login link for a user (their [`User::id`](crate::User::id)), good for `lifetime`, a second to a
+    /// day. The page posts its code to `/auth/link`.
+    ///
+    /// # Errors
+    /// [`Error::LinkLifetime`] and [`Error::TooManyLinks`]. Whether the user exists is seen when the link is used.
+    pub fn create_link(&self, user_id: &str, lifetime: Duration) -> Result<LinkCode, Error> {
+        self.0.links.create(user_id, lifetime, self.0.clock.now_ms())
+    }
+
+    /// The public keys as a JWK set; empty where a shared secret signs.
+    pub fn jwks(&self) -> &Value {
+        self.0.signing.jwks()
+    }
+
+    /// What signs the access tokens, for the key set that verifies them.
+    pub fn signing(&self) -> &Signing {
+        &self.0.signing
+    }
+
+    /// The accounts. Their methods block.
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
+    /// The `iss` of the access tokens.
+    pub fn issuer(&self) -> &str {
+        &self.0.options.issuer
+    }
+
+    /// The `aud` of the access tokens.
+    pub fn audience(&self) -> &str {
+        &self.0.options.audience
+    }
+
+    /// What the service did so far.
+    pub fn stats(&self) -> Stats {
+        self.0.counters.read(self.0.accounts.hasher().computed())
+    }
+}

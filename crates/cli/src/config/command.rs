@@ -1,0 +1,106 @@
+//! `portcullis config check|show|schema`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{
+    Config,
+    load::{Loaded, load},
+    problem::{Error, Origin, Problem},
+};
+use crate::{
+    FINDINGS,
+    args::ConfigCommand,
+    output::{Output, Palette},
+};
+
+/// Runs the command.
+pub(crate) fn run(command: ConfigCommand, out: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::Check(args) => check(load(args.file, Vec::new()), out),
+        ConfigCommand::Show(args) => show(&load(args.file, Vec::new())?, out),
+        ConfigCommand::Schema => {
+            let schema = schemars::schema_for!(Config);
+            out.print(&schema, |_| serde_json::to_string_pretty(&schema).unwrap_or_default())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+fn check(loaded: Result<Loaded, Error>, out: Output) -> anyhow::Result<ExitCode> {
+    let report = match loaded {
+        Ok(loaded) => Report { ok: true, problems: Vec::new(), warnings: loaded.warnings },
+        Err(Error::Problems(problems)) => Report { ok: false, problems, warnings: Vec::new() },
+        Err(error @ Error::Unreadable { .. }) => return Err(error.into()),
+    };
+    out.print(&report, |palette| text(&report, palette))?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+fn text(report: &Report, palette: Palette) -> String {
+    let mut text = String::new();
+    for problem in &report.problems {
+        let _ = writeln!(text, "{} {problem}", palette.red("✗"));
+    }
+    for warning in &report.warnings {
+        let _ = writeln!(text, "{} {warning}", palette.yellow("!"));
+    }
+    if report.ok {
+        let _ = writeln!(text, "{} the configuration is good", palette.green("✓"));
+    }
+    text
+}
+
+/// The settings in force. Secrets are references in the configuration, so none can be shown.
+fn show(loaded: &Loaded, out: Output) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        config: &'a Config,
+        sources: std::collections::BTreeMap<String, Origin>,
+        warnings: &'a [String],
+    }
+
+    let mut settings = Vec::new();
+    flatten("", &toml::Value::try_from(&loaded.config)?, &mut settings);
+    let sources = settings
+        .iter()
+        .map(|(key, _)| (key.clone(), loaded.origin(key)))
+        .filter(|(_, origin)| *origin != Origin::Default)
+        .collect();
+    let shown = Shown { config: &loaded.config, sources, warnings: &loaded.warnings };
+    out.print(&shown, |palette| {
+        let width = settings.iter().map(|(key, value)| key.len() + value.len() + 3).filter(|width| *width <= 60).max();
+        let mut text = String::new();
+        for (key, value) in &settings {
+            let setting = format!("{key} = {value}");
+            let origin = format!("# {}", loaded.origin(key));
+            let _ = writeln!(text, "{setting:<width$}  {}", palette.dim(origin), width = width.unwrap_or(0));
+        }
+        for warning in &loaded.warnings {
+            let _ = writeln!(text, "# {}: {warning}", palette.yellow("warning"));
+        }
+        text
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Dotted keys, which are TOML and can be searched for.
+fn flatten(prefix: &str, value: &toml::Value, settings: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&key, value, settings);
+            }
+        }
+        value => settings.push((prefix.to_owned(), value.to_string())),
+    }
+}

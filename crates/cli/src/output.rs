@@ -1,0 +1,167 @@
+//! Printing: results on standard output as text or JSON, complaints on standard error.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use serde::Serialize;
+
+use crate::{args::Format, config};
+
+/// Where results go, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    palette: Palette,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, palette: Palette::of(io::stdout().is_terminal()) }
+    }
+
+    /// Prints `value` as JSON, or what `text` makes of it.
+    pub(crate) fn print<T: Serialize>(self, value: &T, text: impl FnOnce(Palette) -> String) -> anyhow::Result<()> {
+        let mut printed = match self.format {
+            Format::Json => serde_json::to_string_pretty(value)?,
+            Format::Text => text(self.palette),
+        };
+        if !printed.ends_with('\n') {
+            printed.push('\n');
+        }
+        // Kept as an `io::Error`, so that `main` can tell a reader who left.
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(printed.as_bytes())?;
+        stdout.flush()?;
+        Ok(())
+    }
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Palette {
+    on: bool,
+}
+
+impl Palette {
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self { on: false };
+
+    fn of(terminal: bool) -> Self {
+        Self { on: terminal && config::env::colour() }
+    }
+
+    pub(crate) fn bold<T: fmt::Display>(self, text: T) -> Paint<T> {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn dim<T: fmt::Display>(self, text: T) -> Paint<T> {
+        self.paint("2", text)
+    }
+
+    pub(crate) fn red<T: fmt::Display>(self, text: T) -> Paint<T> {
+        self.paint("31;1", text)
+    }
+
+    pub(crate) fn green<T: fmt::Display>(self, text: T) -> Paint<T> {
+        self.paint("32;1", text)
+    }
+
+    pub(crate) fn yellow<T: fmt::Display>(self, text: T) -> Paint<T> {
+        self.paint("33;1", text)
+    }
+
+    const fn paint<T>(self, code: &'static str, text: T) -> Paint<T> {
+        Paint { code: if self.on { Some(code) } else { None }, text }
+    }
+}
+
+/// A piece of coloured text. Width and alignment count the text alone.
+pub(crate) struct Paint<T> {
+    code: Option<&'static str>,
+    text: T,
+}
+
+impl<T: fmt::Display> fmt::Display for Paint<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            None => self.text.fmt(f),
+            Some(code) => {
+                write!(f, "\x1b[{code}m")?;
+                self.text.fmt(f)?;
+                f.write_str("\x1b[0m")
+            }
+        }
+    }
+}
+
+/// The command line asks for something that does not exist; exits with 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints an error and its causes on standard error.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let palette = Palette::of(io::stderr().is_terminal());
+    note(format_args!("{}: {error:#}", palette.red("error")));
+}
+
+/// Prints a warning on standard error.
+pub(crate) fn warn(text: impl fmt::Display) {
+    let palette = Palette::of(io::stderr().is_terminal());
+    note(format_args!("{}: {text}", palette.yellow("warning")));
+}
+
+/// Prints a line on standard error. That nobody reads it is no reason to fail.
+pub(crate) fn note(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Breaks `text` into lines of at most `width` characters at spaces, each line after the first behind `indent`.
+pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut wrapped = String::with_capacity(text.len() + 16);
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.push_str(indent);
+            column = indent.chars().count();
+        } else if column > 0 {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapping_keeps_every_word_and_the_width() {
+        let text = "one two three four five six seven averyveryverylongword eight";
+        let wrapped = wrap(text, 14, "  ");
+        assert_eq!(wrapped, "one two three\n  four five\n  six seven\n  averyveryverylongword\n  eight");
+        assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn colours_do_not_count_as_width() {
+        let palette = Palette { on: true };
+        assert_eq!(format!("{:<6}|", palette.bold("ab")), "\x1b[1mab    \x1b[0m|");
+        assert_eq!(format!("{:<6}|", Palette::PLAIN.bold("ab")), "ab    |");
+    }
+}

@@ -1,0 +1,29 @@
+//! One envelope of every type, in both formats, so that a change of the wire shows in review.
+
+use portcullis_event::{Format, MessageType};
+
+use crate::samples::{envelope, messages};
+
+fn lines(format: Format) -> String {
+    let mut lines = Vec::new();
+    for (message, seq) in messages().into_iter().zip(1..) {
+        lines.push(String::from_utf8(envelope(message, seq).encode(format).to_vec()).unwrap());
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn the_samples_cover_every_type() {
+    let kinds: Vec<_> = messages().iter().map(portcullis_event::ServerMessage::kind).collect();
+    assert_eq!(kinds, MessageType::ALL);
+}
+
+#[test]
+fn v1() {
+    insta::assert_snapshot!(lines(Format::V1));
+}
+
+#[test]
+fn legacy() {
+    insta::assert_snapshot!(lines(Format::Legacy));
+}

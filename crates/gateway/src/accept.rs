@@ -1,0 +1,191 @@
+//! From an accepted socket to a decision: read the head, check, verify, answer (design §3).
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use portcullis_handshake::{
+    CredentialForm, Head, HeadReader, Negotiated, RejectionContext, Upgrade, write_rejection,
+};
+use portcullis_reason::Rejection;
+use portcullis_router::Seat;
+use portcullis_session::Session;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Duration, timeout, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    RejectionStyle,
+    admission::Place,
+    connection::Connection,
+    gate::{Gate, Route},
+    plain::Plain,
+};
+
+/// What a browser sends fits; longer heads grow the buffer up to the limit.
+const FIRST_READ: usize = 2 * 1024;
+
+/// How long a refused peer may take to read why, and how much of what it still sends is thrown away meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Sees one socket through its handshake, and what becomes of it.
+pub(crate) async fn serve(
+    gate: Arc<Gate>,
+    plain: Plain,
+    tasks: TaskTracker,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) {
+    // Frames are written whole and at once: waiting for more would only add latency.
+    let _ = stream.set_nodelay(true);
+    let deadline = tokio::time::Instant::now() + gate.options.handshake.timeout.get();
+    let mut buffer = Vec::with_capacity(FIRST_READ);
+    let end = match timeout_at(deadline, read_head(&gate, &mut stream, &mut buffer)).await {
+        Ok(Ok(Ok(end))) => end,
+        Ok(Ok(Err(rejection))) => return refuse(&gate, stream, peer, "", &rejection, true).await,
+        // The peer left, or sent no head in time: there is nobody to tell.
+        Ok(Err(_)) | Err(_) => {
+            gate.metrics.dropped.inc();
+            return;
+        }
+    };
+    let (head_bytes, ahead) = buffer.split_at_mut(end);
+    let head = match Head::parse(head_bytes, &gate.head_limits) {
+        Ok(head) => head,
+        Err(rejection) => return refuse(&gate, stream, peer, "", &rejection, true).await,
+    };
+    if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
+        return plain.serve(stream, buffer, peer, Arc::new(place)).await;
+    }
+    let mut answer = Vec::with_capacity(512);
+    let decision = decide(&gate, &head, &place, &mut answer);
+    match decision {
+        Ok(negotiated) => {
+            gate.metrics.accepted();
+            let query = head.query();
+            tracing::debug!(%peer, route = ?negotiated.route(), user = negotiated.identity().identity().subject(), "handshake accepted");
+            let connection =
+                Connection::new(Arc::clone(&gate), stream, place, negotiated, query, answer, ahead);
+            // A task of its own: what the handshake needed is freed with this one.
+            tasks.spawn(connection);
+        }
+        Err(refused) => {
+            let method = head.method();
+            let linger = !ahead.is_empty();
+            if gate.options.handshake.rejection == RejectionStyle::Close
+                && let Some(close) = Session::refusal(&gate.session, &refused.rejection)
+                && Upgrade::accept_to_close(&head, &gate.policy, &mut answer).is_ok()
+            {
+                let request_id = gate.request_id();
+                gate.refused(&refused.rejection, &request_id, peer, refused.form);
+                gate.metrics.closed(refused.rejection.reason.close_code(gate.session.close_profile), None);
+                answer.extend_from_slice(&close);
+                return finish(stream, &answer, true).await;
+            }
+            let method = method.to_owned();
+            refuse_with(&gate, stream, peer, &method, &refused, linger).await;
+        }
+    }
+}
+
+/// A refusal, and how the credential had come, for the log.
+struct Refused {
+    rejection: Rejection,
+    form: Option<&'static str>,
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, form: None }
+    }
+}
+
+/// Steps 1 to 9, in their order; the first that fails decides. Writes the 101 to `answer`.
+fn decide(
+    gate: &Gate,
+    head: &Head<'_>,
+    place: &Place,
+    answer: &mut Vec<u8>,
+) -> Result<Negotiated<Seat, Route>, Refused> {
+    let upgrade = Upgrade::check(head, &gate.policy)?;
+    gate.ready()?;
+    place.admit(Instant::now())?;
+    let offer = upgrade.credentials(&gate.policy)?;
+    let form = Some(CredentialForm::as_str(offer.form()));
+    let seat = gate.authorize(offer.token()).map_err(|rejection| Refused { rejection, form })?;
+    offer.accept(seat, &gate.policy, answer).map_err(|rejection| Refused { rejection, form })
+}
+
+/// Reads until the head is complete. The outer error is the socket's.
+async fn read_head(
+    gate: &Gate,
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Result<usize, Rejection>> {
+    let mut reader = HeadReader::new(gate.head_limits);
+    loop {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match reader.advance(buffer) {
+            Ok(Some(end)) => return Ok(Ok(end)),
+            Ok(None) => {}
+            Err(rejection) => return Ok(Err(rejection)),
+        }
+    }
+}
+
+async fn refuse(
+    gate: &Gate,
+    stream: TcpStream,
+    peer: SocketAddr,
+    method: &str,
+    rejection: &Rejection,
+    linger: bool,
+) {
+    let refused = Refused { rejection: rejection.clone(), form: None };
+    refuse_with(gate, stream, peer, method, &refused, linger).await;
+}
+
+async fn refuse_with(
+    gate: &Gate,
+    stream: TcpStream,
+    peer: SocketAddr,
+    method: &str,
+    refused: &Refused,
+    linger: bool,
+) {
+    let request_id = gate.request_id();
+    gate.refused(&refused.rejection, &request_id, peer, refused.form);
+    let mut answer = Vec::new();
+    write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);
+    finish(stream, &answer, linger).await;
+}
+
+/// Writes the answer and ends the connection.
+///
+/// Where bytes of the peer may be unread, closing at once would reset the connection, and the reset can overtake the
+/// answer: then our side is shut, and what comes is thrown away for a moment.
+async fn finish(mut stream: TcpStream, answer: &[u8], linger: bool) {
+    let write = async {
+        stream.write_all(answer).await?;
+        if !linger {
+            return io::Result::Ok(());
+        }
+        stream.shutdown().await?;
+        let mut thrown_away = 0;
+        let mut sink = [0; 4096];
+        while thrown_away < LINGER_BYTES {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                read => thrown_away += read,
+            }
+        }
+        Ok(())
+    };
+    // Nobody can be told that telling failed.
+    let _ = timeout(LINGER, write).await;
+}

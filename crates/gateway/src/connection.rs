@@ -1,0 +1,431 @@
+//! One live connection: a short loop around its [`Session`], a socket and an outbox.
+//!
+//! It is a future written by hand rather than an `async` function because its size is what an idle connection costs:
+//! no buffer is held between messages, and the read buffer belongs to the thread.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use portcullis_event::{
+    Command, ConnectionEstablished, ConnectionId, Draining, Mode, Reauthenticate, Resume, Timestamp,
+    TokenExpiring, resume_from_query,
+};
+use portcullis_frame::Frame;
+use portcullis_handshake::Negotiated;
+use portcullis_reason::{Reason, Rejection};
+use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
+use portcullis_session::{self as session, Notice, Received, Session, Transmit};
+use portcullis_token::Identity;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep_until},
+};
+
+use crate::{
+    admission::Place,
+    gate::{Gate, Route, unix_seconds},
+};
+
+/// Bytes that one read may bring.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Bytes waiting to be written above which nothing more is read: a peer that does not read is not listened to.
+const WRITE_BACKLOG: usize = 256 * 1024;
+
+/// Frames handed to the system in one call.
+const WRITE_BATCH: usize = 32;
+
+/// How long a peer that broke the rules may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
+}
+
+/// A connection whose user was verified and whose 101 is on its way.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    gate: Arc<Gate>,
+    session: Session,
+    link: Link,
+    outbox: Arc<Outbox>,
+    writing: VecDeque<Bytes>,
+    /// Whether the first frame to write is half written, so that nothing may come before its rest.
+    partial: bool,
+    phase: Phase,
+    timer: Pin<Box<Sleep>>,
+    live: usize,
+    _place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The session decides.
+    Live,
+    /// The session is over; what waits is written until the timer ends it.
+    Flushing,
+    /// All is written and our side is shut. Closing now would reset the connection if bytes of the peer are still
+    /// unread, and the reset could overtake our close frame; so what comes is thrown away until the timer ends it.
+    Lingering,
+}
+
+/// What lies behind the connection.
+enum Link {
+    Routed(Attachment),
+    /// `/ws/echo`: the seat keeps its place among the user's connections.
+    Echo(#[expect(dead_code, reason = "held for what its drop does")] Seat),
+}
+
+impl Connection {
+    /// Registers the connection. `greeting` is the 101; `ahead` are bytes that came behind the request.
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        stream: TcpStream,
+        place: Place,
+        negotiated: Negotiated<Seat, Route>,
+        query: &str,
+        greeting: Vec<u8>,
+        ahead: &mut [u8],
+    ) -> Self {
+        let now = Instant::now();
+        let parts = negotiated.into_parts();
+        let expires_at = parts.identity.identity().expires_at();
+        let (warn_at, ends_at) = gate.token_times(expires_at, now);
+        let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
+        let (link, rules, mode) = match parts.route {
+            Route::Echo => (Link::Echo(parts.identity), &gate.echo, None),
+            Route::Mode(mode) => {
+                let (resume, fault) = match resume_from_query(query) {
+                    Ok(threads) => (Resume { threads }, None),
+                    Err(rejection) => (Resume { threads: Vec::new() }, Some(rejection)),
+                };
+                let identity = parts.identity.identity().clone();
+                let protocol = parts.subprotocol;
+                let established = |id| established(&gate, id, mode, protocol, &identity).into();
+                let attachment = parts.identity.attach(mode, Arc::clone(&outbox), established, &resume);
+                if let Some(rejection) = fault {
+                    attachment.refuse(&rejection, None);
+                }
+                (Link::Routed(attachment), &gate.session, Some(mode))
+            }
+        };
+        let session = Session::new(rules, now, warn_at, ends_at);
+        let first = session.poll_timeout(rules).unwrap_or(now);
+        let live = gate.live.lock().insert(Arc::clone(&outbox));
+        gate.metrics.live(mode).inc();
+        let mut connection = Self {
+            stream,
+            session,
+            link,
+            outbox,
+            writing: VecDeque::from([Bytes::from(greeting)]),
+            partial: false,
+            phase: Phase::Live,
+            timer: Box::pin(sleep_until(first.into())),
+            live,
+            _place: place,
+            gate,
+        };
+        if !ahead.is_empty() {
+            connection.receive(now, ahead);
+        }
+        connection
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        match &self.link {
+            Link::Routed(attachment) => Some(attachment.mode()),
+            Link::Echo(_) => None,
+        }
+    }
+
+    /// Acts on bytes that were read.
+    fn receive(&mut self, now: Instant, mut input: &mut [u8]) {
+        let gate = Arc::clone(&self.gate);
+        let rules = rules(&gate, &self.link);
+        while let Some(received) = self.session.receive(rules, now, &mut input) {
+            match (&mut self.link, received) {
+                (Link::Routed(attachment), Received::Text(text)) => {
+                    if let Some(Reauthenticate { token }) = command(attachment, &text) {
+                        reauthenticate(&gate, attachment, &mut self.session, token.expose(), now);
+                    }
+                }
+                (Link::Routed(attachment), Received::TooFast) => attachment.refuse(
+                    &Rejection::new(Reason::RateLimited, "messages come too fast")
+                        .with_hint("messages come too fast; this one was dropped"),
+                    None,
+                ),
+                (Link::Echo(_), Received::Text(text)) => {
+                    self.writing.push_back(Frame::text(&text).to_bytes());
+                }
+                (Link::Echo(_), Received::Binary(bytes)) => {
+                    self.writing.push_back(Frame::binary(&bytes).to_bytes());
+                }
+                // The rules of routed connections take no binary, and those of echo know no rate.
+                (Link::Routed(_), Received::Binary(_)) | (Link::Echo(_), Received::TooFast) => {}
+            }
+        }
+    }
+
+    /// Does what is due, and sets the timer for what is due next. Ready when the connection's time is up.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            if self.phase != Phase::Live {
+                return Poll::Ready(());
+            }
+            let rules = rules(&self.gate, &self.link);
+            if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, Instant::now())
+                && let Link::Routed(attachment) = &self.link
+                && let Some(expires_at) = attachment.identity().expires_at()
+            {
+                let seconds_left = expires_at.saturating_sub(unix_seconds());
+                let expires_at = Timestamp::from_unix_seconds(expires_at);
+                attachment.notify(TokenExpiring { expires_at, seconds_left }.into());
+            }
+            // A session that is ending waits for nothing; the timer is set again when it is over.
+            let Some(next) = self.session.poll_timeout(rules) else { break };
+            self.timer.as_mut().reset(next.into());
+        }
+        Poll::Pending
+    }
+
+    /// Gives the rest of the connection's life to `phase`.
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.timer.as_mut().reset((Instant::now() + LINGER).into());
+    }
+
+    /// Makes sure that the timer is not later than what the session waits for. One that is too early is harmless.
+    fn arm(&mut self) {
+        if let Some(next) = self.session.poll_timeout(rules(&self.gate, &self.link))
+            && self.timer.deadline() > next.into()
+        {
+            self.timer.as_mut().reset(next.into());
+        }
+    }
+
+    /// Takes what the router queued. Only with nothing left to write, so that the outbox' bound is the bound.
+    fn take(&mut self, context: &mut Context<'_>) {
+        while self.session.is_open() {
+            if !self.writing.is_empty() {
+                if self.outbox.poll_overflow(context).is_ready() {
+                    self.session.end(Reason::SlowConsumer);
+                }
+                return;
+            }
+            match self.outbox.poll_take(context, &mut self.writing) {
+                Poll::Pending => return,
+                Poll::Ready(Outgoing::Frames) => {}
+                Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
+                    if let Link::Routed(attachment) = &self.link {
+                        attachment.notify(Draining { reconnect_after_ms: reconnect_after_ms.into() }.into());
+                    }
+                }
+                Poll::Ready(Outgoing::End(reason)) => self.session.end(reason),
+            }
+        }
+    }
+
+    /// Takes the session's control frames.
+    fn transmit(&mut self) {
+        let now = Instant::now();
+        let gate = Arc::clone(&self.gate);
+        loop {
+            let ending = self.session.ending_for();
+            match self.session.poll_transmit(rules(&gate, &self.link), now) {
+                None => break,
+                Some(Transmit::Soon(frame)) => self.writing.insert(usize::from(self.partial), frame),
+                Some(Transmit::Last { frame, code }) => {
+                    if ending == Some(Reason::SlowConsumer) {
+                        // It would wait behind what the peer does not read: keep only what is half written.
+                        self.writing.truncate(usize::from(self.partial));
+                    }
+                    gate.metrics.closed(code, ending);
+                    if let (Some(reason), Link::Routed(attachment)) = (ending, &self.link) {
+                        tracing::info!(connection = %attachment.connection_id(), %reason, code, "connection ended");
+                    }
+                    self.writing.push_back(frame);
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.writing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.writing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); WRITE_BATCH];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(&self.writing) {
+                *slice = IoSlice::new(frame);
+                count += 1;
+            }
+            let stream = Pin::new(&mut self.stream);
+            let mut written = match &slices[..count] {
+                [one] => ready!(stream.poll_write(context, one))?,
+                many => ready!(stream.poll_write_vectored(context, many))?,
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.partial = false;
+            while let Some(frame) = self.writing.front_mut()
+                && written > 0
+            {
+                if written < frame.len() {
+                    frame.advance(written);
+                    self.partial = true;
+                    break;
+                }
+                written -= frame.len();
+                self.writing.pop_front();
+            }
+        }
+        // An idle connection keeps no room for frames.
+        self.writing = VecDeque::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and acts on it; false at the peer's end of stream.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        READ.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            if self.phase == Phase::Live {
+                self.receive(Instant::now(), read.filled_mut());
+            }
+            Poll::Ready(Ok(!read.filled().is_empty()))
+        })
+    }
+
+    /// Drives the connection to its end. In each round: what is due, what is to be sent, then what came.
+    fn poll_all(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.poll_timer(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.phase == Phase::Live {
+                self.take(context);
+                self.transmit();
+                if self.session.is_over() {
+                    self.enter(Phase::Flushing);
+                    continue;
+                }
+            }
+            let flushed = self.poll_flush(context)?.is_ready();
+            match self.phase {
+                // What was queued while the last batch was written.
+                Phase::Live if flushed && self.session.is_open() && !self.outbox.is_quiet() => continue,
+                Phase::Live if self.backlog() > WRITE_BACKLOG => {
+                    self.arm();
+                    return Poll::Pending;
+                }
+                Phase::Flushing if flushed => {
+                    ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+                    if self.session.peer_closed() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    self.enter(Phase::Lingering);
+                    continue;
+                }
+                Phase::Flushing => return Poll::Pending,
+                Phase::Live | Phase::Lingering => {}
+            }
+            if !ready!(self.poll_read(context))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.writing.iter().map(Bytes::len).sum()
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let connection = self.get_mut();
+        let outcome = connection.poll_all(context);
+        if outcome.is_pending() {
+            connection.arm();
+        }
+        // What a broken socket has to say is that the peer is gone, as an end of stream does.
+        outcome.map(drop)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gate.metrics.live(self.mode()).dec();
+        self.gate.live.lock().remove(self.live);
+    }
+}
+
+fn rules<'g>(gate: &'g Gate, link: &Link) -> &'g session::Options {
+    match link {
+        Link::Routed(_) => &gate.session,
+        Link::Echo(_) => &gate.echo,
+    }
+}
+
+/// Hands a message to the router, except for a fresh token, which is verified here.
+fn command(attachment: &Attachment, text: &str) -> Option<Reauthenticate> {
+    match portcullis_event::decode(text) {
+        Err(rejection) => attachment.refuse(&rejection, None),
+        Ok(message) => match message.command {
+            Command::Reauthenticate(fresh) => return Some(fresh),
+            _ => attachment.handle(message),
+        },
+    }
+    None
+}
+
+fn reauthenticate(
+    gate: &Gate,
+    attachment: &mut Attachment,
+    session: &mut Session,
+    token: &str,
+    now: Instant,
+) {
+    let outcome =
+        gate.verifier.verify(token, unix_seconds()).and_then(|identity| attachment.reauthenticate(identity));
+    if let Err(rejection) = outcome {
+        return attachment.refuse(&rejection, None);
+    }
+    let (warn_at, ends_at) = gate.token_times(attachment.identity().expires_at(), now);
+    session.renew(warn_at, ends_at);
+    let established =
+        established(gate, attachment.connection_id(), attachment.mode(), None, attachment.identity());
+    attachment.notify(established.into());
+}
+
+fn established(
+    gate: &Gate,
+    connection_id: ConnectionId,
+    mode: Mode,
+    protocol: Option<Arc<str>>,
+    identity: &Identity,
+) -> ConnectionEstablished {
+    ConnectionEstablished {
+        connection_id,
+        user_id: Arc::from(identity.subject()),
+        mode,
+        protocol,
+        heartbeat_interval_ms: gate.options.heartbeat.interval.as_millis(),
+        max_message_bytes: gate.options.limits.message_bytes.get(),
+        token_expires_at: identity.expires_at().map(Timestamp::from_unix_seconds),
+        node: Arc::clone(&gate.node),
+    }
+}

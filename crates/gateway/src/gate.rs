@@ -1,0 +1,221 @@
+//! What all connections of a server share.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use portcullis_event::{Mode, Timestamp};
+use portcullis_frame::Limits;
+use portcullis_handshake::{HeadLimits, InvalidPolicy, Policy, SameOrigin};
+use portcullis_reason::{Reason, Rejection, Severity};
+use portcullis_router::{Outbox, Router, Seat};
+use portcullis_session as session;
+use portcullis_token::Verifier;
+use slab::Slab;
+
+use crate::{Options, admission::Admission, metrics::Metrics, refusals::Refusals};
+
+/// Where an upgrade leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Mode(Mode),
+    /// `/ws/echo`, for protocol test suites.
+    Echo,
+}
+
+/// The parts that every connection reads, and the few that it changes.
+pub(crate) struct Gate {
+    pub(crate) options: Options,
+    pub(crate) policy: Policy<Route>,
+    pub(crate) head_limits: HeadLimits,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) router: Router,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) session: session::Options,
+    pub(crate) echo: session::Options,
+    /// Queues of all live connections, to reach them when the server stops.
+    pub(crate) live: Mutex<Slab<Arc<Outbox>>>,
+    pub(crate) node: Arc<str>,
+    pub(crate) auth_url: Option<String>,
+    pub(crate) started: Instant,
+    draining: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl Gate {
+    #[expect(clippy::too_many_arguments, reason = "called once, where the parts are made")]
+    pub(crate) fn new(
+        options: Options,
+        listen: SocketAddr,
+        verifier: Arc<Verifier>,
+        router: Router,
+        metrics: Arc<Metrics>,
+        refusals: Arc<Refusals>,
+        node: Arc<str>,
+        auth_url: Option<String>,
+    ) -> Result<Self, InvalidPolicy> {
+        let now = Instant::now();
+        Ok(Self {
+            policy: policy(&options, listen)?,
+            head_limits: HeadLimits {
+                bytes: options.handshake.max_head_bytes.as_usize(),
+                fields: options.handshake.max_fields,
+                ..HeadLimits::default()
+            },
+            admission: Admission::new(&options.limits, now),
+            session: session_options(&options),
+            echo: echo_options(&options),
+            live: Mutex::default(),
+            started: now,
+            draining: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            options,
+            verifier,
+            router,
+            metrics,
+            refusals,
+            node,
+            auth_url,
+        })
+    }
+
+    /// A name for one request: in the answer, in the log and nowhere else.
+    pub(crate) fn request_id(&self) -> String {
+        format!("{}-{:x}", self.node, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Steps 6 and 7 for a claimed token: who is it, and may they have one more connection?
+    pub(crate) fn authorize(&self, token: &str) -> Result<Seat, Rejection> {
+        let started = Instant::now();
+        let identity = self.verifier.verify(token, unix_seconds());
+        self.metrics.verified(started.elapsed());
+        self.router.admit(identity?, self.options.limits.connections_per_user)
+    }
+
+    /// Refuses new connections from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new connections are taken.
+    pub(crate) fn ready(&self) -> Result<(), Rejection> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Rejection::new(Reason::Draining, "a request came while draining").with_retry_after(2));
+        }
+        Ok(())
+    }
+
+    /// When a token's holder is to be warned, and when the connection ends; none for a token without an end.
+    pub(crate) fn token_times(
+        &self,
+        expires_at: Option<u64>,
+        now: Instant,
+    ) -> (Option<Instant>, Option<Instant>) {
+        let Some(expires_at) = expires_at else { return (None, None) };
+        let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
+        let ends = now + left + Duration::from_secs(self.verifier.policy().leeway);
+        (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
+    }
+
+    /// Counts a refusal, keeps it for the user's questions, and logs it.
+    pub(crate) fn refused(
+        &self,
+        rejection: &Rejection,
+        request_id: &str,
+        peer: SocketAddr,
+        form: Option<&'static str>,
+    ) {
+        let reason = rejection.reason;
+        self.metrics.rejected(reason);
+        if !self.refusals.may_log(Instant::now()) {
+            return;
+        }
+        let (detail, form) = (rejection.detail.as_ref(), form.unwrap_or(""));
+        match reason.severity() {
+            Severity::Info => tracing::info!(request_id, %peer, %reason, detail, form, "handshake refused"),
+            Severity::Warning => {
+                tracing::warn!(request_id, %peer, %reason, detail, form, "handshake refused");
+            }
+            Severity::Error => tracing::error!(request_id, %peer, %reason, detail, form, "handshake refused"),
+        }
+    }
+}
+
+/// How long before its token ends a client is told.
+const WARNING: Duration = Duration::from_mins(1);
+
+/// How long a peer has to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn policy(options: &Options, listen: SocketAddr) -> Result<Policy<Route>, InvalidPolicy> {
+    let mut builder = Policy::builder()
+        .max_token_bytes(options.handshake.max_token_bytes.as_usize())
+        .accept_two_element_form(options.handshake.accept_two_element_form)
+        // A page of an attacker whose name resolves to this machine (DNS rebinding) has a Host of its own choice, so
+        // on loopback only loopback's names make an origin "the same". Behind a proxy the origin has to be listed.
+        .same_origin(if listen.ip().is_loopback() { SameOrigin::Loopback } else { SameOrigin::Any })
+        .mode_path("/")
+        .mode_path("/ws");
+    for &mode in Mode::ALL {
+        builder = builder.mode(mode.as_str(), Route::Mode(mode));
+        for path in mode.paths() {
+            builder = builder.route(path, Route::Mode(mode));
+        }
+    }
+    if options.dev.echo {
+        builder = builder.route("/ws/echo", Route::Echo);
+    }
+    for origin in &options.gateway.allowed_origins {
+        builder = builder.allow_origin(origin);
+    }
+    for prefix in &options.handshake.credential_prefixes {
+        builder = builder.credential_prefix(prefix);
+    }
+    builder.build()
+}
+
+fn session_options(options: &Options) -> session::Options {
+    let message = options.limits.message_bytes.as_usize();
+    session::Options {
+        heartbeat_interval: options.heartbeat.interval.get(),
+        heartbeat_timeout: options.heartbeat.timeout.get(),
+        limits: Limits { frame: message, message, fragments: options.limits.message_fragments },
+        messages_per_second: Some(options.limits.messages_per_second),
+        message_burst: options.limits.message_burst,
+        binary: false,
+        close_timeout: CLOSE_TIMEOUT,
+        close_profile: options.handshake.close_codes,
+    }
+}
+
+/// Test suites send more and larger messages than people do.
+fn echo_options(options: &Options) -> session::Options {
+    session::Options {
+        limits: Limits { frame: 16 << 20, message: 16 << 20, fragments: 1 << 17 },
+        messages_per_second: None,
+        binary: true,
+        ..session_options(options)
+    }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The time for tokens, in seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    since_epoch().as_secs()
+}
+
+/// The time of events.
+pub(crate) fn timestamp() -> Timestamp {
+    Timestamp::from_unix_ms(i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX))
+}

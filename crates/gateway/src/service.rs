@@ -1,0 +1,282 @@
+//! The server: its listeners, the loop that accepts, and the way it stops.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use portcullis_reason::Reason;
+use portcullis_router::{self as router, Agents};
+use portcullis_token::Verifier;
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Options, accept,
+    admission::Place,
+    gate::{Gate, timestamp},
+    metrics::Metrics,
+    page,
+    plain::Plain,
+    refusals::Refusals,
+};
+
+/// What the gateway needs besides its options.
+pub struct Setup {
+    /// Verifies tokens. Its keys can be replaced while the gateway runs.
+    pub verifier: Arc<Verifier>,
+    /// Answers messages.
+    pub agents: Agents,
+    /// Where browsers reach the auth service, as an origin (`http://127.0.0.1:8081`); none if there is no such service.
+    pub auth_url: Option<String>,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("auth_url", &self.auth_url).finish_non_exhaustive()
+    }
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// An option that no request could ever meet.
+    #[error("the handshake's options cannot work")]
+    Policy(#[from] portcullis_handshake::InvalidPolicy),
+}
+
+/// Listeners that are bound, before anything is accepted.
+#[derive(Debug)]
+pub struct Listeners {
+    gateway: TcpListener,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the addresses of `options`.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] for the first address that cannot be had.
+    pub fn bind(options: &Options) -> Result<Self, Error> {
+        let listen = |address| listen(address).map_err(|source| Error::Listen { address, source });
+        Ok(Self { gateway: listen(options.gateway.listen)?, admin: listen(options.gateway.admin_listen)? })
+    }
+
+    /// The address of WebSockets and page, with the real port.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway.local_addr().expect("a bound socket has an address")
+    }
+
+    /// The address of `/metrics`, with the real port.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.local_addr().expect("a bound socket has an address")
+    }
+}
+
+/// The gateway, ready to run.
+pub struct Service {
+    gate: Arc<Gate>,
+    listeners: Listeners,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// [`Error::Policy`].
+    pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
+        let node: Arc<str> = Arc::from(node());
+        let metrics = Arc::new(Metrics::new(&node, page::build()));
+        let runs = &options.runs;
+        let router = router::Router::new(
+            router::Options {
+                runs_per_user: runs.per_user,
+                runs: runs.total,
+                run_timeout: runs.timeout.get(),
+                run_output_bytes: runs.output_bytes.as_usize(),
+                retained_events: runs.retained_events,
+                retained_bytes: runs.retained_bytes.as_usize(),
+                threads_per_user: runs.threads_per_user,
+                retention: runs.retention.get(),
+            },
+            setup.agents,
+            Arc::clone(&metrics) as Arc<dyn router::Observer>,
+            Arc::clone(&node),
+            timestamp,
+        );
+        let refusals = Arc::new(Refusals::new(Instant::now()));
+        let listen = listeners.gateway();
+        let gate =
+            Gate::new(options, listen, setup.verifier, router, metrics, refusals, node, setup.auth_url)?;
+        Ok(Self { gate: Arc::new(gate), listeners })
+    }
+
+    /// Serves until `drain` fires, then lets everyone end in order and returns.
+    pub async fn run(self, drain: CancellationToken) {
+        let Self { gate, listeners: Listeners { gateway, admin } } = self;
+        let connections = TaskTracker::new();
+        let background = TaskTracker::new();
+        let stop = CancellationToken::new();
+        background.spawn(serve_admin(Arc::clone(&gate), admin, stop.clone()));
+        background.spawn(sweep(Arc::clone(&gate), stop.clone()));
+        tokio::select! {
+            () = accept_all(&gate, &gateway, &connections) => {}
+            () = drain.cancelled() => {}
+        }
+        // Nobody waits in the listener's queue for a server that will not answer: they are refused at once.
+        drop(gateway);
+        end_all(&gate, &connections).await;
+        stop.cancel();
+        background.close();
+        background.wait().await;
+    }
+}
+
+async fn accept_all(gate: &Arc<Gate>, listener: &TcpListener, connections: &TaskTracker) {
+    let plain = Plain::new(Arc::clone(gate));
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match gate.admission.enter(peer.ip()) {
+                Some(place) => spawn(gate, &plain, connections, stream, peer, place),
+                // Full: a refusal would cost what is missing.
+                None => drop(gate.metrics.dropped.inc()),
+            },
+            Err(error) => {
+                tracing::error!(%error, "a connection could not be accepted");
+                // Out of file descriptors, most likely: wait for some to come back instead of spinning.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn spawn(
+    gate: &Arc<Gate>,
+    plain: &Plain,
+    connections: &TaskTracker,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) {
+    connections.spawn(accept::serve(
+        Arc::clone(gate),
+        plain.clone(),
+        connections.clone(),
+        stream,
+        peer,
+        place,
+    ));
+}
+
+/// Tells every client, lets runs end within the drain time, then closes everything.
+async fn end_all(gate: &Gate, connections: &TaskTracker) {
+    gate.drain();
+    let outboxes: Vec<_> = gate.live.lock().iter().map(|(_, outbox)| Arc::clone(outbox)).collect();
+    tracing::info!(connections = outboxes.len(), runs = gate.router.runs(), "draining");
+    // Clients come back spread over a time that grows with their number: the spread must come from here, or a rollout
+    // becomes a storm of reconnects.
+    let spread = u32::try_from(outboxes.len()).unwrap_or(u32::MAX).saturating_mul(2).clamp(1_000, 30_000);
+    for outbox in &outboxes {
+        outbox.drain(500 + random(spread));
+    }
+    let window = gate.options.gateway.drain.get();
+    let began = Instant::now();
+    gate.router.shutdown(window).await;
+    // Closing is paced as well: each close costs both sides work.
+    for batch in outboxes.chunks(200) {
+        for outbox in batch {
+            outbox.end(Reason::Draining);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(outboxes);
+    connections.close();
+    let rest = window.saturating_sub(began.elapsed()).max(Duration::from_secs(2));
+    if tokio::time::timeout(rest, connections.wait()).await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "some connections did not end in time and are dropped"
+        );
+    }
+}
+
+/// Forgets what nobody comes back for.
+async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_mins(1));
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        gate.router.sweep(Instant::now());
+    }
+}
+
+/// `/metrics` and a health check, on a listener of their own.
+async fn serve_admin(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(|| async { "ok\n" }))
+        .with_state(gate);
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the admin listener failed");
+    }
+}
+
+async fn metrics(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
+    let (mut total, mut largest) = (0, 0);
+    for (_, outbox) in gate.live.lock().iter() {
+        let bytes = outbox.queued_bytes();
+        total += bytes;
+        largest = largest.max(bytes);
+    }
+    let metrics = &gate.metrics;
+    let figure = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.queue_bytes.set(figure(total));
+    metrics.queue_bytes_largest.set(figure(largest));
+    metrics.runs_active.set(figure(gate.router.runs()));
+    metrics.connections_open.set(figure(gate.admission.open()));
+    metrics.uptime.set(gate.started.elapsed().as_secs_f64());
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], metrics.render())
+}
+
+/// A listener with a queue for bursts, on both families where the address is IPv6's "any".
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connections that the system completes for us before we accept them. It caps this at `somaxconn`.
+const BACKLOG: i32 = 4_096;
+
+/// A short name for this process, new at each start.
+fn node() -> String {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    format!("{:08x}", u32::from_be_bytes(bytes))
+}
+
+fn random(below: u32) -> u32 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    u32::from_be_bytes(bytes) % below.max(1)
+}

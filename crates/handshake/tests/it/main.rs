@@ -1,0 +1,11 @@
+//! The handshake from bytes to bytes, through the public API alone.
+
+mod client;
+mod credentials;
+mod head;
+mod negotiation;
+mod preflight;
+mod properties;
+mod rejections;
+mod support;
+mod upgrade;

@@ -1,0 +1,169 @@
+/** What the page as a whole is doing: loading, failed, signed out or signed in; and the steps between. */
+
+import { signal } from '@preact/signals';
+import { Client, type ConnectionState, localRefusal, type Refusal, RefusedError } from '@portcullis/client';
+import { ChatModel } from '../chat/model.ts';
+import { AuthApi, fetchConfig, type GatewayConfig, type Grant } from '../lib/api.ts';
+import { Credentials, type User } from './credentials.ts';
+
+export type Phase =
+  | { readonly kind: 'loading' }
+  | { readonly kind: 'failed'; readonly refusal: Refusal }
+  | { readonly kind: 'signed-out'; readonly refusal?: Refusal }
+  | { readonly kind: 'signed-in'; readonly session: Session };
+
+/** One user at this page. */
+export interface Session {
+  readonly user: User;
+  readonly client: Client;
+  readonly credentials: Credentials;
+}
+
+/** The page is served by its gateway. */
+const GATEWAY = location.origin;
+
+export const phase = signal<Phase>({ kind: 'loading' });
+export const connection = signal<ConnectionState>({ status: 'idle' });
+/** True once the server runs another build than the one this page came from. */
+export const stale = signal(false);
+/** What was said on this page; it outlives a renewed sign-in of the same user, and nothing else. */
+export const chat = signal(new ChatModel());
+/** The thread on screen; none for a new one. */
+export const openThread = signal<string | undefined>(undefined);
+
+let config: GatewayConfig | undefined;
+let lastUser: string | undefined;
+
+/** Starts the page, or starts it again after a failure. */
+export async function start(): Promise<void> {
+  phase.value = { kind: 'loading' };
+  const code = takeLinkCode();
+  try {
+    config = await loadConfig();
+  } catch (error) {
+    phase.value = { kind: 'failed', refusal: refusalOf(error) };
+    return;
+  }
+  if (code === undefined) phase.value = { kind: 'signed-out' };
+  else await enter((auth) => auth.link(code));
+}
+
+/** Signs in. A refusal is shown by the form. */
+export function signIn(username: string, password: string): Promise<void> {
+  return enter((auth) => auth.login(username, password));
+}
+
+/** Uses a token from elsewhere, for example from `portcullis token mint`. */
+export function useToken(token: string): void {
+  begin(Credentials.pasted(token.trim()), undefined);
+}
+
+/** Whether there is a place to sign in. */
+export function canSignIn(): boolean {
+  return authUrl() !== undefined;
+}
+
+export function signOut(): void {
+  leave();
+  chat.value = new ChatModel();
+  openThread.value = undefined;
+  lastUser = undefined;
+  phase.value = { kind: 'signed-out' };
+}
+
+/** Back to the form because a new token is needed; what was said stays on the page for the same user. */
+export function signInAgain(): void {
+  leave();
+  phase.value = { kind: 'signed-out' };
+}
+
+/** Asks in the open thread, or in a new one. */
+export function ask(content: string): void {
+  if (phase.value.kind !== 'signed-in') return;
+  const threadId = openThread.value;
+  const sent = phase.value.session.client.ask(content, threadId === undefined ? {} : { threadId });
+  chat.value.asked(sent.threadId, sent.messageId, content);
+  openThread.value = sent.threadId;
+}
+
+async function enter(grantOf: (auth: AuthApi) => Promise<Grant>): Promise<void> {
+  const base = authUrl();
+  try {
+    if (base === undefined) throw new RefusedError(localRefusal('TOKEN_UNAVAILABLE', { title: 'There is no sign-in service here' }));
+    const auth = new AuthApi(base, GATEWAY);
+    const grant = await grantOf(auth);
+    begin(Credentials.granted(auth, grant), { id: grant.user.id, name: grant.user.name ?? grant.user.id });
+  } catch (error) {
+    phase.value = { kind: 'signed-out', refusal: refusalOf(error) };
+  }
+}
+
+function begin(credentials: Credentials, user: User | undefined): void {
+  if (user !== undefined) belongTo(user.id);
+  const client = new Client({ gateway: GATEWAY, token: (request) => credentials.token(request) });
+  client.on('state', (state) => {
+    connection.value = state;
+    if (state.status !== 'live') return;
+    belongTo(state.hello.user_id);
+    name(client, state.hello.user_id);
+    void checkBuild();
+  });
+  client.on('message', (message) => chat.value.receive(message));
+  phase.value = { kind: 'signed-in', session: { user: user ?? { id: '', name: 'Token' }, client, credentials } };
+  client.connect();
+}
+
+/** Nothing of one user stays for the next. */
+function belongTo(userId: string): void {
+  if (lastUser !== undefined && lastUser !== userId) {
+    chat.value = new ChatModel();
+    openThread.value = undefined;
+  }
+  lastUser = userId;
+}
+
+/** A pasted token says who it speaks for only once the gateway has verified it. */
+function name(client: Client, userId: string): void {
+  const now = phase.value;
+  if (now.kind !== 'signed-in' || now.session.client !== client || now.session.user.id !== '') return;
+  phase.value = { kind: 'signed-in', session: { ...now.session, user: { id: userId, name: userId } } };
+}
+
+function leave(): void {
+  if (phase.value.kind !== 'signed-in') return;
+  const { client, credentials } = phase.value.session;
+  client.close();
+  void credentials.signOut();
+}
+
+async function checkBuild(): Promise<void> {
+  // A gateway that was replaced while the page stayed open is met first at a reconnect.
+  await loadConfig().then(
+    (fresh) => {
+      config = fresh;
+    },
+    () => undefined,
+  );
+}
+
+async function loadConfig(): Promise<GatewayConfig> {
+  const fresh = await fetchConfig(GATEWAY);
+  const own = document.querySelector<HTMLMetaElement>('meta[name="portcullis-build"]')?.content;
+  if (fresh.build != null && own !== undefined) stale.value = fresh.build !== own;
+  return fresh;
+}
+
+function authUrl(): string | undefined {
+  return config?.auth_url ?? undefined;
+}
+
+/** Takes the code of a one-time link out of the address at once, so that it stays in no history and no bookmark. */
+function takeLinkCode(): string | undefined {
+  const code = new URLSearchParams(location.hash.slice(1)).get('link') ?? undefined;
+  if (code !== undefined) history.replaceState(null, '', location.pathname + location.search);
+  return code;
+}
+
+function refusalOf(error: unknown): Refusal {
+  return error instanceof RefusedError ? error.refusal : localRefusal('UNKNOWN');
+}

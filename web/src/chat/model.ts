@@ -1,0 +1,210 @@
+/** What was asked and what came of it: threads of turns, fed with the server's messages. Knows no network and no DOM. */
+
+import { type ReadonlySignal, type Signal, signal } from '@preact/signals';
+import {
+  catalogueRefusal,
+  isReason,
+  localRefusal,
+  noticeRefusal,
+  type Refusal,
+  type ServerEvent,
+  type ServerMessage,
+} from '@portcullis/client';
+
+/** An event that has a row of its own in the transcript; pieces of the answer go into the answer. */
+export type Step = Exclude<ServerEvent, { readonly type: 'partial_result' }>;
+
+export type TurnStatus = 'sending' | 'accepted' | 'running' | 'completed' | 'failed' | 'refused';
+
+/** One question and its run. */
+export interface Turn {
+  readonly key: string;
+  /** Absent where it was asked on another of the user's devices. */
+  readonly question: string | undefined;
+  readonly runId: Signal<string | undefined>;
+  readonly status: Signal<TurnStatus>;
+  readonly steps: Signal<readonly Step[]>;
+  readonly answer: Signal<string>;
+  readonly refusal: Signal<Refusal | undefined>;
+}
+
+export interface Thread {
+  readonly id: string;
+  readonly title: Signal<string>;
+  readonly turns: Signal<readonly Turn[]>;
+  /** Something the reader should know about this thread's history. */
+  readonly notice: Signal<string | undefined>;
+}
+
+export class ChatModel {
+  readonly #threads = signal<readonly Thread[]>([]);
+  readonly #byRun = new Map<string, Turn>();
+  readonly #byMessage = new Map<string, { readonly thread: Thread; readonly turn: Turn }>();
+
+  /** The thread that was begun last comes first. */
+  get threads(): ReadonlySignal<readonly Thread[]> {
+    return this.#threads;
+  }
+
+  thread(id: string): Thread | undefined {
+    return this.#threads.value.find((thread) => thread.id === id);
+  }
+
+  /** Notes a question that was sent. */
+  asked(threadId: string, messageId: string, question: string): void {
+    const thread = this.#open(threadId);
+    if (thread.turns.peek().length === 0) thread.title.value = headline(question);
+    const turn = newTurn(messageId, question);
+    this.#byMessage.set(messageId, { thread, turn });
+    thread.turns.value = [...thread.turns.peek(), turn];
+  }
+
+  receive(message: ServerMessage): void {
+    switch (message.type) {
+      case 'message_accepted':
+        this.#accepted(message.payload.message_id, message.payload.run_id);
+        return;
+      case 'error': {
+        const id = message.payload.message_id;
+        const asked = id === undefined ? undefined : this.#byMessage.get(id);
+        if (asked === undefined) return;
+        asked.turn.refusal.value = noticeRefusal(message.payload);
+        asked.turn.status.value = 'refused';
+        return;
+      }
+      case 'resume_gap': {
+        const thread = this.thread(message.payload.thread_id);
+        if (thread !== undefined) this.#forgotten(thread);
+        return;
+      }
+      case 'agent_started':
+      case 'agent_thinking':
+      case 'tool_executing':
+      case 'tool_completed':
+      case 'partial_result':
+      case 'agent_completed':
+      case 'agent_failed':
+      case 'approval_requested':
+      case 'approval_resolved':
+        this.#event(message);
+        return;
+      case 'connection_established':
+      case 'token_expiring':
+      case 'resumed':
+      case 'draining':
+      case 'pong':
+        return;
+      default:
+        // A type of a later version; changes are additive.
+        message satisfies never;
+    }
+  }
+
+  #event(event: ServerEvent): void {
+    const turn = this.#byRun.get(event.run_id) ?? this.#foreign(event);
+    if (event.type === 'partial_result') {
+      turn.status.value = 'running';
+      turn.answer.value += event.payload.delta;
+      return;
+    }
+    turn.steps.value = [...turn.steps.peek(), event];
+    switch (event.type) {
+      case 'agent_completed':
+        turn.answer.value = event.payload.final_response;
+        turn.status.value = 'completed';
+        return;
+      case 'agent_failed':
+        turn.refusal.value = failure(event.payload.error);
+        turn.status.value = 'failed';
+        return;
+      case 'agent_started':
+      case 'agent_thinking':
+      case 'tool_executing':
+      case 'tool_completed':
+      case 'approval_requested':
+      case 'approval_resolved':
+        turn.status.value = 'running';
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #accepted(messageId: string, runId: string): void {
+    const asked = this.#byMessage.get(messageId);
+    if (asked === undefined) return;
+    const { thread, turn } = asked;
+    const early = this.#byRun.get(runId);
+    if (early !== undefined && early !== turn) {
+      // The run's first events overtook the acknowledgement: they move to the question that they answer.
+      turn.steps.value = early.steps.peek();
+      turn.answer.value = early.answer.peek();
+      turn.refusal.value = early.refusal.peek();
+      thread.turns.value = thread.turns.peek().filter((other) => other !== early);
+    }
+    this.#byRun.set(runId, turn);
+    turn.runId.value = runId;
+    if (early !== undefined) turn.status.value = early.status.peek();
+    else if (turn.status.peek() === 'sending') turn.status.value = 'accepted';
+  }
+
+  /** A run that was started elsewhere: another tab or device of the same user. */
+  #foreign(event: ServerEvent): Turn {
+    const thread = this.#open(event.thread_id);
+    const turn = newTurn(event.run_id, undefined);
+    turn.runId.value = event.run_id;
+    this.#byRun.set(event.run_id, turn);
+    thread.turns.value = [...thread.turns.peek(), turn];
+    return turn;
+  }
+
+  /** What was missed is not to be had any more: say so, and let no turn wait for ever. */
+  #forgotten(thread: Thread): void {
+    const waiting = thread.turns.peek().filter((turn) => turn.status.peek() === 'running' || turn.status.peek() === 'accepted');
+    if (waiting.length === 0) return;
+    thread.notice.value = 'Some events of this conversation were missed and are no longer kept by the server.';
+  }
+
+  #open(threadId: string): Thread {
+    const known = this.#threads.peek().find((thread) => thread.id === threadId);
+    if (known !== undefined) return known;
+    const thread: Thread = {
+      id: threadId,
+      title: signal('From another device'),
+      turns: signal<readonly Turn[]>([]),
+      notice: signal<string | undefined>(undefined),
+    };
+    this.#threads.value = [thread, ...this.#threads.peek()];
+    return thread;
+  }
+}
+
+function newTurn(key: string, question: string | undefined): Turn {
+  return {
+    key,
+    question,
+    runId: signal<string | undefined>(undefined),
+    status: signal<TurnStatus>('sending'),
+    steps: signal<readonly Step[]>([]),
+    answer: signal(''),
+    refusal: signal<Refusal | undefined>(undefined),
+  };
+}
+
+function failure(error: { readonly reason: string; readonly message: string }): Refusal {
+  const extra = error.message === '' ? {} : { detail: error.message };
+  return isReason(error.reason)
+    ? catalogueRefusal(error.reason, 'event', extra)
+    : { ...localRefusal('UNKNOWN', extra), source: 'event' };
+}
+
+/** A title for the list: the first line, cut at a word. */
+function headline(question: string): string {
+  const line = question.trim().split('\n', 1)[0] ?? '';
+  if (line.length <= TITLE_LENGTH) return line;
+  const cut = line.slice(0, TITLE_LENGTH);
+  const word = cut.lastIndexOf(' ');
+  return `${word > TITLE_LENGTH / 2 ? cut.slice(0, word) : cut}…`;
+}
+
+const TITLE_LENGTH = 48;

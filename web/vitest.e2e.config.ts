@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+/** Real Chromium against a real `portcullis serve`. One file at a time: the cases are about behaviour, not about load. */
+export default defineConfig({
+  test: {
+    include: ['test/e2e/**/*.test.ts'],
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 90_000,
+  },
+});
