@@ -211,7 +211,8 @@ export class Client {
     this.#failures = 0;
     this.#replaced = false;
     this.#become({ status: 'live', hello });
-    this.#planReauthentication(hello.token_expires_at, timestamp);
+    // Measured on the server's clock alone: this side's may be wrong.
+    this.#planReauthentication(Date.parse(hello.token_expires_at ?? '') - Date.parse(timestamp));
     const threads = this.#positions.recent();
     if (threads.length > 0 && hello.mode !== 'isolated') this.#send({ type: 'resume', payload: { threads } });
     for (const message of this.#outbox.values()) this.#send(message);
@@ -229,7 +230,7 @@ export class Client {
         if (message.payload.message_id !== undefined) this.#outbox.delete(message.payload.message_id);
         break;
       case 'token_expiring':
-        void this.#reauthenticate();
+        this.#planReauthentication(message.payload.seconds_left * 1000);
         break;
       case 'resume_gap':
         this.#positions.forget(message.payload.thread_id);
@@ -246,10 +247,10 @@ export class Client {
     this.#emit('message', message);
   }
 
-  /** A token's remaining life is measured on the server's clock: this side's may be wrong. */
-  #planReauthentication(expires: ConnectionEstablished['token_expires_at'], timestamp: string): void {
+  /** Replaces the token shortly before its end, `left` milliseconds from now; NaN for a token without one. */
+  #planReauthentication(left: number): void {
     const { clock } = this.#environment;
-    const left = Date.parse(expires ?? '') - Date.parse(timestamp);
+    clock.clearTimeout(this.#tokenTimer);
     if (Number.isNaN(left)) return;
     const before = Math.min(this.#options.reauthenticateBeforeMs ?? 30_000, left / 2);
     const delay = Math.min(Math.max(left - before, 0), MAX_TIMER_MS);

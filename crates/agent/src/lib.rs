@@ -10,6 +10,8 @@
 
 mod doctor;
 mod sink;
+#[cfg(test)]
+mod sink_tests;
 mod task;
 
 pub use doctor::{Configuration, Doctor, Refusal, Surroundings};

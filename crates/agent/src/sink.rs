@@ -125,6 +125,9 @@ impl EventSink {
     }
 
     /// Tells a step of reasoning, numbered in the order of arrival.
+    ///
+    /// # Errors
+    /// [`Closed`] if nobody receives events any more.
     pub async fn thinking(&self, content: impl Into<String>) -> Result<(), Closed> {
         let permit = self.events.reserve().await.map_err(|_| Closed)?;
         // Number and send under one lock: clones on other tasks then cannot swap two numbers.
@@ -135,6 +138,9 @@ impl EventSink {
     }
 
     /// Sends a piece of the answer; an empty one is not sent.
+    ///
+    /// # Errors
+    /// [`Closed`] if nobody receives events any more.
     pub async fn delta(&self, delta: impl Into<String>) -> Result<(), Closed> {
         let delta = delta.into();
         if delta.is_empty() {
@@ -146,8 +152,10 @@ impl EventSink {
     /// Announces a tool, runs it and tells its result, which is also given back.
     ///
     /// Places for both events are taken before the first is sent, so the second can always follow at once: also when
-    /// the tool fails or panics, and when this future is dropped halfway (a cancelled run, a limit). The outer error
-    /// says that nobody receives the events; `tool` was then never polled.
+    /// the tool fails or panics, and when this future is dropped halfway (a cancelled run, a limit).
+    ///
+    /// # Errors
+    /// [`Closed`] if nobody receives events any more; `tool` was then never polled. The inner result is the tool's.
     pub async fn tool<F>(
         &self,
         name: &str,

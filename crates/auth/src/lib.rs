@@ -11,7 +11,7 @@
 //!
 //! Invariants: a refresh token and a link's code are stored as SHA-256 alone; a refresh token is good for one use, and
 //! a second use ends the whole login; every login attempt that is not rate limited costs exactly one password hash;
-//! nothing that a client sends earns a 5xx, and no password, token or code reaches a log or an error.
+//! no mistake of a client's earns a 5xx, and no password, token or code reaches a log or an error.
 
 pub mod accounts;
 mod clock;

@@ -70,7 +70,8 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     /// The flags that are settings.
     pub(crate) fn overrides(&self) -> Vec<Override> {
-        let address = |flag, key, value: Option<SocketAddr>| value.map(|value| Override::new(flag, key, value));
+        let address =
+            |flag, key, value: Option<SocketAddr>| value.map(|value| Override::new(flag, key, value));
         [
             address("--listen", "gateway.listen", self.listen),
             address("--auth-listen", "auth.listen", self.auth_listen),

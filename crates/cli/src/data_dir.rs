@@ -24,7 +24,8 @@ impl DataDir {
         let mut builder = fs::DirBuilder::new();
         builder.mode(0o700);
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make the folder {}", parent.display()))?;
         }
         match builder.create(path) {
             Ok(()) => Ok(Self { path: path.to_owned(), created: true }),
@@ -38,7 +39,10 @@ impl DataDir {
     /// Opens a directory that a server has used.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let metadata = fs::metadata(path).with_context(|| {
-            format!("there is no data directory {}; name it with --data-dir, or start `portcullis serve` once", path.display())
+            format!(
+                "there is no data directory {}; name it with --data-dir, or start `portcullis serve` once",
+                path.display()
+            )
         })?;
         anyhow::ensure!(metadata.is_dir(), "{} is not a folder", path.display());
         let mode = metadata.permissions().mode() & 0o777;

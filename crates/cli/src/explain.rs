@@ -50,7 +50,8 @@ fn subject(what: &str) -> Result<Subject, Usage> {
         if !(100..600).contains(&number) {
             return Ok(Subject::CloseCode(CloseCode(number)));
         }
-        let reasons: Vec<_> = Reason::ALL.iter().copied().filter(|reason| reason.status() == Some(number)).collect();
+        let reasons: Vec<_> =
+            Reason::ALL.iter().copied().filter(|reason| reason.status() == Some(number)).collect();
         if reasons.is_empty() {
             return Err(Usage(format!(
                 "no reason answers with HTTP {number}; Portcullis did not send it: look at the proxy in front of it"
@@ -97,7 +98,8 @@ fn lines(list: &[Line], palette: Palette) -> String {
     let mut text = format!("{}\n", palette.dim(format_args!("{:<22} HTTP  close  title", "reason")));
     for line in list {
         let (status, close) = (number(line.status), number(line.close_code));
-        let _ = writeln!(text, "{:<22} {status:>4}  {close:>5}  {}", palette.bold(line.reason.id()), line.title);
+        let _ =
+            writeln!(text, "{:<22} {status:>4}  {close:>5}  {}", palette.bold(line.reason.id()), line.title);
     }
     text
 }
@@ -159,7 +161,10 @@ impl Entry {
             }
         };
         fact("HTTP", self.status.map_or_else(String::new, |status| status.to_string()));
-        fact("challenge", self.bearer_error.map_or_else(String::new, |error| format!("Bearer error=\"{error}\"")));
+        fact(
+            "challenge",
+            self.bearer_error.map_or_else(String::new, |error| format!("Bearer error=\"{error}\"")),
+        );
         fact("close code", self.codes());
         fact("retry", self.retry.replace('_', " "));
         fact("fault", self.fault.to_owned());
@@ -179,7 +184,9 @@ impl Entry {
 
     /// `1008`, and what other profiles say instead.
     fn codes(&self) -> String {
-        let Some(standard) = self.close_codes.get(CloseProfile::Standard.as_str()) else { return String::new() };
+        let Some(standard) = self.close_codes.get(CloseProfile::Standard.as_str()) else {
+            return String::new();
+        };
         let others: Vec<_> = self
             .close_codes
             .iter()
@@ -223,8 +230,14 @@ impl CodeEntry {
     fn text(&self, palette: Palette) -> String {
         let mut text = format!("{}: {}\n", palette.bold(self.close_code), self.name);
         let _ = writeln!(text, "\n{}", wrap(self.meaning, WIDTH, ""));
-        let _ = writeln!(text, "\n{}\n{}", palette.bold("Where it comes from"), wrap(self.comes_from, WIDTH, ""));
-        let _ = writeln!(text, "\n{}\n{}", palette.bold("What to do"), palette.green(wrap(self.remedy, WIDTH, "")));
+        let _ =
+            writeln!(text, "\n{}\n{}", palette.bold("Where it comes from"), wrap(self.comes_from, WIDTH, ""));
+        let _ = writeln!(
+            text,
+            "\n{}\n{}",
+            palette.bold("What to do"),
+            palette.green(wrap(self.remedy, WIDTH, ""))
+        );
         if self.reasons.is_empty() {
             return text;
         }
@@ -235,7 +248,12 @@ impl CodeEntry {
                 continue;
             }
             let list: Vec<_> = reasons.iter().map(|reason| reason.id()).collect();
-            let _ = writeln!(text, "{} {}", palette.dim(format_args!("{profile:<16}")), wrap(&list.join(", "), WIDTH - 17, INDENT));
+            let _ = writeln!(
+                text,
+                "{} {}",
+                palette.dim(format_args!("{profile:<16}")),
+                wrap(&list.join(", "), WIDTH - 17, INDENT)
+            );
         }
         text
     }
@@ -252,15 +270,18 @@ fn markdown(body: &str) -> String {
         } else if code {
             let _ = writeln!(text, "     {trimmed}", trimmed = line.strip_prefix("   ").unwrap_or(line));
         } else {
-            let bullet = trimmed.split_once(' ').filter(|(mark, _)| *mark == "-" || mark.ends_with('.') && mark.len() == 2);
+            let bullet = trimmed
+                .split_once(' ')
+                .filter(|(mark, _)| *mark == "-" || mark.ends_with('.') && mark.len() == 2);
             match bullet {
                 Some((mark, rest)) => {
-                    let _ = writeln!(text, "{mark:<2} {}", wrap(rest, WIDTH, "   "));
+                    let indent = if mark == "-" { "  " } else { "   " };
+                    let _ = writeln!(text, "{mark} {}", wrap(rest, WIDTH - indent.len(), indent));
                 }
                 None => {
                     let inside = line.len() > trimmed.len();
                     let indent = if inside { "   " } else { "" };
-                    let _ = writeln!(text, "{indent}{}", wrap(trimmed, WIDTH, indent));
+                    let _ = writeln!(text, "{indent}{}", wrap(trimmed, WIDTH - indent.len(), indent));
                 }
             }
         }
@@ -280,7 +301,12 @@ mod tests {
     #[test]
     fn every_reason_is_found_however_it_is_written() {
         for &reason in Reason::ALL {
-            for text in [reason.id().to_owned(), reason.id().to_lowercase(), reason.id().replace('_', "-"), reason.id().replace('_', " ")] {
+            for text in [
+                reason.id().to_owned(),
+                reason.id().to_lowercase(),
+                reason.id().replace('_', "-"),
+                reason.id().replace('_', " "),
+            ] {
                 assert!(matches!(subject(&text), Ok(Subject::Reason(found)) if found == reason), "{text}");
             }
         }
@@ -291,7 +317,9 @@ mod tests {
     fn numbers_are_close_codes_or_statuses() {
         assert!(matches!(subject("1006"), Ok(Subject::CloseCode(CloseCode(1006)))));
         assert!(matches!(subject("0"), Ok(Subject::CloseCode(CloseCode(0)))));
-        assert!(matches!(subject("426"), Ok(Subject::Status(426, reasons)) if reasons == [Reason::UnsupportedVersion]));
+        assert!(
+            matches!(subject("426"), Ok(Subject::Status(426, reasons)) if reasons == [Reason::UnsupportedVersion])
+        );
         for text in ["502", "100", "70000", "99999999999999999999"] {
             assert!(subject(text).is_err(), "{text}");
         }
@@ -313,7 +341,8 @@ mod tests {
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             let printed = words(&text).join(" ");
             for body in [reason.help().cause(), reason.help().symptoms(), reason.help().fix()] {
-                let expected = words(body).into_iter().filter(|word| word != "```").collect::<Vec<_>>().join(" ");
+                let expected =
+                    words(body).into_iter().filter(|word| word != "```").collect::<Vec<_>>().join(" ");
                 assert!(printed.contains(&expected), "{reason}:\n{text}");
             }
         }

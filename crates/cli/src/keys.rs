@@ -29,7 +29,8 @@ pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 /// Reads every key that the configuration names.
 pub(crate) fn load(config: &Config) -> Result<Keys, Vec<Fault>> {
-    let mut loader = Loader { config, set: empty(config), shared: None, warnings: Vec::new(), faults: Vec::new() };
+    let mut loader =
+        Loader { config, set: empty(config), shared: None, warnings: Vec::new(), faults: Vec::new() };
     for (i, options) in config.token.secrets.iter().enumerate() {
         loader.secret(&format!("token.secrets[{i}]"), options);
     }
@@ -107,30 +108,36 @@ impl Loader<'_> {
                     bytes
                 }
                 Err(error) => {
-                    let fault = Fault::new(format!("{key}.file"), format!("cannot read {}: {error}", file.display()));
+                    let fault =
+                        Fault::new(format!("{key}.file"), format!("cannot read {}: {error}", file.display()));
                     return self.faults.push(fault.hint("make one with `openssl rand -hex 32`, mode 0600"));
                 }
             },
             (None, Some(name)) => match env::secret(name) {
                 Some(bytes) => bytes,
                 None => {
-                    return self.faults.push(Fault::new(format!("{key}.env"), format!("the variable {name} is not set")));
+                    return self
+                        .faults
+                        .push(Fault::new(format!("{key}.env"), format!("the variable {name} is not set")));
                 }
             },
             (Some(_), Some(_)) => {
                 return self.faults.push(Fault::new(key, "takes `file` or `env`, not both"));
             }
             (None, None) => {
-                return self
-                    .faults
-                    .push(Fault::new(key, "needs `file` or `env`").hint("a secret never stands in the configuration itself"));
+                return self.faults.push(
+                    Fault::new(key, "needs `file` or `env`")
+                        .hint("a secret never stands in the configuration itself"),
+                );
             }
         };
         if let Some(weakness) = weakness(&bytes) {
             let environment = self.config.environment.as_str();
             if self.config.environment.is_strict() {
                 let fault = Fault::new(key, format!("the secret {weakness}"));
-                return self.faults.push(fault.hint(format!("{environment} does not start with a weak secret")));
+                return self
+                    .faults
+                    .push(fault.hint(format!("{environment} does not start with a weak secret")));
             }
             self.warnings.push(format!(
                 "{key}: the secret {weakness}. Staging and production do not start with a weak secret"
@@ -159,11 +166,15 @@ impl Loader<'_> {
         match fs::read(file) {
             Ok(bytes) => {
                 if let Err(error) = self.add(issuer, |set| add(set, &bytes)) {
-                    self.faults.push(Fault::new(format!("{key}.file"), format!("{}: {error}", file.display())));
+                    self.faults
+                        .push(Fault::new(format!("{key}.file"), format!("{}: {error}", file.display())));
                 }
             }
             Err(error) => {
-                self.faults.push(Fault::new(format!("{key}.file"), format!("cannot read {}: {error}", file.display())));
+                self.faults.push(Fault::new(
+                    format!("{key}.file"),
+                    format!("cannot read {}: {error}", file.display()),
+                ));
             }
         }
     }
@@ -227,7 +238,9 @@ mod tests {
 
     #[test]
     fn weak_secrets_stop_strict_environments_and_warn_the_others() {
-        for weak in ["secret", "changeme-changeme-changeme-changeme", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        for weak in
+            ["hunter2", "changeme-changeme-changeme-changeme", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        {
             for environment in [Environment::Staging, Environment::Production] {
                 let faults = with_secret(environment, weak).0.unwrap_err();
                 assert_eq!(faults.len(), 1, "{weak}");
@@ -236,7 +249,11 @@ mod tests {
             }
             for environment in [Environment::Development, Environment::Testing] {
                 let keys = with_secret(environment, weak).0.unwrap();
-                assert!(keys.warnings.iter().any(|warning| warning.contains("weak secret")), "{:?}", keys.warnings);
+                assert!(
+                    keys.warnings.iter().any(|warning| warning.contains("weak secret")),
+                    "{:?}",
+                    keys.warnings
+                );
                 assert!(keys.warnings.iter().all(|warning| !warning.contains(weak)));
             }
         }

@@ -12,6 +12,7 @@ mod log;
 mod output;
 mod serve;
 mod suggest;
+mod surroundings;
 mod time;
 mod token;
 mod users;
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
     let out = Output::new(args.format);
     run(args.command, out).unwrap_or_else(|error| {
         // The reader of a pipe has left, as in `portcullis explain --list | head`.
-        if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+        {
             return ExitCode::SUCCESS;
         }
         output::complain(&error);

@@ -22,7 +22,11 @@ impl Output {
     }
 
     /// Prints `value` as JSON, or what `text` makes of it.
-    pub(crate) fn print<T: Serialize>(self, value: &T, text: impl FnOnce(Palette) -> String) -> anyhow::Result<()> {
+    pub(crate) fn print<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(Palette) -> String,
+    ) -> anyhow::Result<()> {
         let mut printed = match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
             Format::Text => text(self.palette),
@@ -126,7 +130,8 @@ pub(crate) fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Breaks `text` into lines of at most `width` characters at spaces, each line after the first behind `indent`.
+/// Breaks `text` into lines of at most `width` characters at spaces. Each line after the first stands behind `indent`,
+/// which does not count.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut wrapped = String::with_capacity(text.len() + 16);
     let mut column = 0;
@@ -135,7 +140,7 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
         if column > 0 && column + 1 + length > width {
             wrapped.push('\n');
             wrapped.push_str(indent);
-            column = indent.chars().count();
+            column = 0;
         } else if column > 0 {
             wrapped.push(' ');
             column += 1;
@@ -153,9 +158,12 @@ mod tests {
     #[test]
     fn wrapping_keeps_every_word_and_the_width() {
         let text = "one two three four five six seven averyveryverylongword eight";
-        let wrapped = wrap(text, 14, "  ");
-        assert_eq!(wrapped, "one two three\n  four five\n  six seven\n  averyveryverylongword\n  eight");
-        assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+        let wrapped = wrap(text, 13, "  ");
+        assert_eq!(wrapped, "one two three\n  four five six\n  seven\n  averyveryverylongword\n  eight");
+        assert_eq!(
+            wrapped.split_whitespace().collect::<Vec<_>>(),
+            text.split_whitespace().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -1,11 +1,379 @@
 //! `portcullis serve`: the gateway and the auth service in one process.
 
-use std::process::ExitCode;
+use std::{
+    fs,
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::{args::ServeArgs, config::Config};
+use anyhow::Context as _;
+use portcullis_agent::{Agent, Configuration, Doctor};
+use portcullis_auth::{Handle, Setup as AuthSetup, User};
+use portcullis_gateway::{Listeners, Service, Setup};
+use portcullis_router::Agents;
+use portcullis_token::{Algorithm, Secret, Verifier};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    args::ServeArgs,
+    config::Config,
+    data_dir::DataDir,
+    keys::{self, Keys},
+    output,
+    surroundings::Server,
+};
+
+/// How long the link that opens the page logged in is good.
+const LINK_TTL: Duration = Duration::from_mins(15);
+
+/// The account that a development server begins with.
+const FIRST_ACCOUNT: &str = "demo";
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(args: ServeArgs, config: Config, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
-    let _ = (args, config, warnings);
-    anyhow::bail!("the server is not part of this build")
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the threads of the server cannot be started")?;
+    let outcome = runtime.block_on(serve(args, config, warnings));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> anyhow::Result<()> {
+    let data_dir = DataDir::open_or_create(&config.data_dir)?;
+    let keys = keys::load(&config).map_err(keys::Faults)?;
+    warnings.extend(keys.warnings.iter().cloned());
+    let options = config.gateway_options();
+    let listeners = Listeners::bind(&options).map_err(|error| explain_listen(error.into()))?;
+    let gateway = listeners.gateway();
+    if !gateway.ip().is_loopback() && options.gateway.allowed_origins.is_empty() && config.auth.enabled {
+        warnings.push(
+            "gateway.allowed_origins is empty: the auth service does not know the page's address, so nobody can log in \
+             with a browser"
+                .to_owned(),
+        );
+    }
+
+    let auth = Auth::start(&config, &data_dir, &keys, gateway).await?;
+    let auth_url =
+        auth.as_ref().map(|auth| config.gateway.auth_url.clone().unwrap_or_else(|| url(auth.address)));
+    let verifier = Arc::new(verifier(&config, keys, auth.as_ref())?);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+
+    let server = Arc::new(Server::new(configuration(&config, gateway, auth_url.as_deref(), warnings)));
+    let agents = Agents::new(move || Arc::new(Doctor::new(Arc::clone(&server) as _)) as Arc<dyn Agent>);
+    let admin = listeners.admin();
+    let service = Service::new(options, Setup { verifier, agents, auth_url }, listeners)?;
+
+    let drain = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    // Signals are caught before anybody is told that the server is ready.
+    let signals = Signals::new()?;
+    if let Some(auth) = &auth {
+        welcome(&config, &data_dir, gateway, auth).await?;
+    }
+    let auth_address = auth.as_ref().map(|auth| auth.address);
+    let gateway_drain = drain.child_token();
+    let auth_drain = CancellationToken::new();
+    tasks.spawn(async move { service.run(gateway_drain).await });
+    if let Some(auth) = auth {
+        let auth_drain = auth_drain.clone();
+        tasks.spawn(async move {
+            if let Err(error) = auth.service.run(auth.listener, auth_drain).await {
+                tracing::error!(%error, "the auth service failed");
+            }
+        });
+    }
+    tasks.close();
+    let ready = Ready::write(args.ready_file, gateway, auth_address, admin)?;
+    tracing::info!(gateway = %url(gateway), auth = auth_address.map(url), admin = %url(admin), "ready");
+
+    signals.wait(&drain, &auth_drain, tasks).await;
+    drop(ready);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The auth service with its listener, before it accepts.
+struct Auth {
+    service: portcullis_auth::Service,
+    handle: Handle,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Auth {
+    /// None where the configuration turns it off.
+    async fn start(
+        config: &Config,
+        data_dir: &DataDir,
+        keys: &Keys,
+        gateway: SocketAddr,
+    ) -> anyhow::Result<Option<Self>> {
+        if !config.auth.enabled {
+            return Ok(None);
+        }
+        let listener =
+            portcullis_auth::bind(config.auth.listen).await.map_err(|error| explain_listen(error.into()))?;
+        let address = listener.local_addr().context("the auth service's listener has no address")?;
+        let mut setup = AuthSetup::new(data_dir.path());
+        setup.origins = own_origins(gateway).chain(config.gateway.allowed_origins.iter().cloned()).collect();
+        setup.secret.clone_from(&keys.shared);
+        let service = portcullis_auth::Service::new(config.auth.clone(), setup)?;
+        let handle = service.handle();
+        Ok(Some(Self { service, handle, listener, address }))
+    }
+}
+
+fn verifier(config: &Config, mut keys: Keys, auth: Option<&Auth>) -> anyhow::Result<Verifier> {
+    if let Some(auth) = auth {
+        keys::add_auth(&mut keys.set, auth.handle.jwks(), &config.auth.issuer)
+            .context("the auth service's own key cannot be used")?;
+    }
+    anyhow::ensure!(
+        !keys.set.is_empty(),
+        "there is no key to verify tokens with: set token.secrets, token.pem or token.jwks, or auth.enabled = true"
+    );
+    Ok(Verifier::new(keys.set, keys.policy, keys.cache_entries))
+}
+
+/// The origins under which a browser on this machine knows a listener.
+fn own_origins(gateway: SocketAddr) -> impl Iterator<Item = String> {
+    let port = gateway.port();
+    let own = [
+        url(gateway),
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1:{port}"),
+        format!("http://[::1]:{port}"),
+    ];
+    own.into_iter().take(if gateway.ip().is_loopback() { 4 } else { 1 })
+}
+
+/// Where a client on this machine reaches a listener.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// What a person needs to begin with, on standard output: it is for them, and not for the log.
+async fn welcome(
+    config: &Config,
+    data_dir: &DataDir,
+    gateway: SocketAddr,
+    auth: &Auth,
+) -> anyhow::Result<()> {
+    if config.environment.is_strict() {
+        return Ok(());
+    }
+    let accounts = auth.handle.accounts().clone();
+    // Hashing a password takes a while, and the database may be on a slow disk.
+    let (user, password) = tokio::task::spawn_blocking(move || first_account(&accounts)).await??;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n  Portcullis {} ({})\n", env!("CARGO_PKG_VERSION"), config.environment.as_str())?;
+    writeln!(out, "  page     {}/", url(gateway))?;
+    writeln!(out, "  auth     {}", url(auth.address))?;
+    writeln!(out, "  data     {}", data_dir.path().display())?;
+    if let Some(password) = password {
+        writeln!(
+            out,
+            "\n  account  {}\n  password {}   (shown once)",
+            user.name,
+            String::from_utf8_lossy(password.expose())
+        )?;
+    }
+    if user.enabled {
+        let link = auth.handle.create_link(&user.id, LINK_TTL)?;
+        let minutes = LINK_TTL.as_secs() / 60;
+        writeln!(
+            out,
+            "\n  Open the page logged in (works once, for {minutes} minutes):\n    {}/#link={}",
+            url(gateway),
+            link.as_str()
+        )?;
+    }
+    let mint = format!(
+        "$({} token mint --data-dir {} --sub {})",
+        command(),
+        quoted(&absolute(data_dir.path())),
+        user.id
+    );
+    writeln!(out, "\n  Ask the gate what it makes of a token:")?;
+    writeln!(out, "    curl -s -H \"Authorization: Bearer {mint}\" {}/ws/preflight", url(gateway))?;
+    writeln!(out, "  Talk to it:")?;
+    writeln!(
+        out,
+        "    websocat -H \"Authorization: Bearer {mint}\" {}/ws\n",
+        url(gateway).replacen("http", "ws", 1)
+    )?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The account to begin with: the one that is there, or a new one with its password.
+fn first_account(accounts: &portcullis_auth::Accounts) -> anyhow::Result<(User, Option<Secret>)> {
+    if let Some(user) = accounts.find(FIRST_ACCOUNT)? {
+        return Ok((user, None));
+    }
+    if let Some(user) = accounts.list()?.into_iter().find(|user| user.enabled) {
+        return Ok((user, None));
+    }
+    let password = Secret::generate();
+    let text = std::str::from_utf8(password.expose()).context("a generated password is text")?;
+    Ok((accounts.add(FIRST_ACCOUNT, text)?, Some(password)))
+}
+
+/// How this very program is called, so that the lines work when pasted.
+fn command() -> String {
+    std::env::current_exe().map_or_else(|_| "portcullis".to_owned(), |path| quoted(&path))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// What the built-in agent may know of this server.
+fn configuration(
+    config: &Config,
+    gateway: SocketAddr,
+    auth_url: Option<&str>,
+    warnings: Vec<String>,
+) -> Configuration {
+    let mut algorithms: Vec<Algorithm> =
+        config.token.secrets.iter().flat_map(|secret| secret.algorithms.iter().copied()).collect();
+    algorithms.extend(config.token.pem.iter().flat_map(|pem| pem.algorithms.iter().copied()));
+    if config.auth.enabled && !algorithms.contains(&Algorithm::Hs256) {
+        algorithms.push(Algorithm::Es256);
+    }
+    Configuration {
+        environment: config.environment.as_str().to_owned(),
+        loopback: gateway.ip().is_loopback(),
+        origins: config.gateway.allowed_origins.clone(),
+        accept_two_element_form: config.handshake.accept_two_element_form,
+        max_token_bytes: config.handshake.max_token_bytes.get(),
+        algorithms: algorithms.into_iter().map(|algorithm| algorithm.name().to_owned()).collect(),
+        issuers: config.token.issuers.clone(),
+        audiences: config.token.audiences.clone(),
+        required_claims: config.token.required_claims.clone(),
+        leeway_seconds: config.token.leeway.as_secs(),
+        heartbeat_interval_ms: config.heartbeat.interval.as_millis(),
+        max_message_bytes: config.limits.message_bytes.get(),
+        close_profile: config.handshake.close_codes,
+        echo: config.dev.echo,
+        auth_url: auth_url.unwrap_or_default().to_owned(),
+        warnings,
+        ..Configuration::default()
+    }
+}
+
+/// The file that tells scripts where the server listens. It goes with the server.
+struct Ready(Option<PathBuf>);
+
+impl Ready {
+    fn write(
+        path: Option<PathBuf>,
+        gateway: SocketAddr,
+        auth: Option<SocketAddr>,
+        admin: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        let body = serde_json::json!({ "gateway": url(gateway), "auth": auth.map(url), "admin": url(admin) });
+        // Whoever waits for the file finds it whole.
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        fs::write(&partial, format!("{body}\n"))
+            .and_then(|()| fs::rename(&partial, &path))
+            .with_context(|| format!("cannot write the ready file {}", path.display()))?;
+        Ok(Self(Some(path)))
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// SIGTERM and SIGINT: the first drains, the second ends at once.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let signal = |kind| tokio::signal::unix::signal(kind).context("signals cannot be caught");
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for a signal, then for everything to end. The auth service goes on while the gateway drains: clients that
+    /// are told to come back elsewhere may want a fresh token.
+    async fn wait(mut self, drain: &CancellationToken, auth_drain: &CancellationToken, tasks: TaskTracker) {
+        self.next().await;
+        tracing::info!("stopping; a second signal ends at once");
+        drain.cancel();
+        let all = async {
+            while tasks.len() > 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            auth_drain.cancel();
+            tasks.wait().await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = self.next() => tracing::warn!("stopped without waiting"),
+        }
+    }
+}
+
+/// Says what to do about an address that cannot be had.
+fn explain_listen(error: anyhow::Error) -> anyhow::Error {
+    let in_use = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::AddrInUse);
+    if in_use {
+        return error.context(
+            "an address is taken: is another server running? `--listen` and `--auth-listen` choose others",
+        );
+    }
+    error
+}
+
+/// Each connection is an open file; the default of many systems is 1,024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        output::warn(format_args!("the limit on open files stays as it is: {error}"));
+    }
 }

@@ -23,7 +23,11 @@ pub(crate) struct Ttl {
 impl Ttl {
     /// The moment that lies so far from `now`, in seconds since 1970.
     pub(crate) const fn from(self, now: u64) -> u64 {
-        if self.negative { now.saturating_sub(self.length.as_secs()) } else { now.saturating_add(self.length.as_secs()) }
+        if self.negative {
+            now.saturating_sub(self.length.as_secs())
+        } else {
+            now.saturating_add(self.length.as_secs())
+        }
     }
 }
 

@@ -23,9 +23,13 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(command: UsersCommand, out: Output) -> anyhow::Result<ExitCode> {
     match command {
-        UsersCommand::Add(args) => with_password(&args, out, "added", |accounts, name, password| accounts.add(name, password)),
+        UsersCommand::Add(args) => {
+            with_password(&args, out, "added", |accounts, name, password| accounts.add(name, password))
+        }
         UsersCommand::Passwd(args) => {
-            with_password(&args, out, "has a new password", |accounts, name, password| accounts.set_password(name, password))
+            with_password(&args, out, "has a new password", |accounts, name, password| {
+                accounts.set_password(name, password)
+            })
         }
         UsersCommand::Disable(args) => change(&args, out, "is disabled", Accounts::disable),
         UsersCommand::Enable(args) => change(&args, out, "is enabled", Accounts::enable),
@@ -125,7 +129,9 @@ fn table(users: &[User], now: u64, palette: Palette) -> String {
     for user in users {
         let state = if user.enabled { palette.green("enabled") } else { palette.red("disabled") };
         let added = Relative { moment: user.created_at, now }.to_string();
-        let last = user.last_login_at.map_or_else(|| "never".to_owned(), |moment| Relative { moment, now }.to_string());
+        let last = user
+            .last_login_at
+            .map_or_else(|| "never".to_owned(), |moment| Relative { moment, now }.to_string());
         let _ = writeln!(
             text,
             "{:<width$}  {state:<8}  {added:<14}  {last:<14}  {}",
@@ -138,7 +144,11 @@ fn table(users: &[User], now: u64, palette: Palette) -> String {
 
 fn first_line() -> anyhow::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
-    io::stdin().lock().take(MAX_INPUT).read_line(&mut line).context("cannot read the password from standard input")?;
+    io::stdin()
+        .lock()
+        .take(MAX_INPUT)
+        .read_line(&mut line)
+        .context("cannot read the password from standard input")?;
     let length = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(length);
     Ok(line)
@@ -146,9 +156,14 @@ fn first_line() -> anyhow::Result<Zeroizing<String>> {
 
 fn ask() -> anyhow::Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
-        return Err(Usage("there is no terminal to ask for a password: use --password-stdin or --generate".into()).into());
+        return Err(Usage(
+            "there is no terminal to ask for a password: use --password-stdin or --generate".into(),
+        )
+        .into());
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map(Zeroizing::new).context("cannot ask for the password");
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt).map(Zeroizing::new).context("cannot ask for the password")
+    };
     let password = ask("Password: ")?;
     anyhow::ensure!(password == ask("Again: ")?, "the two passwords differ");
     Ok(password)

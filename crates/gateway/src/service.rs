@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Options, accept,
+    GatewayOptions, Options, accept,
     admission::Place,
     gate::{Gate, timestamp},
     metrics::Metrics,
@@ -65,13 +65,24 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds the addresses of `options`.
+    /// Binds the addresses of `options`. Where the default address of `/metrics` is taken, a free port is.
     ///
     /// # Errors
     /// [`Error::Listen`] for the first address that cannot be had.
     pub fn bind(options: &Options) -> Result<Self, Error> {
-        let listen = |address| listen(address).map_err(|source| Error::Listen { address, source });
-        Ok(Self { gateway: listen(options.gateway.listen)?, admin: listen(options.gateway.admin_listen)? })
+        let bind = |address| listen(address).map_err(|source| Error::Listen { address, source });
+        let gateway = bind(options.gateway.listen)?;
+        let admin = match bind(options.gateway.admin_listen) {
+            // Nobody chose that port, so a second server on the machine may take another one.
+            Err(Error::Listen { address, source })
+                if source.kind() == io::ErrorKind::AddrInUse
+                    && address == GatewayOptions::default().admin_listen =>
+            {
+                bind(SocketAddr::new(address.ip(), 0))?
+            }
+            bound => bound?,
+        };
+        Ok(Self { gateway, admin })
     }
 
     /// The address of WebSockets and page, with the real port.

@@ -57,9 +57,28 @@ impl<'b> Source<'b> {
     /// The elements of all `Sec-WebSocket-Protocol` lines (RFC 6455 §11.3.4); empty ones are skipped (RFC 9110 §5.6.1).
     pub(crate) fn protocols(self) -> impl Iterator<Item = &'b [u8]> {
         self.lines(Known::Protocol)
-            .flat_map(|line| line.split(|&byte| byte == b','))
+            .flat_map(|line| Elements { rest: Some(line) })
             .map(<[u8]>::trim_ascii)
             .filter(|element| !element.is_empty())
+    }
+}
+
+/// A list split on its commas. A token is by far the longest element, so the search is worth a vector instruction.
+struct Elements<'b> {
+    rest: Option<&'b [u8]>,
+}
+
+impl<'b> Iterator for Elements<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let list = self.rest?;
+        let (element, rest) = match memchr::memchr(b',', list) {
+            Some(comma) => (&list[..comma], Some(&list[comma + 1..])),
+            None => (list, None),
+        };
+        self.rest = rest;
+        Some(element)
     }
 }
 
@@ -172,7 +191,13 @@ fn offered<'b, R>(request: &Request<'b, R>, policy: &Policy<R>) -> Result<Offere
     let mut naked = None;
     let mut previous = None;
     let (mut names, mut miswritten) = (false, false);
-    for element in request.source.protocols() {
+    for (index, element) in request.source.protocols().enumerate() {
+        if index == MAX_ELEMENTS {
+            return Err(Rejection::new(
+                Reason::RequestTooLarge,
+                "more subprotocols than any client has use for",
+            ));
+        }
         let before = previous.take();
         match classify(element, policy) {
             Element::Token(text) => {
@@ -231,21 +256,22 @@ fn unwrap<'b, R>(text: &'b [u8], policy: &Policy<R>) -> Result<Found<'b>, Reject
     if text.is_empty() {
         return malformed("a token element with nothing behind its prefix");
     }
-    if text.contains(&b'.') {
+    if memchr::memchr(b'.', text).is_some() {
         check_size(text.len(), policy)?;
         return match str::from_utf8(text) {
-            Ok(token) if token.bytes().all(is_bearer_byte) => {
+            Ok(token) if is_bearer_text(token) => {
                 Ok(Found { token: Cow::Borrowed(token), form: CredentialForm::Bare })
             }
             _ => malformed("a character in the token that none may have"),
         };
     }
     check_size(text.len() / 4 * 3, policy)?;
-    if text.contains(&b'=') {
-        return malformed("the token's base64url is padded");
-    }
     let Ok(decoded) = URL_SAFE_NO_PAD.decode(text) else {
-        return malformed("what stands behind the prefix is not canonical base64url");
+        return malformed(if text.ends_with(b"=") {
+            "the token's base64url is padded"
+        } else {
+            "what stands behind the prefix is not canonical base64url"
+        });
     };
     check_size(decoded.len(), policy)?;
     match String::from_utf8(decoded) {
@@ -306,7 +332,7 @@ fn looks_like_token(element: &[u8]) -> bool {
 
 /// Whether what stands behind some dot of an element starts like a token.
 fn hides_token(element: &[u8]) -> bool {
-    memchr::memchr_iter(b'.', element).any(|dot| starts_like_token(&element[dot + 1..]))
+    element.len() > 16 && memchr::memchr_iter(b'.', element).any(|dot| starts_like_token(&element[dot + 1..]))
 }
 
 fn starts_like_token(text: &[u8]) -> bool {
@@ -316,12 +342,27 @@ fn starts_like_token(text: &[u8]) -> bool {
 /// `b64token` (RFC 6750 §2.1).
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
-    !body.is_empty() && body.bytes().all(is_bearer_byte)
+    !body.is_empty() && is_bearer_text(body)
 }
 
-const fn is_bearer_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+/// Whether there are only characters that a token may have. A token is good as a rule: no early end, and a table.
+fn is_bearer_text(text: &str) -> bool {
+    text.bytes().fold(true, |good, byte| good & BEARER[usize::from(byte)])
 }
+
+const BEARER: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        byte += 1;
+    }
+    table
+};
+
+/// Far more than a client offers, and few enough that a list of commas costs nothing.
+const MAX_ELEMENTS: usize = 128;
 
 const QUERY_NAMES: [&str; 8] =
     ["token", "access_token", "jwt", "auth", "auth_token", "id_token", "bearer", "authorization"];

@@ -135,6 +135,9 @@ pub(crate) enum Known {
 }
 
 impl Known {
+    /// How many known fields there are.
+    const COUNT: usize = Self::Other as usize;
+
     fn of(name: &str) -> Self {
         let (candidate, known) = match name.len() {
             4 => ("host", Self::Host),
@@ -164,6 +167,10 @@ pub struct Head<'b> {
     target: Target<'b>,
     authority: Option<Authority<'b>>,
     fields: Vec<Field<'b>>,
+    /// Where each known field stands first; [`MAX_FIELDS`] for none.
+    first: [u8; Known::COUNT],
+    /// Which known fields stand more than once, a bit each.
+    repeated: u16,
     len: usize,
 }
 
@@ -177,24 +184,21 @@ impl<'b> Head<'b> {
     /// any sign of an upgrade earns [`Reason::BadRequest`] where the lines themselves are sound.
     /// [`Reason::MethodNotAllowed`] for `CONNECT`, [`Reason::RequestTooLarge`] beyond the limits.
     pub fn parse(buf: &'b [u8], limits: &HeadLimits) -> Result<Self, Rejection> {
-        let Some(len) = HeadReader::new(*limits).advance(buf)? else {
-            return Err(bad("the head is incomplete"));
-        };
-        let head = &buf[..len];
-        check_lines(head)?;
-
+        let window = &buf[..buf.len().min(limits.bytes)];
         let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         let status = httparse::ParserConfig::default().parse_request_with_uninit_headers(
             &mut request,
-            head,
+            window,
             &mut storage[..limits.fields.min(MAX_FIELDS)],
         );
-        match status {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(bad("the head is incomplete")),
-            Err(error) => return Err(syntax_error(error, head)),
-        }
+        let len = match status {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) => return Err(explain(buf, limits, None)),
+            Err(error) => return Err(explain(buf, limits, Some(error))),
+        };
+        check_line_ends(&buf[..len])?;
+
         let method = request.method.unwrap_or_default();
         let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
         let raw_target = request.path.unwrap_or_default();
@@ -211,8 +215,20 @@ impl<'b> Head<'b> {
             known: Known::of(header.name),
         }));
 
+        let mut first = [MAX_FIELDS as u8; Known::COUNT];
+        let mut repeated = 0;
+        for (index, field) in fields.iter().enumerate() {
+            if let Some(slot) = first.get_mut(field.known as usize) {
+                if usize::from(*slot) == MAX_FIELDS {
+                    *slot = index as u8;
+                } else {
+                    repeated |= 1 << field.known as u16;
+                }
+            }
+        }
+
         let target = target::parse(method, raw_target)?;
-        let mut head = Self { method, version, target, authority: None, fields, len };
+        let mut head = Self { method, version, target, authority: None, fields, first, repeated, len };
         head.authority = head.check_host()?;
         head.check_framing()?;
         Ok(head)
@@ -280,16 +296,21 @@ impl<'b> Head<'b> {
 
     /// The values of all lines of one field.
     pub(crate) fn lines(&self, known: Known) -> impl Iterator<Item = &'b [u8]> + '_ {
-        self.fields.iter().filter(move |field| field.known == known).map(|field| field.value)
+        let first = usize::from(self.first[known as usize]).min(self.fields.len());
+        let end = if self.is_repeated(known) { self.fields.len() } else { self.fields.len().min(first + 1) };
+        self.fields[first..end].iter().filter(move |field| field.known == known).map(|field| field.value)
     }
 
     /// The only line of a field, nothing, or [`Repeated`].
     pub(crate) fn single(&self, known: Known) -> Result<Option<&'b [u8]>, Repeated> {
-        let mut lines = self.lines(known);
-        match (lines.next(), lines.next()) {
-            (_, Some(_)) => Err(Repeated),
-            (line, None) => Ok(line),
+        if self.is_repeated(known) {
+            return Err(Repeated);
         }
+        Ok(self.fields.get(usize::from(self.first[known as usize])).map(|field| field.value))
+    }
+
+    const fn is_repeated(&self, known: Known) -> bool {
+        self.repeated & (1 << known as u16) != 0
     }
 
     fn check_host(&self) -> Result<Option<Authority<'b>>, Rejection> {
@@ -364,23 +385,38 @@ fn check_first_byte(byte: u8) -> Result<(), Rejection> {
     }
 }
 
-/// What `httparse` would forgive, or would report without saying what it was.
-fn check_lines(head: &[u8]) -> Result<(), Rejection> {
+/// What `httparse` forgives: bare LF as a line end, and any number of empty lines before the first.
+fn check_line_ends(head: &[u8]) -> Result<(), Rejection> {
+    check_first_byte(head[0])?;
+    if head.starts_with(b"\r\n\r\n") {
+        return Err(bad("more than one empty line before the request line"));
+    }
+    if memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r') {
+        Ok(())
+    } else {
+        Err(bad("a line ends in a bare LF (RFC 9112 §2.2)"))
+    }
+}
+
+/// Says precisely why a head cannot be read.
+fn explain(buf: &[u8], limits: &HeadLimits, error: Option<httparse::Error>) -> Rejection {
+    let head = match HeadReader::new(*limits).advance(buf) {
+        Err(rejection) => return rejection,
+        Ok(end) => &buf[..end.unwrap_or(buf.len())],
+    };
     for at in memchr3_iter(b'\r', b'\n', 0, head) {
         match head[at] {
-            b'\r' if head.get(at + 1) != Some(&b'\n') => {
-                return Err(bad("a bare CR in the head (RFC 9112 §2.2)"));
+            b'\r' if head.get(at + 1).is_some_and(|&next| next != b'\n') => {
+                return bad("a bare CR in the head (RFC 9112 §2.2)");
             }
-            b'\n' => {
-                if let Some(b' ' | b'\t') = head.get(at + 1) {
-                    return Err(bad("a line starts with white space: obs-fold (RFC 9112 §5.2)"));
-                }
+            b'\n' if matches!(head.get(at + 1), Some(b' ' | b'\t')) => {
+                return bad("a line starts with white space: obs-fold (RFC 9112 §5.2)");
             }
-            0 => return Err(bad("NUL in the head (RFC 9110 §5.5)")),
+            0 => return bad("NUL in the head (RFC 9110 §5.5)"),
             _ => {}
         }
     }
-    Ok(())
+    error.map_or_else(|| bad("the head is incomplete"), |error| syntax_error(error, head))
 }
 
 fn syntax_error(error: httparse::Error, head: &[u8]) -> Rejection {

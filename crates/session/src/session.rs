@@ -186,7 +186,9 @@ impl Session {
 
     /// The next control frame to send, if any. Ask until there is none.
     pub fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
-        if let Some(pong) = self.pong.take() {
+        // Nothing follows our close, not even a pong.
+        let may_speak = matches!(self.state, State::Open | State::Ending(_));
+        if let Some(pong) = self.pong.take_if(|_| may_speak) {
             return Some(Transmit::Soon(pong));
         }
         if std::mem::take(&mut self.ping_due) && self.state == State::Open {

@@ -99,7 +99,7 @@ impl Algorithm {
 }
 
 impl Family {
-    /// Whether a verification costs more than looking it up.
+    /// Whether a verification is slow enough to be worth remembering.
     pub(crate) const fn is_asymmetric(self) -> bool {
         !matches!(self, Self::Hmac)
     }

@@ -81,18 +81,22 @@ function readList(lines: readonly string[], at: number, depth: number): [Block, 
   const indent = first?.[1]?.length ?? 0;
   const ordered = /\d/.test(first?.[2] ?? '');
   const items: string[][] = [];
+  /** Where the text of the present item begins: what is set in to there belongs to it. */
+  let column = 0;
   let end = at;
   for (; end < lines.length; end += 1) {
     const line = lines[end] ?? '';
     const item = ITEM.exec(line);
     const own = item !== null && (item[1]?.length ?? 0) <= indent;
     if (own && /\d/.test(item[2] ?? '') !== ordered) break;
-    if (own) items.push([item[3] ?? '']);
-    else if (line.trim() === '') {
+    if (own) {
+      items.push([item[3] ?? '']);
+      column = line.length - (item[3]?.length ?? 0);
+    } else if (line.trim() === '') {
       const next = lines[end + 1] ?? '';
       if (!/^\s{2,}\S/.test(next) && !ITEM.test(next)) break;
       items.at(-1)?.push('');
-    } else if (/^\s{2,}/.test(line)) items.at(-1)?.push(outdent(line, indent));
+    } else if (/^\s{2,}/.test(line)) items.at(-1)?.push(outdent(line, column));
     else if (startsBlock(line)) break;
     else items.at(-1)?.push(line);
   }
@@ -100,9 +104,9 @@ function readList(lines: readonly string[], at: number, depth: number): [Block, 
   return [{ kind: 'list', ordered, start, items: items.map((item) => blocks(item, depth + 1)) }, end];
 }
 
-function outdent(line: string, indent: number): string {
+function outdent(line: string, column: number): string {
   const spaces = /^\s*/.exec(line)?.[0].length ?? 0;
-  return line.slice(Math.min(spaces, indent + 2));
+  return line.slice(Math.min(spaces, column));
 }
 
 function isTable(lines: readonly string[], at: number): boolean {
@@ -159,12 +163,13 @@ const RULE = /^\s{0,3}(?:-{3,}|\*{3,}|_{3,})\s*$/;
 const QUOTE = /^\s{0,3}>\s?/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const DIVIDER = /^\s*\|?[\s:|-]+\|?\s*$/;
+/** No branch can start twice on its way to its end, so that a hostile text costs no more than its length. */
 const INLINE = new RegExp(
   [
     '`(?<code>[^`\\n]+)`',
-    '\\*\\*(?<strong>[^*\\n]+(?:\\*[^*\\n]+\\*[^*\\n]*)*)\\*\\*',
+    '\\*\\*(?<strong>[^*\\n]+)\\*\\*',
     '(?<![\\w*])\\*(?<em>[^\\s*][^*\\n]*)\\*(?!\\w)',
-    '\\[(?<label>[^\\]\\n]+)\\]\\((?<href>[^\\s)]+)\\)',
+    '\\[(?<label>[^[\\]\\n]+)\\]\\((?<href>[^\\s()]+)\\)',
     '(?<bare>https?://[^\\s<>()"\'`]*[^\\s<>()"\'`.,;:!?])',
   ].join('|'),
   'g',

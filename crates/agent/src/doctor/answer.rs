@@ -31,7 +31,12 @@ pub(crate) fn compose(case: &Case, focus: Focus, partial: bool) -> String {
     let faults = case.faults();
     let primary = faults.first().copied();
     let mut text = headline(case, primary);
-    if !case.found.is_empty() {
+    // A single finding is already in the headline, unless a token or form was looked into.
+    let looked_into = primary.is_some_and(|fault| fault.weight >= Weight::Token);
+    if case.found.len() > 1
+        || looked_into
+        || (case.found.len() == 1 && case.sections.is_empty() && primary.is_none())
+    {
         section(&mut text, "What I found", &bullets(&case.found));
     }
     match (primary, focus) {
@@ -42,12 +47,17 @@ pub(crate) fn compose(case: &Case, focus: Focus, partial: bool) -> String {
         }
         _ => {}
     }
-    for (title, body) in &case.sections {
+    // Where the fault itself was seen, what codes and log lines mean in general would only bury it.
+    let headed_section = usize::from(has_headed_section(case, primary));
+    for (title, body) in case.sections.iter().skip(headed_section).filter(|_| !looked_into) {
         section(&mut text, title, body);
     }
     let headed = headed_entry(case, primary);
     for entry in &case.entries {
-        if headed.is_some_and(|headed| headed.title == entry.title) {
+        // Of the lines that were quoted, only those about the same fault matter once it was seen.
+        let quoted = case.found.iter().any(|found| found.contains(entry.title));
+        let aside = looked_into && quoted && entry.reason != primary.map(|fault| fault.reason);
+        if headed.is_some_and(|headed| headed.title == entry.title) || aside {
             continue;
         }
         section(&mut text, entry.title, entry.body);
@@ -63,6 +73,13 @@ pub(crate) fn compose(case: &Case, focus: Focus, partial: bool) -> String {
 fn headed_entry<'c>(case: &'c Case, primary: Option<&Fault>) -> Option<&'c &'static Entry> {
     let told = primary.is_some_and(|fault| fault.weight > Weight::Asked) || !case.found.is_empty();
     if told { None } else { case.entries.first() }
+}
+
+/// Whether the first section is told in the headline: nothing more decisive is known.
+fn has_headed_section(case: &Case, primary: Option<&Fault>) -> bool {
+    !case.sections.is_empty()
+        && primary.is_none_or(|fault| fault.weight == Weight::Asked)
+        && !case.found.is_empty()
 }
 
 fn headline(case: &Case, primary: Option<&Fault>) -> String {
@@ -81,14 +98,19 @@ fn headline(case: &Case, primary: Option<&Fault>) -> String {
             format!("**Most likely {}: {}.** {}", fault.reason, fault.reason.title(), fault.why)
         }
         _ if case.found.is_empty() => "**Here is what I know about it.**".to_owned(),
-        _ if case.sections.is_empty() => "**I see no fault in what you pasted.**".to_owned(),
-        _ => "**What you show has more than one possible cause.**".to_owned(),
+        _ => match (case.sections.first(), case.entries.first()) {
+            (Some((title, body)), _) => format!("**{title}**\n\n{body}"),
+            (None, Some(entry)) => format!("**{}**", entry.title),
+            (None, None) => "**I see no fault in what you pasted.** Only the signature remains, which a server with the key checks.".to_owned(),
+        },
     }
 }
 
 fn to_do(text: &mut String, case: &Case, primary: Option<&Fault>, focus: Focus) {
     let mut steps: Vec<&str> = case.steps.iter().map(String::as_str).collect();
-    for step in case.entries.iter().flat_map(|entry| &entry.steps) {
+    let seen = primary.filter(|fault| fault.weight >= Weight::Token).map(|fault| fault.reason);
+    let each = |entry: &Entry| if seen.is_none() || entry.reason == seen { MOST_STEPS } else { 1 };
+    for step in case.entries.iter().flat_map(|entry| entry.steps.iter().take(each(entry))) {
         if !steps.contains(step) {
             steps.push(step);
         }
@@ -98,10 +120,11 @@ fn to_do(text: &mut String, case: &Case, primary: Option<&Fault>, focus: Focus) 
     if let Some(fault) = decided {
         let help = fault.reason.help();
         let first = format!("**{}**", help.remedy());
-        let mut list = vec![first.as_str()];
-        list.extend(steps.iter().copied());
+        let mut list = steps.clone();
+        // A log line's own entry knows more of the case than the catalogue does.
+        let at = if fault.weight > Weight::Quoted { 0 } else { list.len() };
+        list.insert(at, &first);
         section(text, "What to do", &numbered(&list));
-        // A log line's own entry has its steps; the catalogue's are told where the fault itself was shown or asked for.
         if fault.weight >= Weight::Named && matches!(focus, Focus::All | Focus::Fix) {
             section(text, &format!("{}, step by step", fault.reason), help.fix());
         }

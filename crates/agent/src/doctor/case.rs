@@ -47,8 +47,15 @@ impl Case {
     pub(crate) fn fault(&mut self, reason: Reason, weight: Weight, why: impl Into<String>) {
         let why = why.into();
         match self.faults.iter_mut().find(|fault| fault.reason == reason) {
+            // Both saw the same fault: the core's verdict decides, and the token's own sentence is the more precise.
+            Some(known) if known.weight == Weight::Decided && weight == Weight::Token && !why.is_empty() => {
+                known.why = why;
+            }
             Some(known) if known.weight >= weight && !known.why.is_empty() => {}
-            Some(known) => *known = Fault { reason, why, weight },
+            Some(known) => {
+                let weight = known.weight.max(weight);
+                *known = Fault { reason, why, weight };
+            }
             None => self.faults.push(Fault { reason, why, weight }),
         }
     }

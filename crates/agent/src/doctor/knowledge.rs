@@ -35,11 +35,15 @@ impl Entry {
         self.phrases.iter().any(|phrase| lower.contains(phrase))
     }
 
-    /// How well it answers a question: the most groups of one `match` line that all have a word in `words`.
+    /// How well it answers a question: the best of its `match` lines of which every group has a word in `words`. A
+    /// group counts two, or one where only a word that stands in any question was met.
     pub(crate) fn score(&self, words: &HashSet<&str>) -> usize {
-        let holds =
-            |line: &&Vec<Vec<&str>>| line.iter().all(|group| group.iter().any(|word| words.contains(word)));
-        self.matches.iter().filter(holds).map(Vec::len).max().unwrap_or(0)
+        let group = |group: &Vec<&str>| {
+            let met = group.iter().filter(|word| words.contains(**word));
+            met.map(|word| if GENERIC.contains(word) { 1 } else { 2 }).max()
+        };
+        let line = |line: &Vec<Vec<&str>>| line.iter().map(group).sum::<Option<usize>>();
+        self.matches.iter().filter_map(line).max().unwrap_or(0)
     }
 }
 
@@ -83,6 +87,12 @@ const FILES: [&str; 6] = [
     include_str!("knowledge/sending.md"),
     include_str!("knowledge/living.md"),
     include_str!("knowledge/statuses.md"),
+];
+
+/// Words of any question.
+const GENERIC: [&str; 16] = [
+    "am", "can", "cannot", "do", "does", "how", "i", "is", "my", "should", "was", "we", "what", "where",
+    "which", "why",
 ];
 
 /// Questions are short; a log of thousands of lines is matched by its phrases instead.

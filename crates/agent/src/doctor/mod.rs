@@ -56,9 +56,10 @@ impl Doctor {
 
     async fn answer(&self, task: &Task, events: &EventSink) -> Result<Answer, Failure> {
         let mut evidence = Evidence::gather(&task.content);
-        let follow_up = match evidence.is_empty() {
-            true => follow_up(&task.content, &task.history, !evidence.asked.is_empty()),
-            false => None,
+        let follow_up = if evidence.is_empty() {
+            follow_up(&task.content, &task.history, !evidence.asked.is_empty())
+        } else {
+            None
         };
         let mut case = Case::default();
         let mut focus = Focus::All;

@@ -9,7 +9,7 @@ fn quick(change: impl FnOnce(&mut ServerOptions)) -> Options {
     let mut server = ServerOptions {
         header_timeout: Span::from_secs(1),
         body_timeout: Span::from_secs(1),
-        drain_timeout: Span::from_secs(1),
+        drain_timeout: Span::from_secs(3),
         ..ServerOptions::default()
     };
     change(&mut server);

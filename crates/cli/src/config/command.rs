@@ -12,6 +12,7 @@ use super::{
 use crate::{
     FINDINGS,
     args::ConfigCommand,
+    keys,
     output::{Output, Palette},
 };
 
@@ -37,7 +38,11 @@ struct Report {
 
 fn check(loaded: Result<Loaded, Error>, out: Output) -> anyhow::Result<ExitCode> {
     let report = match loaded {
-        Ok(loaded) => Report { ok: true, problems: Vec::new(), warnings: loaded.warnings },
+        Ok(loaded) => {
+            let keys = keys::load(&loaded.config).map_err(keys::Faults)?;
+            let warnings = [loaded.warnings, keys.warnings].concat();
+            Report { ok: true, problems: Vec::new(), warnings }
+        }
         Err(Error::Problems(problems)) => Report { ok: false, problems, warnings: Vec::new() },
         Err(error @ Error::Unreadable { .. }) => return Err(error.into()),
     };
@@ -77,7 +82,11 @@ fn show(loaded: &Loaded, out: Output) -> anyhow::Result<ExitCode> {
         .collect();
     let shown = Shown { config: &loaded.config, sources, warnings: &loaded.warnings };
     out.print(&shown, |palette| {
-        let width = settings.iter().map(|(key, value)| key.len() + value.len() + 3).filter(|width| *width <= 60).max();
+        let width = settings
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 3)
+            .filter(|width| *width <= 60)
+            .max();
         let mut text = String::new();
         for (key, value) in &settings {
             let setting = format!("{key} = {value}");

@@ -34,5 +34,6 @@ pub(crate) fn secret(name: &str) -> Option<Vec<u8>> {
 
 /// Whether colours are wanted: `NO_COLOR` and a terminal that says it is dumb turn them off.
 pub(crate) fn colour() -> bool {
-    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && env::var_os("TERM").is_none_or(|term| term != "dumb")
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

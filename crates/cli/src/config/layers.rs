@@ -95,11 +95,17 @@ impl Node {
         }
     }
 
+    /// The node at `way`.
+    pub(super) fn find(&self, way: &[Step]) -> Option<&Self> {
+        match way.split_first() {
+            Some((step, rest)) => self.child(step)?.find(rest),
+            None => Some(self),
+        }
+    }
+
     /// The node at `way`, or the last one on the way there.
     pub(super) fn nearest(&self, way: &[Step]) -> &Self {
-        way.split_first()
-            .and_then(|(step, rest)| Some(self.child(step)?.nearest(rest)))
-            .unwrap_or(self)
+        way.split_first().and_then(|(step, rest)| Some(self.child(step)?.nearest(rest))).unwrap_or(self)
     }
 
     /// Takes the next reading of a text on the way, if there is one.
@@ -107,7 +113,8 @@ impl Node {
         if let Value::Readings(readings) = &mut self.value {
             return readings.len() > 1 && readings.pop().is_some();
         }
-        way.split_first().is_some_and(|(step, rest)| self.child_mut(step).is_some_and(|child| child.reread(rest)))
+        way.split_first()
+            .is_some_and(|(step, rest)| self.child_mut(step).is_some_and(|child| child.reread(rest)))
     }
 
     /// Removes the node at `way`, or the last one on the way there. False if that is the root.
@@ -135,7 +142,9 @@ impl Node {
             }
             Value::Array(array) => toml::Value::Array(array.iter().map(Self::to_toml).collect()),
             Value::Leaf(value) => value.clone(),
-            Value::Readings(readings) => readings.last().cloned().unwrap_or_else(|| toml::Value::String(String::new())),
+            Value::Readings(readings) => {
+                readings.last().cloned().unwrap_or_else(|| toml::Value::String(String::new()))
+            }
         }
     }
 
@@ -248,7 +257,9 @@ mod tests {
     fn places_count_characters_from_one() {
         let file: Arc<Path> = Arc::from(Path::new("f.toml"));
         let text = "a = 1\nä = 2\n";
-        for (offset, expected) in [(0, "f.toml:1:1"), (4, "f.toml:1:5"), (6, "f.toml:2:1"), (11, "f.toml:2:5"), (99, "f.toml:3:1")] {
+        for (offset, expected) in
+            [(0, "f.toml:1:1"), (4, "f.toml:1:5"), (6, "f.toml:2:1"), (11, "f.toml:2:5"), (99, "f.toml:3:1")]
+        {
             assert_eq!(place(&file, text, offset).to_string(), expected, "{offset}");
         }
     }

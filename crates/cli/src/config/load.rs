@@ -1,8 +1,11 @@
 //! Putting the layers together, and finding as many faults at once as can be told apart.
 
-use std::{fmt, fs, io, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use serde::Deserialize as _;
 use serde_path_to_error::Segment;
 use toml::de::DeTable;
 
@@ -40,13 +43,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Where the value of `key` comes from.
     pub(crate) fn origin(&self, key: &str) -> Origin {
-        let way = Way::parse(key);
-        self.tree.nearest(&way.0).at.clone()
-    }
-
-    /// Puts the place to faults that were found later.
-    pub(crate) fn problems(&self, faults: Vec<Fault>) -> Vec<Problem> {
-        faults.into_iter().map(|fault| locate(&self.tree, fault)).collect()
+        self.tree.find(&Way::parse(key).0).map_or(Origin::Default, |node| node.at.clone())
     }
 }
 
@@ -82,10 +79,17 @@ fn load_from(
     let mut loaded = Loaded { config: config.unwrap_or_default(), warnings, tree };
     resolve_paths(&mut loaded, folder.as_deref());
     if problems.is_empty() {
-        problems = loaded.problems(rules::check(&loaded));
+        problems = rules::check(&loaded).into_iter().map(|fault| locate(&loaded.tree, fault)).collect();
         loaded.warnings.extend(rules::warnings(&loaded.config));
     }
-    if problems.is_empty() { Ok(loaded) } else { Err(Error::Problems(problems)) }
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    problems.sort_by_key(|problem| match problem.at {
+        Origin::File { line, column, .. } => (line, column),
+        Origin::Default | Origin::Env(_) | Origin::Flag(_) => (usize::MAX, 0),
+    });
+    Err(Error::Problems(problems))
 }
 
 fn parse(file: &Path, text: &str) -> Result<Node, Vec<Problem>> {
@@ -116,7 +120,11 @@ fn parse(file: &Path, text: &str) -> Result<Node, Vec<Problem>> {
 
 /// Sets what variables name. One whose first part is no section is not ours: Kubernetes makes `PORTCULLIS_PORT` and the
 /// like for a service of that name.
-fn apply_variables(tree: &mut Node, variables: impl Iterator<Item = (String, String)>, warnings: &mut Vec<String>) {
+fn apply_variables(
+    tree: &mut Node,
+    variables: impl Iterator<Item = (String, String)>,
+    warnings: &mut Vec<String>,
+) {
     let sections = sections();
     let mut variables: Vec<_> = variables.collect();
     variables.sort();
@@ -149,6 +157,7 @@ fn deserialise(tree: &mut Node) -> (Option<Config>, Vec<Problem>) {
         };
         let way = way(error.path());
         let problem = explain(&rest, &way, error.inner().message());
+        // Text of the environment has no type: another reading of it may fit.
         if rest.reread(&way.0) {
             complaint.get_or_insert((way, problem));
             continue;
@@ -185,7 +194,7 @@ fn explain(tree: &Node, way: &Way, message: &str) -> Problem {
         problem.message = format!("unknown field `{name}`");
         problem.hint = suggest::nearest(name, known.iter().copied())
             .map(|near| format!("did you mean `{near}`?"))
-            .or_else(|| elsewhere(name).map(|section| format!("it belongs to [{section}]")))
+            .or_else(|| elsewhere(name).map(|sections| format!("it belongs to {sections}")))
             .or_else(|| Some(format!("known here: {}", known.join(", "))));
     } else if message.starts_with("unknown variant") {
         let mut names = names();
@@ -194,6 +203,9 @@ fn explain(tree: &Node, way: &Way, message: &str) -> Problem {
         problem.message = format!("`{name}` is none of {}", known.join(", "));
         problem.hint =
             suggest::nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+    } else if message.contains("expected a sequence") {
+        problem.message = message.replace("a sequence", "a list");
+        problem.hint = Some("write it in brackets: `[\"…\", \"…\"]`".into());
     } else if message.contains("socket address") {
         "not an address with a port".clone_into(&mut problem.message);
         problem.hint = Some("write it as `127.0.0.1:8000` or `[::1]:8000`".into());
@@ -206,12 +218,14 @@ fn backticked(message: &str) -> Vec<&str> {
     message.split('`').skip(1).step_by(2).collect()
 }
 
-/// The section that has a key of that name.
+/// The sections that have a key of that name.
 fn elsewhere(name: &str) -> Option<String> {
-    sections()
+    let found: Vec<_> = sections()
         .into_iter()
-        .find(|(_, section)| section.as_table().is_some_and(|table| table.contains_key(name)))
-        .map(|(section, _)| section)
+        .filter(|(_, section)| section.as_table().is_some_and(|table| table.contains_key(name)))
+        .map(|(section, _)| format!("[{section}]"))
+        .collect();
+    (!found.is_empty()).then(|| found.join(" or "))
 }
 
 fn sections() -> toml::Table {
@@ -263,7 +277,8 @@ mod tests {
     #[test]
     fn flags_go_over_the_environment_over_the_file() {
         let text = "[gateway]\nlisten = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:2\"\n[auth]\nlisten = \"127.0.0.1:3\"\n";
-        let variables = [("PORTCULLIS_GATEWAY__LISTEN", "127.0.0.1:11"), ("PORTCULLIS_AUTH__LISTEN", "127.0.0.1:13")];
+        let variables =
+            [("PORTCULLIS_GATEWAY__LISTEN", "127.0.0.1:11"), ("PORTCULLIS_AUTH__LISTEN", "127.0.0.1:13")];
         let flag = Override::new("--listen", "gateway.listen", "127.0.0.1:21");
         let loaded = load_text(text, &variables, vec![flag]).unwrap();
         assert_eq!(loaded.config.gateway.listen.port(), 21);
@@ -316,7 +331,11 @@ mod tests {
         let error = load_text("", &[("PORTCULLIS_HEARTBEAT__INTERVAL", "30")], Vec::new()).unwrap_err();
         let Error::Problems(problems) = error else { panic!("{error}") };
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].to_string().starts_with("PORTCULLIS_HEARTBEAT__INTERVAL: heartbeat.interval: "), "{}", problems[0]);
+        assert!(
+            problems[0].to_string().starts_with("PORTCULLIS_HEARTBEAT__INTERVAL: heartbeat.interval: "),
+            "{}",
+            problems[0]
+        );
     }
 
     #[test]

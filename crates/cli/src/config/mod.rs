@@ -12,15 +12,17 @@ mod rules;
 
 use std::path::PathBuf;
 
-use portcullis_gateway::{DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, RunOptions};
+use portcullis_gateway::{
+    DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, RunOptions,
+};
 use portcullis_token::Algorithm;
 use portcullis_units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    load::{Loaded, Override, load},
-    problem::{Fault, Problem},
+    load::{Override, load},
+    problem::Fault,
 };
 
 /// Everything that can be set.

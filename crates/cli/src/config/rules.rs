@@ -6,8 +6,15 @@ use crate::{keys, log};
 /// Every fault of a configuration that can be read.
 pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
     let config = &loaded.config;
-    let mut faults: Vec<Fault> = config.gateway_options().validate().into_iter().map(|(key, message)| Fault::new(key, message)).collect();
-    faults.extend(config.auth.validate().into_iter().map(|(key, message)| Fault::new(format!("auth.{key}"), message)));
+    let mut faults: Vec<Fault> = config
+        .gateway_options()
+        .validate()
+        .into_iter()
+        .map(|(key, message)| Fault::new(key, message))
+        .collect();
+    faults.extend(
+        config.auth.validate().into_iter().map(|(key, message)| Fault::new(format!("auth.{key}"), message)),
+    );
     if let Err(error) = log::filter(&config.log.level) {
         faults.push(
             Fault::new("log.level", format!("not a level: {error}"))
@@ -16,16 +23,12 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
     }
     faults.extend(addresses(config));
     if config.environment.is_strict() && loaded.origin("data_dir") == Origin::Default {
-        faults.push(
-            Fault::new("data_dir", format!("must be set in {}", config.environment.as_str()))
-                .hint("name a folder that outlives the process and its container: `data_dir = \"/var/lib/portcullis\"`"),
-        );
+        faults.push(Fault::new("data_dir", format!("must be set in {}", config.environment.as_str())).hint(
+            "name a folder that outlives the process and its container: `data_dir = \"/var/lib/portcullis\"`",
+        ));
     }
     faults.extend(tokens(config));
-    match keys::load(config) {
-        Ok(_) => {}
-        Err(more) => faults.extend(more),
-    }
+    faults.extend(keys::load(config).err().into_iter().flatten());
     faults
 }
 
@@ -33,29 +36,40 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.dev.echo && config.environment.is_strict() {
-        warnings.push(format!("dev.echo is on in {}: /ws/echo serves every user", config.environment.as_str()));
+        warnings
+            .push(format!("dev.echo is on in {}: /ws/echo serves every user", config.environment.as_str()));
     }
     if config.handshake.accept_two_element_form {
         warnings.push(
-            "handshake.accept_two_element_form is on: meant for a rollout, until the last old bundle is gone".to_owned(),
+            "handshake.accept_two_element_form is on: meant for a rollout, until the last old bundle is gone"
+                .to_owned(),
         );
     }
     if config.auth.enabled && !config.auth.listen.ip().is_loopback() {
-        warnings.push(format!("the auth service listens on {}: put TLS in front, passwords travel there", config.auth.listen));
+        warnings.push(format!(
+            "the auth service listens on {}: put TLS in front, passwords travel there",
+            config.auth.listen
+        ));
     }
     if !config.gateway.admin_listen.ip().is_loopback() {
-        warnings.push(format!("the metrics at {} have no login: keep strangers away", config.gateway.admin_listen));
+        warnings.push(format!(
+            "the metrics at {} have no login: keep strangers away",
+            config.gateway.admin_listen
+        ));
     }
     if config.token.any_audience {
-        warnings.push("token.any_audience is on: tokens that were made for other services are taken".to_owned());
+        warnings
+            .push("token.any_audience is on: tokens that were made for other services are taken".to_owned());
     }
     warnings
 }
 
 /// No two listeners at one address; port 0 is never the same twice.
 fn addresses(config: &Config) -> Vec<Fault> {
-    let mut listeners =
-        vec![("gateway.listen", config.gateway.listen), ("gateway.admin_listen", config.gateway.admin_listen)];
+    let mut listeners = vec![
+        ("gateway.listen", config.gateway.listen),
+        ("gateway.admin_listen", config.gateway.admin_listen),
+    ];
     if config.auth.enabled {
         listeners.push(("auth.listen", config.auth.listen));
     }
@@ -78,14 +92,19 @@ fn tokens(config: &Config) -> Vec<Fault> {
         );
     }
     if token.types.is_empty() {
-        faults.push(Fault::new("token.types", "must not be empty").hint("the default is [\"JWT\", \"at+jwt\"]"));
+        faults.push(
+            Fault::new("token.types", "must not be empty").hint("the default is [\"JWT\", \"at+jwt\"]"),
+        );
     }
     if token.secrets.len() > 1 {
         for (i, secret) in token.secrets.iter().enumerate() {
             if secret.kid.is_none() {
                 faults.push(
-                    Fault::new(format!("token.secrets[{i}]"), "needs a `kid`, since there are several secrets")
-                        .hint("kid = \"2026-11\""),
+                    Fault::new(
+                        format!("token.secrets[{i}]"),
+                        "needs a `kid`, since there are several secrets",
+                    )
+                    .hint("kid = \"2026-11\""),
                 );
             }
         }
@@ -93,8 +112,8 @@ fn tokens(config: &Config) -> Vec<Fault> {
     let keys = token.secrets.len() + token.pem.len() + token.jwks.len();
     if keys == 0 && !config.auth.enabled {
         faults.push(
-            Fault::new("token", "no key can verify a token")
-                .hint("give token.secrets, token.pem or token.jwks, or let auth.enabled be true"),
+            Fault::new("auth.enabled", "without the auth service no key can verify a token")
+                .hint("give token.secrets, token.pem or token.jwks"),
         );
     }
     faults

@@ -31,8 +31,11 @@ fn text(inspection: &Inspection, now: u64, palette: Palette) -> String {
                 for (member, value) in members {
                     let _ = write!(text, "  {:<8} {value}", palette.dim(member));
                     // NumericDate, RFC 7519 §2.
-                    if let ("exp" | "nbf" | "iat" | "auth_time", Some(moment)) = (member.as_str(), seconds(value)) {
-                        let _ = write!(text, "  {}", palette.dim(format_args!("({})", Relative { moment, now })));
+                    if let ("exp" | "nbf" | "iat" | "auth_time", Some(moment)) =
+                        (member.as_str(), seconds(value))
+                    {
+                        let _ =
+                            write!(text, "  {}", palette.dim(format_args!("({})", Relative { moment, now })));
                     }
                     text.push('\n');
                 }
@@ -46,7 +49,9 @@ fn text(inspection: &Inspection, now: u64, palette: Palette) -> String {
     let _ = writeln!(text, "{}", palette.bold("findings"));
     for finding in &inspection.findings {
         let _ = match finding.reason {
-            Some(reason) => writeln!(text, "  {} {}: {}", palette.red("✗"), palette.bold(reason.id()), finding.message),
+            Some(reason) => {
+                writeln!(text, "  {} {}: {}", palette.red("✗"), palette.bold(reason.id()), finding.message)
+            }
             None => writeln!(text, "  {} {}", palette.dim("·"), finding.message),
         };
     }

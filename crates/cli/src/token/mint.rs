@@ -96,8 +96,12 @@ mod tests {
     #[test]
     fn claims_are_json_or_text_and_replace() {
         let auth = portcullis_auth::Options::default();
-        let claims =
-            claims(&args("1h", &["tenant=acme", "level=3", "roles=[\"a\"]", "aud=other", "note=a=b"]), &auth, 1).unwrap();
+        let claims = claims(
+            &args("1h", &["tenant=acme", "level=3", "roles=[\"a\"]", "aud=other", "note=a=b"]),
+            &auth,
+            1,
+        )
+        .unwrap();
         assert_eq!(
             (&claims["tenant"], &claims["level"], &claims["roles"], &claims["aud"], &claims["note"]),
             (&json!("acme"), &json!(3), &json!(["a"]), &json!("other"), &json!("a=b"))

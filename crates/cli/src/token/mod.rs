@@ -36,7 +36,11 @@ fn read(argument: &str) -> anyhow::Result<Zeroizing<String>> {
         output::note("Paste the token, then press Enter and Ctrl-D.");
     }
     let mut bytes = Zeroizing::new(Vec::new());
-    stdin.lock().take(MAX_INPUT).read_to_end(&mut bytes).context("cannot read the token from standard input")?;
+    stdin
+        .lock()
+        .take(MAX_INPUT)
+        .read_to_end(&mut bytes)
+        .context("cannot read the token from standard input")?;
     Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 

@@ -52,7 +52,9 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
                 keys::add_auth(&mut keys.set, signing.jwks(), &config.auth.issuer)?;
             }
             Ok(None) | Err(_) if !keys.set.is_empty() => {}
-            Ok(None) => anyhow::bail!("{} has no keys yet: start `portcullis serve` once", config.data_dir.display()),
+            Ok(None) => {
+                anyhow::bail!("{} has no keys yet: start `portcullis serve` once", config.data_dir.display())
+            }
             Err(error) => return Err(error),
         }
     }

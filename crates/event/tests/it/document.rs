@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use portcullis_event::{Command, Envelope, GapReason, MessageType, Mode, decode};
-use portcullis_reason::Reason;
+use portcullis_reason::{CloseProfile, Reason};
 use serde_json::Value;
 
 const DOCUMENT: &str = include_str!("../../../../docs/protocol.md");
@@ -75,4 +75,26 @@ fn every_reason_that_is_named_exists() {
     for word in named {
         assert!(Reason::from_str(word).is_ok(), "{word}");
     }
+}
+
+#[test]
+fn the_close_codes_are_those_of_the_catalogue() {
+    let profiles = [
+        CloseProfile::Standard,
+        CloseProfile::ServerError,
+        CloseProfile::StrictProtocol,
+        CloseProfile::Application,
+    ];
+    let mut rows = 0;
+    for line in DOCUMENT.lines() {
+        // Rows that name one reason and its codes; the others describe several reasons in words.
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, codes @ ..] = &cells[..] else { continue };
+        let (Ok(reason), 4) = (name.trim_matches('`').parse::<Reason>(), codes.len()) else { continue };
+        for (profile, code) in profiles.into_iter().zip(codes) {
+            assert_eq!(reason.close_code(profile), code.parse().ok(), "{reason} {profile:?}");
+        }
+        rows += 1;
+    }
+    assert!(rows >= 8, "{rows}");
 }

@@ -192,6 +192,12 @@ fn the_two_element_form_is_taken_where_switched_on() {
 }
 
 #[test]
+fn an_endless_list_of_names_is_not_read_to_its_end() {
+    assert_eq!(refused(&protocols(&"a,".repeat(128)), &policy()).reason, Reason::NoToken);
+    assert_eq!(refused(&protocols(&"a,".repeat(129)), &policy()).reason, Reason::RequestTooLarge);
+}
+
+#[test]
 fn a_bare_token_is_lent_from_the_callers_buffer() {
     for line in ["Authorization: Bearer TOKEN", "Sec-WebSocket-Protocol: jwt-auth, jwt.TOKEN"] {
         let bytes = with_lines(&[&fill(line)]);

@@ -178,7 +178,7 @@ pub(super) fn signature(bytes: &[u8], algorithm: Option<Claimed>, seen: &mut Ins
 }
 
 fn object(part: Part, bytes: &[u8], seen: &mut Inspection) -> Option<Map<String, Value>> {
-    let strict = json::read_object(bytes, &[], 256, |_, _| (), |_, _| ());
+    let strict = json::read_object(bytes, |_| None, 256, |_, _| (), |_, _| ());
     if let Err(fault) = strict {
         let hint = if bytes.starts_with(b"eyJ") { "; it is base64url once more" } else { "" };
         seen.note(part, Reason::TokenMalformed, format!("The {} {}{hint}.", part.name(), fault.describe()));

@@ -15,8 +15,25 @@ pub(super) struct Header<'a> {
     pub(super) kid: Option<Cow<'a, str>>,
 }
 
-/// Members that are looked at, by the index that [`json::read_object`] gives back.
-const KNOWN: &[&str] = &["alg", "kid", "typ", "crit", "b64", "zip"];
+/// Members that are looked at, by their index.
+fn known(name: &[u8]) -> Option<usize> {
+    match name {
+        b"alg" => Some(ALG),
+        b"kid" => Some(KID),
+        b"typ" => Some(TYP),
+        b"crit" => Some(CRIT),
+        b"b64" => Some(B64),
+        b"zip" => Some(ZIP),
+        _ => None,
+    }
+}
+
+const ALG: usize = 0;
+const KID: usize = 1;
+const TYP: usize = 2;
+const CRIT: usize = 3;
+const B64: usize = 4;
+const ZIP: usize = 5;
 
 /// A header with more members than this is no JWT's.
 const MAX_MEMBERS: usize = 32;
@@ -24,22 +41,22 @@ const MAX_MEMBERS: usize = 32;
 pub(super) fn parse<'a>(bytes: &'a [u8], policy: &Policy) -> Result<Header<'a>, Rejection> {
     let (mut alg, mut kid, mut typ) = (None, None, None);
     let mut refused: Option<&'static str> = None;
-    let take = |index: usize, value: Value<'a>| match KNOWN[index] {
-        "alg" => alg = Some(value),
-        "kid" => kid = Some(value),
-        "typ" => typ = Some(value),
+    let take = |index: usize, value: Value<'a>| match index {
+        ALG => alg = Some(value),
+        KID => kid = Some(value),
+        TYP => typ = Some(value),
         // No extension is understood here, so any list, an empty one and one that names standard members included, is
         // refused (RFC 7515 §4.1.11).
-        "crit" => refused = Some("the header has crit, and no critical extension is understood"),
+        CRIT => refused = Some("the header has crit, and no critical extension is understood"),
         // RFC 7797 §7: an unencoded payload has no place in a JWT.
-        "b64" if value != Value::Bool(true) => {
+        B64 if value != Value::Bool(true) => {
             refused = Some("the header asks for an unencoded payload (b64)");
         }
         // Compression belongs to JWE (RFC 7516 §4.1.3); nothing is ever inflated.
-        "zip" => refused = Some("the header asks for compression (zip)"),
+        ZIP => refused = Some("the header asks for compression (zip)"),
         _ => {}
     };
-    json::read_object(bytes, KNOWN, MAX_MEMBERS, take, |_, _| ())
+    json::read_object(bytes, known, MAX_MEMBERS, take, |_, _| ())
         .map_err(|fault| malformed(format!("the header {}", fault.describe())))?;
 
     let alg = match alg {

@@ -23,7 +23,8 @@ pub struct Verifier {
 struct Generation {
     keys: KeySet,
     number: u64,
-    /// HMAC costs less than a look into the cache, which therefore serves the other algorithms alone.
+    /// Whether a key of the set is slow enough. With HMAC a hit would save two microseconds, which is not worth a place
+    /// in the cache; with the others it saves 20 to 70.
     use_cache: bool,
 }
 
@@ -137,7 +138,7 @@ impl<'t, 'r> Compact<'t, 'r> {
     /// `room` has the decoded length of the whole token, which is enough for its parts.
     fn parse(token: &'t str, room: &'r mut [u8]) -> Result<Self, Rejection> {
         let bytes = token.as_bytes();
-        let mut dots = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let mut dots = memchr::memchr_iter(b'.', bytes);
         let (first, second) = match (dots.next(), dots.next(), dots.count()) {
             (Some(first), Some(second), 0) => (first, second),
             (Some(_), Some(_), 2) => {

@@ -17,7 +17,7 @@ enum Outcome {
 }
 
 fn outcome(group: &Value, jws: &Value) -> Outcome {
-    let set = group.get("public").unwrap_or(&group["private"]);
+    let set = group.get("public").unwrap_or_else(|| &group["private"]);
     let mut keys = KeySet::new();
     if keys.add_jwks(set.to_string().as_bytes()).is_err() {
         return NoKey;

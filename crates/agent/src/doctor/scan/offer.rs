@@ -120,8 +120,14 @@ pub(crate) fn headers(text: &str, lower: &str) -> Vec<Offer> {
     let mut places: Vec<(usize, &str)> =
         NAMES.iter().flat_map(|name| lower.match_indices(name).take(64)).collect();
     places.sort_unstable();
+    let mut read = 0;
     for (at, name) in places {
+        // A name inside a value that was read already is part of that value; skipping it keeps this linear.
+        if at < read {
+            continue;
+        }
         let Some((value, range)) = header_value(text, at, at + name.len()) else { continue };
+        read = range.end;
         let source = direction(lower, at);
         let value_text = &text[value.clone()];
         let dynamic = dynamic(value_text, &text[value.end..]);
@@ -392,7 +398,6 @@ fn constructor(text: &str, at: usize, open: usize) -> Option<Offer> {
     for (i, c) in text[open..end].char_indices() {
         match (quote, c) {
             (Some(q), _) if c == q => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(c),
             (None, '(' | '{' | '[') => depth += 1,
             (None, ')') if depth == 0 => {
@@ -413,7 +418,7 @@ fn constructor(text: &str, at: usize, open: usize) -> Option<Offer> {
             }
             (None, ')' | '}' | ']') => depth = depth.saturating_sub(1),
             (None, ',') if depth == 0 && comma.is_none() => comma = Some(open + i),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None

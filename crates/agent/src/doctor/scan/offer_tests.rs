@@ -118,8 +118,9 @@ fn an_opaque_second_element_is_a_token_too() {
 fn hostile_nesting_stays_linear() {
     for unit in ["['", "[", "[\"a\",", "new WebSocket(", "sec-websocket-protocol:", "jwt, jwt.", "bearer "] {
         let text = unit.repeat(65_536 / unit.len());
+        // Quadratic work on this much text takes minutes; the bound has room for a busy machine.
         let started = std::time::Instant::now();
         all(&text);
-        assert!(started.elapsed().as_millis() < 2_000, "{unit}");
+        assert!(started.elapsed().as_secs() < 30, "{unit}");
     }
 }

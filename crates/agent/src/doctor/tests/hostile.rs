@@ -1,1 +1,143 @@
+//! Whatever is sent: no panic, events in order, no credential in them, bounded work.
 
+use std::{sync::Arc, time::Instant};
+
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Fixed, ask, good, task};
+use crate::{Agent, AgentEvent, Doctor, EventSink};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// Text of the field, out of which anything can be put together.
+fn fragment() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(good()),
+        Just("SECRETsecretSECRETsecret".to_owned()),
+        prop::sample::select(vec![
+            "jwt.",
+            "jwt-auth, ",
+            "['jwt', '",
+            "']",
+            "Bearer ",
+            "Authorization: ",
+            "Sec-WebSocket-Protocol: ",
+            "\n",
+            ", ",
+            "…",
+            "...",
+            "new WebSocket(url, [",
+            "])",
+            "1006 ",
+            "closed with ",
+            "401 ",
+            "NO_TOKEN ",
+            "GET /ws HTTP/1.1\n",
+            "HTTP/1.1 101 x\n",
+            "Host: h\n",
+            "why? ",
+            "fix it",
+            "`",
+            "${",
+            "<token>",
+            "\u{0}",
+            "é",
+            "base64url.bearer.authorization.k8s.io.",
+            "?token=",
+            "\"name\":\"Sec-WebSocket-Protocol\",\"value\":\"",
+            "[[",
+            "eyJ",
+            "ZXlK",
+            "need to call \"accept\" first",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,12}",
+        any::<String>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_text_is_answered_in_order(text in prop::collection::vec(fragment(), 0..24).prop_map(|parts| parts.concat())) {
+        // `ask` checks the order of events.
+        let transcript = block_on(ask(&text));
+        prop_assert!(!transcript.answer.is_empty());
+    }
+
+    #[test]
+    fn a_credential_is_never_repeated(
+        before in prop::collection::vec(fragment(), 0..4).prop_map(|parts| parts.concat()),
+        lead in prop::sample::select(vec!["jwt.", "jwt, ", "Bearer ", "Authorization: Bearer ", "['jwt', '", "Sec-WebSocket-Protocol: jwt, ", "bearer.", "?token="]),
+        opaque in "[A-Za-z]{6}[0-9]{2}[A-Za-z0-9_-]{24}",
+        after in prop::collection::vec(fragment(), 0..4).prop_map(|parts| parts.concat()),
+    ) {
+        for secret in [opaque, good()] {
+            let all = block_on(ask(&format!("{before} {lead}{secret} {after}"))).all();
+            for part in secret.split('.').filter(|part| part.len() > 20) {
+                prop_assert!(!all.contains(part), "{part} in {all}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_largest_message_takes_bounded_work() {
+    for unit in [
+        "jwt.a, ",
+        "['",
+        "1006 ",
+        "401 ",
+        "NO_TOKEN ",
+        "eyJhbGciOi.",
+        "bearer ",
+        "why ",
+        "Sec-WebSocket-Protocol: jwt, x\n",
+        "GET /ws HTTP/1.1\nA: b\n",
+    ] {
+        let text = unit.repeat(1 + 65_536 / unit.len());
+        let started = Instant::now();
+        let transcript = ask(&text).await;
+        assert!(started.elapsed().as_secs() < 30, "{unit:?} took {:?}", started.elapsed());
+        assert!(transcript.tools().len() <= super::super::MAX_CALLS, "{unit:?}");
+        assert!(transcript.answer.len() < 32 * 1024, "{unit:?}: {} bytes", transcript.answer.len());
+    }
+}
+
+#[tokio::test]
+async fn cancelling_ends_a_run_with_its_tool_completed() {
+    let doctor = Doctor::new(Arc::new(Fixed));
+    let cancel = CancellationToken::new();
+    let (sink, mut receiver) = EventSink::channel("run", 8);
+    let run = doctor.run(task("jwt.abc 1006 NO_TOKEN"), sink, cancel.clone());
+    let watch = async {
+        let mut events = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            if matches!(event, AgentEvent::ToolExecuting { .. }) {
+                cancel.cancel();
+            }
+            events.push(event);
+        }
+        events
+    };
+    let (result, events) = tokio::join!(run, watch);
+    assert_eq!(result.unwrap_err().reason, portcullis_reason::Reason::RunCancelled);
+    let executing = events.iter().filter(|e| matches!(e, AgentEvent::ToolExecuting { .. })).count();
+    let completed = events.iter().filter(|e| matches!(e, AgentEvent::ToolCompleted { .. })).count();
+    assert_eq!(executing, completed, "{events:?}");
+    assert!((1..3).contains(&executing), "it stopped early: {events:?}");
+    assert!(!events.iter().any(|e| matches!(e, AgentEvent::PartialResult { .. })));
+}
+
+#[tokio::test]
+async fn a_reader_that_left_ends_the_run() {
+    let doctor = Doctor::new(Arc::new(Fixed));
+    let (sink, receiver) = EventSink::channel("run", 8);
+    drop(receiver);
+    let result = doctor.run(task("1006"), sink, CancellationToken::new()).await;
+    assert_eq!(result.unwrap_err().reason, portcullis_reason::Reason::RunCancelled);
+}

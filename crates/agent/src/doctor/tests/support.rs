@@ -78,16 +78,11 @@ pub(super) struct Transcript {
 impl Transcript {
     /// Names of the tools that came to a result, in order.
     pub(super) fn tools(&self) -> Vec<&str> {
-        let name = |event: &'_ AgentEvent| match event {
-            AgentEvent::ToolCompleted { tool_name, ok: true, .. } => Some(tool_name.clone()),
-            _ => None,
-        };
         self.events
             .iter()
-            .filter(|event| name(event).is_some())
-            .map(|event| match event {
-                AgentEvent::ToolCompleted { tool_name, .. } => tool_name.as_str(),
-                _ => unreachable!(),
+            .filter_map(|event| match event {
+                AgentEvent::ToolCompleted { tool_name, ok: true, .. } => Some(tool_name.as_str()),
+                _ => None,
             })
             .collect()
     }
@@ -174,7 +169,7 @@ pub(super) fn good() -> String {
 }
 
 pub(super) fn claims() -> Value {
-    json!({ "sub": "anna", "iss": "http://127.0.0.1:8081", "aud": "portcullis", "iat": NOW - 60, "exp": NOW + 3600 })
+    json!({ "sub": "anna", "iss": "http://127.0.0.1:8081", "aud": "portcullis", "iat": NOW - 86_400, "exp": NOW + 3600 })
 }
 
 /// [`good`] with one claim changed.

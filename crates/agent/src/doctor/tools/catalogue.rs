@@ -1,5 +1,7 @@
 //! `explain_reason`, `explain_close_code`, `explain_status` and `look_up`: what is known in general.
 
+use std::fmt::Write as _;
+
 use portcullis_reason::{CloseCode, Reason};
 use serde_json::{Value, json};
 
@@ -32,14 +34,22 @@ pub(super) fn close_code(code: u16, context: &Context, case: &mut Case) -> ToolO
     let close = CloseCode(code);
     let help = close.help();
     let reasons: Vec<Reason> = close.reasons(context.configuration.close_profile).collect();
-    case.found.push(format!("**Close code {code}, {}**: {}", help.name, help.meaning));
+    case.found.push(format!("**Close code {code}, {}**: {}", help.name, first_sentence(help.meaning)));
     let mut text = format!("{} {}", help.meaning, help.comes_from);
     if !reasons.is_empty() {
         let list = reasons.iter().take(12).map(|reason| format!("`{reason}`")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("\n\nThis server closes with {code} for: {list}. The close reason text begins with the identifier."));
+        let _ = write!(
+            text,
+            "\n\nThis server closes with {code} for: {list}. The close reason text begins with the identifier."
+        );
     }
     case.sections.push((format!("Close code {code}: {}", help.name), text));
     case.step(help.remedy);
+    for step in
+        knowledge::entries().iter().filter(|entry| entry.code == Some(code)).flat_map(|entry| &entry.steps)
+    {
+        case.step(*step);
+    }
     if let [only] = reasons[..] {
         case.fault(only, Weight::Suggested, format!("Here, close code {code} is sent for this alone."));
     }
@@ -74,9 +84,10 @@ pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
     let mut text = body.to_owned();
     if !handshake.is_empty() {
         let list = handshake.iter().map(|reason| format!("`{reason}`")).collect::<Vec<_>>().join(", ");
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n\nThis server refuses a handshake with {status} for: {list}. The body's `reason` says which."
-        ));
+        );
     }
     case.sections.push((format!("HTTP {status} as the answer to a handshake"), text));
     for step in entry.map(|entry| entry.steps.as_slice()).unwrap_or_default() {
@@ -95,7 +106,7 @@ pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
 
 pub(super) fn look_up(quoted: &[&'static Entry], asked: &[&'static Entry], case: &mut Case) -> ToolOutput {
     for entry in quoted {
-        case.found.push(format!("**{}.**", entry.title));
+        case.found.push(format!("**{}.** {}", entry.title, first_sentence(entry.body)));
         if let Some(reason) = entry.reason {
             case.fault(reason, Weight::Quoted, first_sentence(entry.body));
         }

@@ -6,7 +6,7 @@ use base64::{
 };
 use portcullis_handshake::{Head, HeadLimits, Policy, Preflight, PreflightRequest, Upgrade};
 use portcullis_reason::{Reason, Rejection};
-use portcullis_token::{fingerprint, inspect};
+use portcullis_token::inspect;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -28,8 +28,8 @@ const SAMPLE: &str =
 
 /// Where the page of a browser's handshake is taken to come from: the server itself, so that the origin rule passes
 /// and the form alone is judged.
-const HOST: &str = "portcullis.test";
-const ORIGIN: &str = "http://portcullis.test";
+const HOST: &str = "localhost:8000";
+const ORIGIN: &str = "http://localhost:8000";
 
 pub(super) fn args(offer: &Offer) -> Value {
     let elements: Vec<String> = offer.elements.iter().map(describe).collect();
@@ -66,7 +66,7 @@ fn describe(element: &Element) -> String {
         (None, rest) if lead.is_empty() && !looks_like_jwt(rest) => {
             format!("<{} characters>", rest.chars().count())
         }
-        (None, rest) => format!("<token, {} bytes, {}>", rest.len(), fingerprint(rest)),
+        (None, rest) => format!("<token, {} bytes, {}>", rest.len(), inspect(rest, 0).fingerprint),
     };
     format!("{lead}{rest}")
 }

@@ -1,7 +1,9 @@
 //! `decode_token`: what a token says of itself.
 
+use std::fmt::Write as _;
+
 use portcullis_reason::Reason;
-use portcullis_token::{Inspection, fingerprint, inspect};
+use portcullis_token::{Inspection, inspect};
 use serde_json::{Map, Value, json};
 
 use super::{Context, shown};
@@ -21,7 +23,7 @@ const MOST_NAMES: usize = 24;
 
 pub(super) fn args(token: &Token) -> Value {
     let text = token.text.as_str();
-    json!({ "fingerprint": fingerprint(text).to_string(), "bytes": text.len(), "found": place(token.place) })
+    json!({ "fingerprint": inspect(text, 0).fingerprint, "bytes": text.len(), "found": place(token.place) })
 }
 
 fn place(place: Place) -> String {
@@ -47,13 +49,11 @@ pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolO
         case.step("Copy the whole token (developer tools: right click, Copy value), best an expired one of a test user.");
     }
     mismatches(&seen, context, &mut faults);
-    let found = format!(
-        "**A token {}** (fingerprint `{}`, {} bytes): {}",
-        place(token.place),
-        seen.fingerprint,
-        seen.bytes,
-        describe(&seen, &faults)
-    );
+    let size = match seen.bytes {
+        0 => "empty".to_owned(),
+        bytes => format!("fingerprint `{}`, {bytes} bytes", seen.fingerprint),
+    };
+    let found = format!("**A token {}** ({size}): {}", place(token.place), describe(&seen, &faults));
     case.found.push(found);
     for (reason, why) in &faults {
         case.fault(*reason, Weight::Token, why.clone());
@@ -65,7 +65,7 @@ pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolO
         )),
         Place::Query => {
             case.step(
-                "Take the token out of the URL: it is not read from there by default, and it ends up in logs. Treat this one as disclosed.",
+                "Take the token out of the URL: it is not read from there, and it ends up in logs. Treat this one as disclosed.",
             );
         }
         _ => {}
@@ -109,7 +109,11 @@ fn mismatches(seen: &Inspection, context: &Context, faults: &mut Vec<(Reason, St
     {
         let takes = quoted_list(&configuration.algorithms);
         let why = format!("Its alg is `{}`; no key of this server is used with it ({takes}).", shown(&alg));
-        faults.push((Reason::AlgorithmNotAllowed, why));
+        // The algorithm is checked before the signature and the claims, but a token has to be readable first.
+        let unreadable =
+            |fault: &&(Reason, String)| matches!(fault.0, Reason::TokenMalformed | Reason::TokenTooLarge);
+        let at = faults.iter().take_while(unreadable).count();
+        faults.insert(at, (Reason::AlgorithmNotAllowed, why));
     }
     let Some(claims) = seen.claims.as_ref() else { return };
     if !configuration.issuers.is_empty() && !known(Reason::IssuerMismatch, faults) {
@@ -150,7 +154,7 @@ fn mismatches(seen: &Inspection, context: &Context, faults: &mut Vec<(Reason, St
 fn describe(seen: &Inspection, faults: &[(Reason, String)]) -> String {
     let mut text = String::new();
     if let Some(alg) = seen.header.as_ref().and_then(|header| header.get("alg")).and_then(Value::as_str) {
-        text.push_str(&format!("signed with `{}`; ", shown(alg)));
+        let _ = write!(text, "its alg is `{}`. ", shown(alg));
     }
     let remarks = seen.findings.iter().filter(|f| f.reason.is_none()).map(|f| f.message.as_str());
     let said: Vec<String> =

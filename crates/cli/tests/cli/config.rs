@@ -1,0 +1,139 @@
+use crate::Place;
+
+const BAD: &[(&str, &str)] = &[
+    ("no_toml", "[gateway\nlisten = \"127.0.0.1:0\"\n"),
+    ("a_key_twice", "[gateway]\ndrain = \"5s\"\ndrain = \"6s\"\n"),
+    ("misspelt_keys", "[gateway]\nlisen = \"127.0.0.1:0\"\n\n[heartbeet]\ninterval = \"5s\"\n"),
+    ("a_key_in_the_wrong_place", "listen = \"127.0.0.1:0\"\n[gateway]\nmax_head_bytes = \"8 KiB\"\n"),
+    (
+        "values_without_units",
+        "[heartbeat]\ninterval = 30\ntimeout = \"30\"\n[limits]\nmessage_bytes = 65536\n",
+    ),
+    (
+        "wrong_types",
+        "[gateway]\nlisten = \"localhost\"\nallowed_origins = \"https://a.example\"\n[limits]\nhandshake_burst = 0\nconnections = -1\n",
+    ),
+    (
+        "unknown_names",
+        "environment = \"prod\"\n[handshake]\nclose_codes = \"aplication\"\n[log]\nformat = \"yaml\"\n",
+    ),
+    (
+        "rules",
+        "[gateway]\nlisten = \"127.0.0.1:8081\"\nallowed_origins = [\"https://a.example/path\"]\n[heartbeat]\ninterval = \"0s\"\n[token]\nleeway = \"5m\"\n[auth]\naccess_ttl = \"1s\"\n[log]\nlevel = \"a=b=c\"\n",
+    ),
+    (
+        "a_secret_in_the_configuration",
+        "[[token.secrets]]\n[[token.secrets]]\nkid = \"a\"\nfile = \"missing.key\"\n[[token.secrets]]\nkid = \"b\"\nfile = \"weak.key\"\nenv = \"X\"\n[[token.secrets]]\nkid = \"c\"\nenv = \"NOT_SET\"\n[[token.secrets]]\nkid = \"d\"\nvalue = \"never here\"\n",
+    ),
+    (
+        "secrets",
+        "[[token.secrets]]\n[[token.secrets]]\nkid = \"a\"\nfile = \"missing.key\"\n[[token.secrets]]\nkid = \"b\"\nfile = \"weak.key\"\nenv = \"X\"\n[[token.secrets]]\nkid = \"c\"\nenv = \"NOT_SET\"\n",
+    ),
+    (
+        "algorithms",
+        "[[token.secrets]]\nfile = \"weak.key\"\nalgorithms = [\"RS256\"]\n[[token.pem]]\nfile = \"weak.key\"\n",
+    ),
+    ("production", "environment = \"production\"\n[[token.secrets]]\nfile = \"weak.key\"\n"),
+    ("no_keys", "[auth]\nenabled = false\n"),
+];
+
+#[test]
+fn faults_name_the_place_the_key_and_the_way_out() {
+    for (name, text) in BAD {
+        let place = Place::new();
+        place.write("portcullis.toml", text).write("weak.key", "changeme-changeme-changeme-changeme");
+        let ran = place.run(&["config", "check", "portcullis.toml"]).ended(1);
+        assert!(!ran.stdout.contains("changeme"), "{}", ran.stdout);
+        insta::assert_snapshot!(*name, format!("{text}---\n{}", ran.stdout));
+    }
+}
+
+#[test]
+fn a_good_one_is_good() {
+    let place = Place::new();
+    place.write("portcullis.toml", "[gateway]\nlisten = \"127.0.0.1:0\"\n[auth]\nlisten = \"127.0.0.1:0\"\n");
+    let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
+    assert_eq!(ran.stdout, "✓ the configuration is good\n");
+    let json = place.run(&["config", "check", "portcullis.toml", "--format", "json"]).ended(0).json();
+    assert_eq!(json, serde_json::json!({"ok": true, "problems": [], "warnings": []}));
+    place.run(&["config", "check"]).ended(0);
+}
+
+#[test]
+fn weak_secrets_warn_in_development() {
+    let place = Place::new();
+    place.write("portcullis.toml", "[[token.secrets]]\nfile = \"weak.key\"\n").write("weak.key", "secret");
+    let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
+    assert!(ran.stdout.contains("! token.secrets[0]: the secret is a sample value"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_missing_file_could_not_run() {
+    let ran = Place::new().run(&["config", "check", "nowhere.toml"]).ended(3);
+    assert_eq!(
+        ran.stderr,
+        "error: cannot read the configuration nowhere.toml: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_server_does_not_start_with_faults() {
+    let place = Place::new();
+    place.write("portcullis.toml", "[gateway]\nlisen = \"127.0.0.1:0\"\n");
+    let ran = place.run(&["serve", "--config", "portcullis.toml"]).ended(3);
+    assert_eq!(
+        ran.stderr,
+        "error: the configuration has a fault:\nportcullis.toml:2:1: gateway.lisen: unknown field `lisen`\n  hint: did you mean `listen`?\n"
+    );
+    assert!(!place.path(".portcullis").exists());
+}
+
+#[test]
+fn show_tells_values_and_sources() {
+    let place = Place::new()
+        .variable("PORTCULLIS_HEARTBEAT__INTERVAL", "40s")
+        .variable("PORTCULLIS_CONFIG", "portcullis.toml");
+    place.write("secret.key", "q7Rt0-Zx3VbKfLmWpYcN8sHdUeJgA5oTi2").write(
+        "portcullis.toml",
+        "[gateway]\nlisten = \"127.0.0.1:7000\"\n[[token.secrets]]\nkid = \"a\"\nfile = \"secret.key\"\n",
+    );
+    let ran = place.run(&["config", "show"]).ended(0);
+    assert!(!ran.stdout.contains("q7Rt0"), "secrets are not shown");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let line = |start: &str| *lines.iter().find(|line| line.starts_with(start)).unwrap();
+    assert!(
+        line("gateway.listen = \"127.0.0.1:7000\"").ends_with("# portcullis.toml:2:10"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        line("heartbeat.interval = \"40s\"").ends_with("# PORTCULLIS_HEARTBEAT__INTERVAL"),
+        "{}",
+        ran.stdout
+    );
+    assert!(line("heartbeat.timeout = ").ends_with("# default"), "{}", ran.stdout);
+    // What is shown is a configuration that can be used.
+    place.write("shown.toml", &ran.stdout);
+    place.run(&["config", "check", "shown.toml"]).ended(0);
+
+    let json = place.run(&["config", "show", "--format", "json"]).ended(0).json();
+    assert_eq!(json["config"]["gateway"]["listen"], "127.0.0.1:7000");
+    assert_eq!(json["sources"]["heartbeat.interval"], "PORTCULLIS_HEARTBEAT__INTERVAL");
+    assert_eq!(json["sources"].as_object().unwrap().get("heartbeat.timeout"), None);
+}
+
+#[test]
+fn the_schema_knows_every_setting() {
+    let place = Place::new();
+    let schema = place.run(&["config", "schema"]).ended(0).json();
+    let shown = place.run(&["config", "show", "--format", "json"]).ended(0).json();
+    for section in shown["config"].as_object().unwrap().keys() {
+        let property = &schema["properties"][section];
+        let described = property["description"].as_str().or_else(|| {
+            let name = property["$ref"].as_str()?.strip_prefix("#/$defs/")?;
+            schema["$defs"][name]["description"].as_str()
+        });
+        assert!(described.is_some_and(|text| !text.is_empty()), "{section}: {property}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}
