@@ -166,7 +166,7 @@ pub(crate) enum ConfigCommand {
     /// Show the settings in force and where each comes from.
     Show(ConfigArgs),
     /// Print the JSON Schema of the configuration.
-    Schema,
+    Schema(SchemaArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -174,6 +174,13 @@ pub(crate) struct ConfigArgs {
     /// Configuration file (TOML). Without one: defaults and environment variables.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaArgs {
+    /// Print it as a reference for people instead, in Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -273,16 +273,12 @@ fn markdown(body: &str) -> String {
             let bullet = trimmed
                 .split_once(' ')
                 .filter(|(mark, _)| *mark == "-" || mark.ends_with('.') && mark.len() == 2);
-            match bullet {
-                Some((mark, rest)) => {
-                    let indent = if mark == "-" { "  " } else { "   " };
-                    let _ = writeln!(text, "{mark} {}", wrap(rest, WIDTH - indent.len(), indent));
-                }
-                None => {
-                    let inside = line.len() > trimmed.len();
-                    let indent = if inside { "   " } else { "" };
-                    let _ = writeln!(text, "{indent}{}", wrap(trimmed, WIDTH - indent.len(), indent));
-                }
+            if let Some((mark, rest)) = bullet {
+                let indent = if mark == "-" { "  " } else { "   " };
+                let _ = writeln!(text, "{mark} {}", wrap(rest, WIDTH - indent.len(), indent));
+            } else {
+                let indent = if line.len() > trimmed.len() { "   " } else { "" };
+                let _ = writeln!(text, "{indent}{}", wrap(trimmed, WIDTH - indent.len(), indent));
             }
         }
     }

@@ -13,7 +13,9 @@ use std::{
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Configuration, Doctor};
 use portcullis_auth::{Handle, Setup as AuthSetup, User};
+use portcullis_event::Mode;
 use portcullis_gateway::{Listeners, Service, Setup};
+use portcullis_handshake::Policy;
 use portcullis_router::Agents;
 use portcullis_token::{Algorithm, Secret, Verifier};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
@@ -263,9 +265,18 @@ fn configuration(
     if config.auth.enabled && !algorithms.contains(&Algorithm::Hs256) {
         algorithms.push(Algorithm::Es256);
     }
+    // The same defaults that the gate builds its own policy on.
+    let policy = Policy::<()>::builder().build().expect("the default policy has nothing to get wrong");
+    let prefixes = policy.credential_prefixes().map(ToOwned::to_owned);
+    let paths = Mode::ALL
+        .iter()
+        .flat_map(|mode| mode.paths().iter().map(|path| ((*path).to_owned(), mode.to_string())));
     Configuration {
         environment: config.environment.as_str().to_owned(),
         loopback: gateway.ip().is_loopback(),
+        paths: paths.collect(),
+        credential_prefixes: prefixes.chain(config.handshake.credential_prefixes.iter().cloned()).collect(),
+        subprotocols: policy.subprotocols().map(ToOwned::to_owned).collect(),
         origins: config.gateway.allowed_origins.clone(),
         accept_two_element_form: config.handshake.accept_two_element_form,
         max_token_bytes: config.handshake.max_token_bytes.get(),
@@ -280,7 +291,6 @@ fn configuration(
         echo: config.dev.echo,
         auth_url: auth_url.unwrap_or_default().to_owned(),
         warnings,
-        ..Configuration::default()
     }
 }
 

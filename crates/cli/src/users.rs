@@ -23,14 +23,8 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(command: UsersCommand, out: Output) -> anyhow::Result<ExitCode> {
     match command {
-        UsersCommand::Add(args) => {
-            with_password(&args, out, "added", |accounts, name, password| accounts.add(name, password))
-        }
-        UsersCommand::Passwd(args) => {
-            with_password(&args, out, "has a new password", |accounts, name, password| {
-                accounts.set_password(name, password)
-            })
-        }
+        UsersCommand::Add(args) => with_password(&args, out, "added", Accounts::add),
+        UsersCommand::Passwd(args) => with_password(&args, out, "has a new password", Accounts::set_password),
         UsersCommand::Disable(args) => change(&args, out, "is disabled", Accounts::disable),
         UsersCommand::Enable(args) => change(&args, out, "is enabled", Accounts::enable),
         UsersCommand::List(args) => list(&open(&args.place)?, out),

@@ -439,6 +439,7 @@ impl Reason {
     /// What a stranger is told: the reason itself, or a coarser one where the difference would help guessing.
     ///
     /// `UNKNOWN_KEY` and `SIGNATURE_INVALID` are apart in the log and alike outside (RFC 6750 §5.2, RFC 8725 §3.2).
+    #[must_use]
     pub const fn shown_as(self) -> Self {
         match self {
             Self::UnknownKey => Self::SignatureInvalid,

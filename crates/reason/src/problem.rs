@@ -40,10 +40,11 @@ impl<'a> Problem<'a> {
         Self {
             r#type: format!("/reasons/{}", reason.id()),
             title: reason.title(),
-            status: reason.status().unwrap_or(match reason.fault() {
-                crate::Fault::Client => 400,
-                crate::Fault::Server | crate::Fault::Operator => 500,
-            }),
+            status: match (reason.status(), reason.fault()) {
+                (Some(status), _) => status,
+                (None, crate::Fault::Client) => 400,
+                (None, crate::Fault::Server | crate::Fault::Operator) => 500,
+            },
             detail: rejection.hint.as_deref(),
             reason: reason.id(),
             retry: reason.retry().as_str(),

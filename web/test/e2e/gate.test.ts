@@ -1,10 +1,10 @@
 /** The main job in a real browser: sign in, ask, watch; and every refusal says why. */
 
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { launch, Person } from './browser.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Person } from './browser.ts';
 import { foreignOrigin } from './foreign-origin.ts';
 import { Server } from './server.ts';
+import { visitors } from './visitors.ts';
 
 const ADA = { name: 'ada', password: 'correct horse battery staple' };
 const BOB = { name: 'bob', password: 'an entirely different sentence' };
@@ -12,35 +12,14 @@ const BOB = { name: 'bob', password: 'an entirely different sentence' };
 const MALFORMED = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ';
 const FIVE = ['agent_started', 'agent_thinking', 'tool_executing', 'tool_completed', 'agent_completed'];
 
-let browser: Browser;
 let server: Server;
-let people: Person[] = [];
+const visitor = visitors(() => server.gateway);
 
 beforeAll(async () => {
   server = await Server.start({ [ADA.name]: ADA.password, [BOB.name]: BOB.password });
-  browser = await launch();
 });
 
-afterAll(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-beforeEach(() => {
-  people = [];
-});
-
-afterEach(async () => {
-  const faults = people.flatMap((person) => person.faults);
-  await Promise.all(people.map((person) => person.leave()));
-  expect(faults, 'content security policy violations and exceptions').toEqual([]);
-});
-
-async function visitor(address = server.gateway, options = {}): Promise<Person> {
-  const person = await Person.at(browser, address, options);
-  people.push(person);
-  return person;
-}
+afterAll(() => server?.remove());
 
 /** The events that have rows, in the order on screen, repeats joined: a run may think and use tools several times. */
 async function eventNames(person: Person): Promise<string[]> {

@@ -9,38 +9,63 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 export class Server {
-  readonly gateway: string;
-  readonly auth: string;
-  readonly #process: ChildProcess;
-  readonly #data: string;
+  #process: ChildProcess | undefined;
+  #output = '';
+  #gateway = '';
+  #auth = '';
+  readonly #data = mkdtempSync(join(tmpdir(), 'portcullis-e2e-'));
+  readonly #config: string;
 
-  private constructor(process: ChildProcess, data: string, ready: { gateway: string; auth: string }) {
-    this.#process = process;
-    this.#data = data;
-    this.gateway = ready.gateway;
-    this.auth = ready.auth;
+  private constructor(config: string) {
+    this.#config = config;
+  }
+
+  /** The gateway's address, and so the page's. */
+  get gateway(): string {
+    return this.#gateway;
+  }
+
+  /** What it has printed so far. */
+  get output(): string {
+    return this.#output;
   }
 
   /** Starts a server that knows `users` (name to password), and waits until it accepts. */
   static async start(users: Readonly<Record<string, string>>, config = ''): Promise<Server> {
-    const data = mkdtempSync(join(tmpdir(), 'portcullis-e2e-'));
+    const server = new Server(config);
     for (const [name, password] of Object.entries(users)) {
-      execFileSync(binary(), ['users', 'add', name, '--password-stdin', '--data-dir', data], { input: `${password}\n`, stdio: 'pipe' });
+      const args = ['users', 'add', name, '--password-stdin', '--data-dir', server.#data];
+      execFileSync(binary(), args, { input: `${password}\n`, stdio: 'pipe' });
     }
-    const readyFile = join(data, 'ready.json');
-    const configFile = join(data, 'portcullis.toml');
-    writeFileSync(configFile, config);
-    const args = ['serve', '--listen', '127.0.0.1:0', '--auth-listen', '127.0.0.1:0', '--data-dir', data, '--ready-file', readyFile];
-    const child = spawn(binary(), config === '' ? args : [...args, '--config', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await server.#launch('127.0.0.1:0', '127.0.0.1:0');
+    return server;
+  }
+
+  /** Starts again on the same ports, with the same accounts and keys. */
+  restart(): Promise<void> {
+    return this.#launch(new URL(this.#gateway).host, new URL(this.#auth).host);
+  }
+
+  async #launch(listen: string, authListen: string): Promise<void> {
+    const readyFile = join(this.#data, 'ready.json');
+    const configFile = join(this.#data, 'portcullis.toml');
+    rmSync(readyFile, { force: true });
+    writeFileSync(configFile, this.#config);
+    const args = ['serve', '--listen', listen, '--auth-listen', authListen, '--data-dir', this.#data, '--ready-file', readyFile];
+    const child = spawn(binary(), [...args, '--config', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = child;
+    this.#output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     const deadline = Date.now() + 60_000;
-    for (;;) {
-      const ready = readReady(readyFile);
-      if (ready !== undefined) return new Server(child, data, ready);
+    for (let ready = readReady(readyFile); ; ready = readReady(readyFile)) {
+      if (ready !== undefined) {
+        this.#gateway = ready.gateway;
+        this.#auth = ready.auth;
+        return;
+      }
       if (child.exitCode !== null || Date.now() > deadline) {
         child.kill('SIGKILL');
-        throw new Error(`portcullis serve did not get ready (exit code ${child.exitCode}):\n${output}`);
+        throw new Error(`portcullis serve did not get ready (exit code ${child.exitCode}):\n${this.#output}`);
       }
       await new Promise((done) => setTimeout(done, 50));
     }
@@ -51,14 +76,20 @@ export class Server {
     return execFileSync(binary(), ['token', 'mint', '--data-dir', this.#data, '--sub', sub, ...options], { encoding: 'utf8' }).trim();
   }
 
+  /** Ends the process; the data stay for a restart. */
   async stop(): Promise<void> {
-    const ended = new Promise((done) => this.#process.once('exit', done));
-    if (this.#process.exitCode === null) {
-      this.#process.kill('SIGTERM');
-      const late = setTimeout(() => this.#process.kill('SIGKILL'), 10_000);
-      await ended;
-      clearTimeout(late);
-    }
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((done) => child.once('exit', done));
+    child.kill('SIGTERM');
+    const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await ended;
+    clearTimeout(late);
+  }
+
+  /** Ends the process and removes its data. */
+  async remove(): Promise<void> {
+    await this.stop();
     rmSync(this.#data, { recursive: true, force: true });
   }
 }

@@ -8,6 +8,7 @@ use super::{
     Config,
     load::{Loaded, load},
     problem::{Error, Origin, Problem},
+    reference,
 };
 use crate::{
     FINDINGS,
@@ -21,9 +22,10 @@ pub(crate) fn run(command: ConfigCommand, out: Output) -> anyhow::Result<ExitCod
     match command {
         ConfigCommand::Check(args) => check(load(args.file, Vec::new()), out),
         ConfigCommand::Show(args) => show(&load(args.file, Vec::new())?, out),
-        ConfigCommand::Schema => {
-            let schema = schemars::schema_for!(Config);
-            out.print(&schema, |_| serde_json::to_string_pretty(&schema).unwrap_or_default())?;
+        ConfigCommand::Schema(args) => {
+            let schema = schemars::schema_for!(Config).to_value();
+            let markdown = args.markdown.then(|| reference::markdown(&schema));
+            out.print(&schema, |_| markdown.unwrap_or_else(|| format!("{schema:#}")))?;
             Ok(ExitCode::SUCCESS)
         }
     }

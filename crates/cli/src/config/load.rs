@@ -206,6 +206,14 @@ fn explain(tree: &Node, way: &Way, message: &str) -> Problem {
     } else if message.contains("expected a sequence") {
         problem.message = message.replace("a sequence", "a list");
         problem.hint = Some("write it in brackets: `[\"…\", \"…\"]`".into());
+    } else if let Some((before, expected)) = message.split_once("expected ") {
+        // Names of Rust's types mean nothing to an operator.
+        let expected = match expected {
+            "a nonzero u32" => "a whole number from 1",
+            "u32" | "u64" | "usize" => "a whole number from 0",
+            other => other,
+        };
+        problem.message = format!("{before}expected {expected}");
     } else if message.contains("socket address") {
         "not an address with a port".clone_into(&mut problem.message);
         problem.hint = Some("write it as `127.0.0.1:8000` or `[::1]:8000`".into());

@@ -8,6 +8,7 @@ pub(crate) mod env;
 mod layers;
 mod load;
 mod problem;
+mod reference;
 mod rules;
 
 use std::path::PathBuf;

@@ -67,6 +67,6 @@ fn seconds(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let seconds = value.as_f64()?;
         #[expect(clippy::cast_sign_loss, reason = "checked on the same line")]
-        (seconds >= 0.0 && seconds < 1e15).then_some(seconds as u64)
+        (0.0..1e15).contains(&seconds).then_some(seconds as u64)
     })
 }

@@ -53,7 +53,7 @@ fn claims(args: &MintArgs, auth: &portcullis_auth::Options, now: u64) -> Result<
     // One that has expired was issued before that.
     set("iat", json!(now.min(exp.saturating_sub(1))));
     set("exp", json!(exp));
-    set("jti", json!(id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
+    set("jti", json!(format!("{:032x}", u128::from_be_bytes(id))));
     let scope = args.scope.clone().unwrap_or_else(|| auth.scopes.join(" "));
     if !scope.is_empty() {
         set("scope", json!(scope));

@@ -25,13 +25,13 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> anyhow::Result<ExitCode> {
     let now = time::now();
     match Verifier::new(keys.set, keys.policy, 0).verify(&token, now) {
         Ok(identity) => {
-            let accepted = Accepted::new(&identity);
-            out.print(&accepted, |palette| accepted.text(now, palette))?;
+            let acceptance = Acceptance::new(&identity);
+            out.print(&acceptance, |palette| acceptance.text(now, palette))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(rejection) => {
-            let refused = Refused::new(&rejection);
-            out.print(&refused, |palette| refused.text(palette))?;
+            let refusal = Refusal::new(&rejection);
+            out.print(&refusal, |palette| refusal.text(palette))?;
             Ok(ExitCode::from(FINDINGS))
         }
     }
@@ -62,7 +62,7 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
 }
 
 #[derive(Serialize)]
-struct Accepted<'a> {
+struct Acceptance<'a> {
     accepted: bool,
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ struct Accepted<'a> {
     fingerprint: String,
 }
 
-impl<'a> Accepted<'a> {
+impl<'a> Acceptance<'a> {
     fn new(identity: &'a Identity) -> Self {
         Self {
             accepted: true,
@@ -103,7 +103,7 @@ impl<'a> Accepted<'a> {
 
 /// A refusal with the detail that only the operator may see: whoever has the keys is the operator.
 #[derive(Serialize)]
-struct Refused<'a> {
+struct Refusal<'a> {
     accepted: bool,
     reason: &'static str,
     title: &'static str,
@@ -113,7 +113,7 @@ struct Refused<'a> {
     remedy: &'static str,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> Refusal<'a> {
     fn new(rejection: &'a Rejection) -> Self {
         Self {
             accepted: false,

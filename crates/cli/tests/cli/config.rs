@@ -137,3 +137,30 @@ fn the_schema_knows_every_setting() {
     }
     assert_eq!(schema["additionalProperties"], false);
 }
+
+/// The page in the repository is what the command prints.
+#[test]
+fn the_reference_is_current() {
+    let printed = Place::new().run(&["config", "schema", "--markdown"]).ended(0).stdout;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let written = std::fs::read_to_string(file).unwrap();
+    assert!(
+        printed == written,
+        "docs/configuration.md is stale: cargo run -p portcullis-cli -- config schema --markdown > docs/configuration.md"
+    );
+}
+
+#[test]
+fn the_reference_names_every_setting() {
+    let place = Place::new();
+    let printed = place.run(&["config", "schema", "--markdown"]).ended(0).stdout;
+    for line in place.run(&["config", "show"]).ended(0).stdout.lines() {
+        let key = line.split(" = ").next().unwrap();
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        // A list of tables has a section of its own.
+        let tables = printed.contains(&format!("## `[[{key}]]`"));
+        let section_at =
+            if section.is_empty() { 0 } else { printed.find(&format!("# `[{section}]`")).expect(key) };
+        assert!(tables || printed[section_at..].contains(&format!("| `{name}` |")), "{key}");
+    }
+}

@@ -5,11 +5,10 @@ use crate::Place;
 #[test]
 fn a_reason_a_close_code_a_status_and_the_list() {
     let place = Place::new();
-    let mut pages = String::new();
-    for what in ["PROTOCOL_MISMATCH", "unknown-key", "1006", "1008", "4408", "401"] {
-        pages += &format!("$ portcullis explain {what}\n{}\n", place.run(&["explain", what]).ended(0).stdout);
-    }
-    pages += &place.run(&["explain", "--list"]).ended(0).stdout;
+    let pages: Vec<String> = ["PROTOCOL_MISMATCH", "unknown-key", "1006", "1008", "4408", "401", "--list"]
+        .map(|what| format!("$ portcullis explain {what}\n{}", place.run(&["explain", what]).ended(0).stdout))
+        .into();
+    let pages = pages.join("\n");
     assert!(!pages.contains('\x1b'), "a pipe gets no colours");
     insta::assert_snapshot!(pages);
 }

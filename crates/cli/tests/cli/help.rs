@@ -3,7 +3,7 @@ use crate::Place;
 #[test]
 fn help_of_every_command() {
     let place = Place::new();
-    let mut pages = String::new();
+    let mut pages = Vec::new();
     for command in [
         "",
         "serve",
@@ -26,9 +26,9 @@ fn help_of_every_command() {
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");
         let ran = place.run(&args).ended(0);
-        pages += &format!("$ portcullis {}\n{}\n", args.join(" "), ran.stdout);
+        pages.push(format!("$ portcullis {}\n{}", args.join(" "), ran.stdout));
     }
-    insta::assert_snapshot!(pages);
+    insta::assert_snapshot!(pages.join("\n"));
 }
 
 #[test]
@@ -56,15 +56,21 @@ fn usage_errors_exit_with_2() {
 
 #[test]
 fn a_reader_who_leaves_is_no_error() {
-    use std::process::{Command, Stdio};
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
     let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(["config", "schema"])
+        .args(["token", "inspect"])
         .env_clear()
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // It prints only when its input has ended: by then nobody reads.
     drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

@@ -1,0 +1,139 @@
+/** The client against a real gateway: what the fake promises must hold there too. */
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { Client } from '../../src/index.js';
+import type { ClientOptions, ConnectionState, ServerEvent, WebSocketFactory } from '../../src/index.js';
+
+const root = fileURLToPath(new URL('../../../..', import.meta.url));
+const binary = [process.env['PORTCULLIS_BIN'], join(root, 'target/release/portcullis'), join(root, 'target/debug/portcullis')].find(
+  (path) => path !== undefined && existsSync(path),
+);
+const data = mkdtempSync(join(tmpdir(), 'portcullis-client-'));
+const clients: Client[] = [];
+let server: ChildProcess;
+let gateway: string;
+
+function run(...args: string[]): string {
+  if (binary === undefined) throw new Error('no portcullis binary: run "cargo build" or set PORTCULLIS_BIN');
+  return execFileSync(binary, [...args, '--data-dir', data], { encoding: 'utf8', input: 'a long enough passphrase\n', stdio: 'pipe' });
+}
+
+const mint = (...options: string[]) => run('token', 'mint', '--sub', 'ada', ...options).trim();
+
+beforeAll(async () => {
+  run('users', 'add', 'ada', '--password-stdin');
+  const ready = join(data, 'ready.json');
+  const args = ['serve', '--listen', '127.0.0.1:0', '--auth-listen', '127.0.0.1:0', '--data-dir', data, '--ready-file', ready];
+  server = spawn(binary ?? '', args, { stdio: 'ignore' });
+  gateway = await vi.waitFor(() => (JSON.parse(readFileSync(ready, 'utf8')) as { gateway: string }).gateway, 60_000);
+});
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+});
+
+afterAll(async () => {
+  const ended = new Promise((done) => server.once('exit', done));
+  server.kill('SIGTERM');
+  await ended;
+  rmSync(data, { recursive: true, force: true });
+});
+
+/** Every socket that the client under test opened. */
+let sockets: WebSocket[];
+
+function connect(token: ClientOptions['token'], options: Partial<ClientOptions> = {}) {
+  sockets = [];
+  class Socket extends WebSocket {
+    constructor(url: string, protocols: string[]) {
+      super(url, protocols);
+      sockets.push(this);
+    }
+  }
+  const environment = { WebSocket: Socket as unknown as WebSocketFactory };
+  const client = new Client({ gateway, token, environment, backoff: { baseMs: 20, maxMs: 100 }, ...options });
+  const events: ServerEvent[] = [];
+  client.on('message', (message) => {
+    if ('seq' in message) events.push(message);
+  });
+  clients.push(client);
+  client.connect();
+  return { client, events };
+}
+
+const reached = (client: Client, status: ConnectionState['status']) =>
+  expect.poll(() => client.state.status, { timeout: 10_000 }).toBe(status);
+
+const finished = (events: ServerEvent[]) =>
+  expect.poll(() => events.at(-1)?.type, { timeout: 20_000 }).toBe('agent_completed');
+
+function refusal(client: Client) {
+  return client.state.status === 'closed' ? client.state.refusal : undefined;
+}
+
+test.each(['main', 'factory', 'isolated'] as const)('asks and is answered in the mode %s', async (mode) => {
+  const { client, events } = connect(() => mint(), { mode });
+  await reached(client, 'live');
+  const { threadId } = client.ask('What does close code 1006 mean?');
+  await finished(events);
+  expect(events[0]?.type).toBe('agent_started');
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+  expect(new Set(events.map(({ thread_id }) => thread_id))).toEqual(new Set([threadId]));
+});
+
+test('a question that was asked before the connection is answered, once', async () => {
+  const { client, events } = connect(() => mint());
+  client.ask('What is NO_TOKEN?');
+  await finished(events);
+  expect(events.filter(({ type }) => type === 'agent_started')).toHaveLength(1);
+});
+
+test('a connection that breaks in mid-answer loses and repeats nothing', async () => {
+  const { client, events } = connect(() => mint());
+  await reached(client, 'live');
+  client.on('message', ({ type }) => {
+    if (type === 'agent_thinking' && sockets.length === 1) sockets[0]?.terminate();
+  });
+  client.ask('Why does my browser only say 1006?');
+  await finished(events);
+  expect(sockets.length).toBeGreaterThan(1);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+});
+
+describe('refusals', () => {
+  test('an expired token is replaced', async () => {
+    const { client } = connect(({ purpose }) => (purpose === 'connect' ? mint('--ttl=-1h') : mint()));
+    await reached(client, 'live');
+    expect(sockets).toHaveLength(2);
+  });
+
+  test.each([
+    ['', 'TOKEN_MALFORMED'],
+    ['abc', 'TOKEN_MALFORMED'],
+    ['a.b.c', 'TOKEN_MALFORMED'],
+  ])('%j is refused as %s, with a request id', async (token, reason) => {
+    const { client } = connect(() => token);
+    await reached(client, 'closed');
+    expect(refusal(client)).toMatchObject({ reason, status: 401, source: 'preflight', requestId: expect.stringMatching(/\S/) as string });
+  });
+
+  test('a token with another signature is SIGNATURE_INVALID', async () => {
+    const [header, payload, signature = ''] = mint().split('.');
+    const { client } = connect(() => `${header}.${payload}.${[...signature].reverse().join('')}`);
+    await reached(client, 'closed');
+    expect(refusal(client)?.reason).toBe('SIGNATURE_INVALID');
+  });
+
+  test('no common subprotocol is final', async () => {
+    const { client } = connect(() => mint(), { subprotocols: ['graphql-ws'] });
+    await reached(client, 'closed');
+    expect(refusal(client)?.reason).toBe('NO_COMMON_SUBPROTOCOL');
+    expect(sockets).toHaveLength(1);
+  });
+});

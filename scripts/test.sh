@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Sets up everything that is missing and passes all tests: Rust, TypeScript, browser, fuzzing, instruction counts.
+#
+#   scripts/test.sh            everything
+#   scripts/test.sh STEP...    only these steps, in this order (`scripts/test.sh --list` names them)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$HOME/.cargo/bin
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+# Seconds for each fuzz target.
+FUZZ_SECONDS=${FUZZ_SECONDS:-60}
+
+steps=(setup page layers generated format lint test client web release browser instructions fuzz docs)
+
+step_setup() { ./scripts/setup.sh test; }
+
+step_page() { ./scripts/page.sh; }
+
+# The protocol crates know no runtime: no socket, no clock, no environment.
+step_layers() {
+    local crate found
+    for crate in reason units handshake frame token event session; do
+        found=$(cargo tree --locked --quiet -p "portcullis-$crate" -e normal --prefix none |
+            grep -E '^(tokio|mio|async-std|smol|hyper|axum|reqwest|socket2) ' || true)
+        if [ -n "$found" ]; then
+            printf 'portcullis-%s must not depend on a runtime:\n%s\n' "$crate" "$found" >&2
+            return 1
+        fi
+    done
+}
+
+step_generated() { cargo xtask generate --check; }
+
+step_format() { cargo fmt --all --check; }
+
+step_lint() { cargo clippy --locked --workspace --all-targets --quiet -- -D warnings; }
+
+step_test() {
+    cargo nextest run --locked --workspace --cargo-quiet
+    cargo test --locked --workspace --doc --quiet
+}
+
+step_client() {
+    npm --prefix clients/typescript run --silent check
+}
+
+step_web() {
+    npm --prefix web run --silent typecheck
+    npm --prefix web run --silent test
+}
+
+step_release() { cargo build --release --locked --quiet -p portcullis-cli -p portcullis-bench; }
+
+step_browser() { PORTCULLIS_BIN=$PWD/target/release/portcullis npm --prefix web run --silent e2e; }
+
+step_instructions() { PORTCULLIS_BIN=$PWD/target/release/portcullis ./scripts/instructions.sh; }
+
+step_fuzz() { ./scripts/fuzz.sh all "$FUZZ_SECONDS"; }
+
+step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet; }
+
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' "${steps[@]}"
+    exit 0
+fi
+if [ $# -gt 0 ]; then steps=("$@"); fi
+
+began=$SECONDS
+for step in "${steps[@]}"; do
+    if ! declare -F "step_$step" >/dev/null; then
+        printf 'test: there is no step %s; --list names them\n' "$step" >&2
+        exit 2
+    fi
+    printf '\n== %s\n' "$step"
+    start=$SECONDS
+    # Not in a condition: there, a function would go on after a failed command.
+    "step_$step"
+    printf '== %s: %d s\n' "$step" $((SECONDS - start))
+done
+printf '\nall steps passed in %d s\n' $((SECONDS - began))

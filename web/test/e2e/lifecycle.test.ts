@@ -1,0 +1,89 @@
+/** What happens around the conversation: one-time links, restarts, stale pages, and the policy that guards it all. */
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Server } from './server.ts';
+import { visitors } from './visitors.ts';
+
+const ADA = { name: 'ada', password: 'correct horse battery staple' };
+
+let server: Server;
+const visitor = visitors(() => server.gateway);
+
+beforeAll(async () => {
+  server = await Server.start({ [ADA.name]: ADA.password });
+});
+
+afterAll(() => server?.remove());
+
+test('the printed link signs in once, and its code leaves the address', async () => {
+  await expect.poll(() => server.output).toMatch(/#link=/);
+  const link = /https?:\/\/\S+#link=[\w-]+/.exec(server.output)?.[0] ?? '';
+  const first = await visitor(link);
+  await first.connected();
+  expect(first.page.url()).toBe(`${server.gateway}/`);
+  expect(await first.page.evaluate(() => history.length)).toBeLessThanOrEqual(2);
+
+  const second = await visitor(link);
+  const { reason, text } = await second.refusal();
+  expect(reason).toBe('TOKEN_REVOKED');
+  expect(text).toMatch(/request id \S+/);
+  expect(second.page.url()).toBe(`${server.gateway}/`);
+});
+
+test('a server that goes and comes back finds its page waiting, and what was asked meanwhile is answered', async () => {
+  const ada = await visitor();
+  await ada.signIn(ADA.name, ADA.password);
+  await ada.connected();
+  await server.stop();
+  await ada.page.locator('[data-connection="waiting"], [data-connection="connecting"]').waitFor();
+  await ada.ask('What does 1012 mean?');
+  await ada.screenshot('server-gone');
+  await server.restart();
+  await ada.connected();
+  await ada.page.locator('[data-event="agent_completed"]').waitFor();
+  expect(await ada.page.locator('[data-event="agent_started"]').count()).toBe(1);
+});
+
+test('a page that is older than its server says so', async () => {
+  const ada = await visitor();
+  const reload = ada.page.getByRole('button', { name: 'Reload' });
+  await ada.page.getByLabel('User name').waitFor();
+  expect(await reload.count()).toBe(0);
+  await ada.page.route('**/ws/config', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), build: 'another' } });
+  });
+  await ada.signIn(ADA.name, ADA.password);
+  await reload.waitFor();
+  expect(await ada.page.getByRole('alert').innerText()).toContain('This page is older than its server.');
+  await ada.screenshot('stale');
+});
+
+test('the page is never cached, its files for ever, and the policy forbids everything inline', async () => {
+  const page = await fetch(server.gateway);
+  expect(page.headers.get('cache-control')).toBe('no-store');
+  const policy = page.headers.get('content-security-policy') ?? '';
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).not.toContain('unsafe');
+  const html = await page.text();
+  const build = /<meta name="portcullis-build" content="(\w+)">/.exec(html)?.[1];
+  const config = (await (await fetch(`${server.gateway}/ws/config`)).json()) as { build: string };
+  expect(config.build).toBe(build);
+  const assets = [...html.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map(([, path]) => path ?? '');
+  expect(assets.length).toBeGreaterThanOrEqual(3);
+  for (const path of assets) {
+    expect(path).toMatch(/-[\w-]{8}\.\w+$/);
+    expect((await fetch(server.gateway + path)).headers.get('cache-control')).toContain('immutable');
+  }
+});
+
+test('a violation of the policy would be noticed', async () => {
+  const ada = await visitor();
+  await ada.page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'globalThis.ran = true';
+    document.head.append(script);
+  });
+  await expect.poll(() => ada.faults.splice(0).join()).toMatch(/content security policy/i);
+  expect(await ada.page.evaluate(() => 'ran' in globalThis)).toBe(false);
+});
