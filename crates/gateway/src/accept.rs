@@ -36,8 +36,8 @@ pub(crate) async fn serve(
     plain: Plain,
     tasks: TaskTracker,
     mut stream: TcpStream,
-    peer: SocketAddr,
-    place: Place,
+    mut peer: SocketAddr,
+    mut place: Place,
 ) {
     // Frames are written whole and at once: waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
@@ -57,6 +57,12 @@ pub(crate) async fn serve(
         Ok(head) => head,
         Err(rejection) => return refuse(&gate, stream, peer, "", &rejection, true).await,
     };
+    let client = gate.proxies.client(peer.ip(), &head);
+    if client != peer.ip() {
+        // The port is the proxy's, and says nothing about the client.
+        peer = SocketAddr::new(client, 0);
+        place.belongs_to(client);
+    }
     if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
         return plain.serve(stream, buffer, peer, Arc::new(place)).await;
     }

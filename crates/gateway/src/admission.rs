@@ -78,10 +78,11 @@ impl Admission {
         })
     }
 
-    /// Takes a place for a connection that was just accepted, before a byte is read. None: the server is full.
+    /// Takes a place for a connection that was just accepted, before a byte is read. None: the server is full, or far
+    /// too much of it belongs to one address.
     ///
-    /// Only the cap on all connections counts here, since a refusal at this point has no words; [`Place::admit`]
-    /// decides the rest once there is a request to answer.
+    /// A refusal at this point has no words, so up to here there is some headroom; [`Place::admit`] decides once there
+    /// is a request to answer.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM)
@@ -89,12 +90,37 @@ impl Admission {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        self.addresses.lock().table.entry(address).or_default().open += 1;
+        let mut addresses = self.addresses.lock();
+        let entry = addresses.table.entry(address).or_default();
+        if entry.open >= self.limits.per_address.saturating_add(Self::HEADROOM_PER_ADDRESS) {
+            drop(addresses);
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        entry.open += 1;
+        drop(addresses);
         Some(Place { admission: Arc::clone(self), address })
     }
 
-    /// Connections beyond the cap that are let in to be told so with a 429.
+    /// Connections beyond the caps that are let in to be told so with a 429.
     const HEADROOM: usize = 256;
+    const HEADROOM_PER_ADDRESS: u32 = 64;
+
+    fn leave(&self, address: IpAddr) {
+        let now = self.nanoseconds(Instant::now());
+        let mut addresses = self.addresses.lock();
+        if let Some(entry) = addresses.table.get_mut(&address) {
+            entry.open -= 1;
+            if entry.open == 0 && entry.full_at <= now {
+                addresses.table.remove(&address);
+            }
+        }
+        // Addresses that left while their allowance was still filling up.
+        if addresses.table.len() >= addresses.sweep_at {
+            addresses.table.retain(|_, address| address.open > 0 || address.full_at > now);
+            addresses.sweep_at = (addresses.table.len() * 2).max(Self::FIRST_SWEEP);
+        }
+    }
 
     /// Connections that are open.
     pub(crate) fn open(&self) -> usize {
@@ -107,6 +133,15 @@ impl Admission {
 }
 
 impl Place {
+    /// Counts the connection for the client behind a proxy instead of for the proxy.
+    pub(crate) fn belongs_to(&mut self, client: IpAddr) {
+        let client = network(client);
+        if client != self.address {
+            self.admission.addresses.lock().table.entry(client).or_default().open += 1;
+            self.admission.leave(std::mem::replace(&mut self.address, client));
+        }
+    }
+
     /// Decides on a handshake: caps first, then the address' rate. A refusal uses up allowance as well.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejection> {
         let limits = &self.admission.limits;
@@ -140,19 +175,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
-        let now = self.admission.nanoseconds(Instant::now());
-        let mut addresses = self.admission.addresses.lock();
-        if let Some(address) = addresses.table.get_mut(&self.address) {
-            address.open -= 1;
-            if address.open == 0 && address.full_at <= now {
-                addresses.table.remove(&self.address);
-            }
-        }
-        // Addresses that left while their allowance was still filling up.
-        if addresses.table.len() >= addresses.sweep_at {
-            addresses.table.retain(|_, address| address.open > 0 || address.full_at > now);
-            addresses.sweep_at = (addresses.table.len() * 2).max(Admission::FIRST_SWEEP);
-        }
+        self.admission.leave(self.address);
     }
 }
 
@@ -224,6 +247,33 @@ mod tests {
         assert!(admission.enter(ip("192.0.2.9")).is_none());
         drop(places);
         assert!(admission.enter(ip("192.0.2.9")).is_some());
+    }
+
+    #[test]
+    fn a_connection_moves_from_the_proxy_to_its_client() {
+        let (admission, now) = admission(100, 1, 100, 100);
+        let mut first = admission.enter(ip("10.0.0.1")).unwrap();
+        first.belongs_to(ip("192.0.2.1"));
+        let mut second = admission.enter(ip("10.0.0.1")).unwrap();
+        second.belongs_to(ip("192.0.2.2"));
+        second.admit(now).unwrap();
+        let mut third = admission.enter(ip("10.0.0.1")).unwrap();
+        third.belongs_to(ip("192.0.2.1"));
+        assert_eq!(third.admit(now).unwrap_err().reason, Reason::TooManyConnections);
+        drop((first, third));
+        assert!(!admission.addresses.lock().table.contains_key(&ip("10.0.0.1")));
+    }
+
+    #[test]
+    fn one_address_cannot_hold_the_server_with_sockets_that_say_nothing() {
+        let (admission, _) = admission(100_000, 2, 100, 100);
+        let most = 2 + Admission::HEADROOM_PER_ADDRESS;
+        let places: Vec<_> = (0..most).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        assert!(admission.enter(ip("192.0.2.1")).is_none());
+        assert_eq!(admission.open(), most as usize);
+        assert!(admission.enter(ip("192.0.2.2")).is_some());
+        drop(places);
+        assert!(admission.enter(ip("192.0.2.1")).is_some());
     }
 
     #[test]

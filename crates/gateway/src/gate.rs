@@ -19,7 +19,7 @@ use portcullis_session as session;
 use portcullis_token::Verifier;
 use slab::Slab;
 
-use crate::{Options, admission::Admission, metrics::Metrics, refusals::Refusals};
+use crate::{Options, admission::Admission, metrics::Metrics, proxies::Proxies, refusals::Refusals};
 
 /// Where an upgrade leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(crate) enum Route {
 pub(crate) struct Gate {
     pub(crate) options: Options,
     pub(crate) policy: Policy<Route>,
+    pub(crate) proxies: Proxies,
     pub(crate) head_limits: HeadLimits,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) admission: Arc<Admission>,
@@ -65,6 +66,7 @@ impl Gate {
         let now = Instant::now();
         Ok(Self {
             policy: policy(&options, listen)?,
+            proxies: Proxies::new(&options.gateway.trusted_proxies),
             head_limits: HeadLimits {
                 bytes: options.handshake.max_head_bytes.as_usize(),
                 fields: options.handshake.max_fields,

@@ -12,6 +12,7 @@ mod metrics;
 mod options;
 mod page;
 mod plain;
+mod proxies;
 mod refusals;
 mod service;
 

@@ -67,6 +67,16 @@ impl Options {
                 );
             }
         }
+        for proxy in &self.gateway.trusted_proxies {
+            if crate::proxies::parse(proxy).is_none() {
+                fault(
+                    "gateway.trusted_proxies",
+                    format!(
+                        "`{proxy}` is neither an address nor a network; write `10.0.0.7` or `10.0.0.0/8`"
+                    ),
+                );
+            }
+        }
         faults
     }
 }
@@ -82,6 +92,10 @@ pub struct GatewayOptions {
     /// Origins whose pages may connect, beside the server's own. Written as a browser sends them:
     /// `https://chat.example.com`.
     pub allowed_origins: Vec<String>,
+    /// Proxies in front of this server, as addresses or networks: `10.0.0.0/8`. For connections from these the client's
+    /// address is taken from `X-Forwarded-For`; without them, limits per address count all clients of a proxy as one.
+    /// Whoever is listed here can pose as any address.
+    pub trusted_proxies: Vec<String>,
     /// Where browsers reach the auth service, if not at its own address (behind a proxy, say). Given to the page.
     pub auth_url: Option<String>,
     /// How long connections get to end in order when the server is told to stop.
@@ -94,6 +108,7 @@ impl Default for GatewayOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             auth_url: None,
             drain: Duration::from_secs(10),
         }
