@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_full_server_drops_connections_before_reading() {
-        let (admission, _) = admission(1, 1, 100, 100);
+        let (admission, _) = admission(1, 1_000, 100, 100);
         let places: Vec<_> =
             (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.9")).is_none());
