@@ -52,7 +52,12 @@ step_web() {
 
 step_release() { cargo build --release --locked --quiet -p portcullis-cli -p portcullis-bench; }
 
-step_browser() { PORTCULLIS_BIN=$PWD/target/release/portcullis npm --prefix web run --silent e2e; }
+# The client and the page against the real binary; the page in a real browser.
+step_browser() {
+    export PORTCULLIS_BIN=$PWD/target/release/portcullis
+    npm --prefix clients/typescript run --silent e2e
+    npm --prefix web run --silent e2e
+}
 
 step_instructions() { PORTCULLIS_BIN=$PWD/target/release/portcullis ./scripts/instructions.sh; }
 
