@@ -9,7 +9,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const client = join(here, '../clients/typescript/src');
 
 /** What the page is made of: equal sources give an equal build id, on any machine and without git. */
-const sources = ['index.html', 'package-lock.json', 'vite.config.ts', 'src', client];
+const sources = ['index.html', 'dashboard.html', 'package-lock.json', 'vite.config.ts', 'src', client];
 
 export default defineConfig({
   plugins: [buildId(), mockGateway()],
@@ -20,6 +20,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,
+    // The server tells the operator dashboard's files by their names: only its admin listener serves them.
+    rolldownOptions: { input: { index: join(here, 'index.html'), dashboard: join(here, 'dashboard.html') } },
   },
   server: { port: 5173 },
 });

@@ -9,6 +9,7 @@ mod data_dir;
 mod explain;
 mod keys;
 mod log;
+mod operator;
 mod output;
 mod serve;
 mod suggest;

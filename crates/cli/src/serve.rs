@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use portcullis_agent::{Agent, Configuration, Doctor};
 use portcullis_auth::{Handle, Setup as AuthSetup, User};
 use portcullis_event::Mode;
-use portcullis_gateway::{Listeners, Service, Setup};
+use portcullis_gateway::{Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;
 use portcullis_router::Agents;
 use portcullis_token::{Algorithm, Secret, Verifier};
@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     data_dir::DataDir,
     keys::{self, Keys},
-    output,
+    operator, output,
     surroundings::Server,
 };
 
@@ -71,17 +71,30 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         tracing::warn!("{warning}");
     }
 
-    let server = Arc::new(Server::new(configuration(&config, gateway, auth_url.as_deref(), warnings)));
+    let own_refusals = OwnRefusals::default();
+    let server = Arc::new(Server::new(
+        own_refusals.clone(),
+        configuration(&config, gateway, auth_url.as_deref(), warnings),
+    ));
     let agents = Agents::new(move || Arc::new(Doctor::new(Arc::clone(&server) as _)) as Arc<dyn Agent>);
     let admin = listeners.admin();
-    let service = Service::new(options, Setup { verifier, agents, auth_url }, listeners)?;
+    let mut service = Service::new(options, Setup { verifier, agents, auth_url, own_refusals }, listeners)?;
+    if config.admin.dashboard {
+        service = service.with_operator(&operator::key(data_dir.path())?)?;
+    }
 
     let drain = CancellationToken::new();
     let tasks = TaskTracker::new();
     // Signals are caught before anybody is told that the server is ready.
     let signals = Signals::new()?;
     if let Some(auth) = &auth {
-        welcome(&config, &data_dir, gateway, auth).await?;
+        welcome(&config, &data_dir, gateway, admin, auth).await?;
+        if !config.probe.interval.is_zero() {
+            let (accounts, address) = (auth.handle.accounts().clone(), auth.address);
+            let account =
+                tokio::task::spawn_blocking(move || operator::probe_account(&accounts, address)).await??;
+            service = service.with_probe(account);
+        }
     }
     let auth_address = auth.as_ref().map(|auth| auth.address);
     let gateway_drain = drain.child_token();
@@ -175,6 +188,7 @@ async fn welcome(
     config: &Config,
     data_dir: &DataDir,
     gateway: SocketAddr,
+    admin: SocketAddr,
     auth: &Auth,
 ) -> anyhow::Result<()> {
     if config.environment.is_strict() {
@@ -188,6 +202,10 @@ async fn welcome(
     writeln!(out, "  page     {}/", url(gateway))?;
     writeln!(out, "  auth     {}", url(auth.address))?;
     writeln!(out, "  data     {}", data_dir.path().display())?;
+    if config.admin.dashboard {
+        let key = operator::key_file(&absolute(data_dir.path()));
+        writeln!(out, "  operator {}/dashboard   (key in {})", url(admin), key.display())?;
+    }
     if let Some(password) = password {
         writeln!(
             out,
@@ -229,7 +247,8 @@ fn first_account(accounts: &portcullis_auth::Accounts) -> anyhow::Result<(User, 
     if let Some(user) = accounts.find(FIRST_ACCOUNT)? {
         return Ok((user, None));
     }
-    if let Some(user) = accounts.list()?.into_iter().find(|user| user.enabled) {
+    if let Some(user) = accounts.list()?.into_iter().find(|user| user.enabled && user.name != operator::PROBE)
+    {
         return Ok((user, None));
     }
     let password = Secret::generate();

@@ -6,16 +6,18 @@ use std::{
 };
 
 use portcullis_agent::{Configuration, Refusal, Surroundings};
+use portcullis_gateway::{OwnRefusal, OwnRefusals};
 
 /// This process, as the agent sees it.
 #[derive(Debug)]
 pub(crate) struct Server {
     configuration: Arc<Configuration>,
+    refusals: OwnRefusals,
 }
 
 impl Server {
-    pub(crate) fn new(configuration: Configuration) -> Self {
-        Self { configuration: Arc::new(configuration) }
+    pub(crate) fn new(refusals: OwnRefusals, configuration: Configuration) -> Self {
+        Self { configuration: Arc::new(configuration), refusals }
     }
 }
 
@@ -28,7 +30,12 @@ impl Surroundings for Server {
         Arc::clone(&self.configuration)
     }
 
-    fn recent_refusals(&self, _user_id: &str) -> Vec<Refusal> {
-        Vec::new()
+    fn recent_refusals(&self, user_id: &str) -> Vec<Refusal> {
+        let own = self.refusals.of(user_id).into_iter();
+        own.map(|OwnRefusal { at, reason, request_id, form }| {
+            let form = form.map(ToOwned::to_owned);
+            Refusal { at, reason, request_id, form }
+        })
+        .collect()
     }
 }

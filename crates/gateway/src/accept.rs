@@ -8,6 +8,7 @@ use portcullis_handshake::{
 use portcullis_reason::Rejection;
 use portcullis_router::Seat;
 use portcullis_session::Session;
+use portcullis_token::Identity;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     RejectionStyle,
     admission::Place,
-    connection::Connection,
+    connection::{Asked, Connection},
     gate::{Gate, Route},
     plain::Plain,
 };
@@ -45,7 +46,7 @@ pub(crate) async fn serve(
     let mut buffer = Vec::with_capacity(FIRST_READ);
     let end = match timeout_at(deadline, read_head(&gate, &mut stream, &mut buffer)).await {
         Ok(Ok(Ok(end))) => end,
-        Ok(Ok(Err(rejection))) => return refuse(&gate, stream, peer, "", &rejection, true).await,
+        Ok(Ok(Err(rejection))) => return refuse(&gate, stream, peer, &rejection.into(), None, true).await,
         // The peer left, or sent no head in time: there is nobody to tell.
         Ok(Err(_)) | Err(_) => {
             gate.metrics.dropped.inc();
@@ -55,7 +56,7 @@ pub(crate) async fn serve(
     let (head_bytes, ahead) = buffer.split_at_mut(end);
     let head = match Head::parse(head_bytes, &gate.head_limits) {
         Ok(head) => head,
-        Err(rejection) => return refuse(&gate, stream, peer, "", &rejection, true).await,
+        Err(rejection) => return refuse(&gate, stream, peer, &rejection.into(), None, true).await,
     };
     let client = gate.proxies.client(peer.ip(), &head);
     if client != peer.ip() {
@@ -64,35 +65,40 @@ pub(crate) async fn serve(
         place.belongs_to(client);
     }
     if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
-        return plain.serve(stream, buffer, peer, Arc::new(place)).await;
+        // In a box, since its size would be every handshake's.
+        return Box::pin(plain.serve(stream, buffer, peer, Arc::new(place))).await;
     }
     let mut answer = Vec::with_capacity(512);
     let decision = decide(&gate, &head, &place, &mut answer);
     match decision {
         Ok(negotiated) => {
-            gate.metrics.accepted();
-            let query = head.query();
+            let probe = gate.mark.is_on(&head);
+            if !probe {
+                gate.metrics.accepted();
+            }
+            let _ = gate.consider_page(head.query(), None);
             tracing::debug!(%peer, route = ?negotiated.route(), user = negotiated.identity().identity().subject(), "handshake accepted");
-            let connection =
-                Connection::new(Arc::clone(&gate), stream, place, negotiated, query, answer, ahead);
+            let asked = Asked { query: head.query(), greeting: answer, ahead, probe };
+            let connection = Connection::new(Arc::clone(&gate), stream, place, negotiated, asked);
             // A task of its own: what the handshake needed is freed with this one.
             tasks.spawn(connection);
         }
-        Err(refused) => {
-            let method = head.method();
+        Err(Refused { rejection, form, owner }) => {
+            let rejection = gate.consider_page(head.query(), Some(rejection.clone())).unwrap_or(rejection);
+            let refused = Refused { rejection, form, owner };
             let linger = !ahead.is_empty();
             if gate.options.handshake.rejection == RejectionStyle::Close
                 && let Some(close) = Session::refusal(&gate.session, &refused.rejection)
                 && Upgrade::accept_to_close(&head, &gate.policy, &mut answer).is_ok()
             {
                 let request_id = gate.request_id();
-                gate.refused(&refused.rejection, &request_id, peer, refused.form);
+                gate.refused(&refused.rejection, &request_id, peer, refused.form, Some(&head));
+                gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
                 gate.metrics.closed(refused.rejection.reason.close_code(gate.session.close_profile), None);
                 answer.extend_from_slice(&close);
                 return finish(stream, &answer, true).await;
             }
-            let method = method.to_owned();
-            refuse_with(&gate, stream, peer, &method, &refused, linger).await;
+            refuse(&gate, stream, peer, &refused, Some(&head), linger).await;
         }
     }
 }
@@ -101,11 +107,13 @@ pub(crate) async fn serve(
 struct Refused {
     rejection: Rejection,
     form: Option<&'static str>,
+    /// Whose it is, where the token was validly signed.
+    owner: Option<Identity>,
 }
 
 impl From<Rejection> for Refused {
     fn from(rejection: Rejection) -> Self {
-        Self { rejection, form: None }
+        Self { rejection, form: None, owner: None }
     }
 }
 
@@ -121,8 +129,13 @@ fn decide(
     place.admit(Instant::now())?;
     let offer = upgrade.credentials(&gate.policy)?;
     let form = Some(CredentialForm::as_str(offer.form()));
-    let seat = gate.authorize(offer.token()).map_err(|rejection| Refused { rejection, form })?;
-    offer.accept(seat, &gate.policy, answer).map_err(|rejection| Refused { rejection, form })
+    let seat = gate.authorize(offer.token()).map_err(|rejection| {
+        let owner = gate.owner(&rejection, offer.token());
+        Refused { rejection, form, owner }
+    })?;
+    let identity = seat.identity().clone();
+    let refused = |rejection| Refused { rejection, form, owner: Some(identity) };
+    offer.accept(seat, &gate.policy, answer).map_err(refused)
 }
 
 /// Reads until the head is complete. The outer error is the socket's.
@@ -144,28 +157,19 @@ async fn read_head(
     }
 }
 
+/// Tells the peer why, and ends the connection. Without a head it could not be read.
 async fn refuse(
     gate: &Gate,
     stream: TcpStream,
     peer: SocketAddr,
-    method: &str,
-    rejection: &Rejection,
-    linger: bool,
-) {
-    let refused = Refused { rejection: rejection.clone(), form: None };
-    refuse_with(gate, stream, peer, method, &refused, linger).await;
-}
-
-async fn refuse_with(
-    gate: &Gate,
-    stream: TcpStream,
-    peer: SocketAddr,
-    method: &str,
     refused: &Refused,
+    head: Option<&Head<'_>>,
     linger: bool,
 ) {
     let request_id = gate.request_id();
-    gate.refused(&refused.rejection, &request_id, peer, refused.form);
+    gate.refused(&refused.rejection, &request_id, peer, refused.form, head);
+    gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
+    let method = head.map_or("", Head::method);
     let mut answer = Vec::new();
     write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);
     finish(stream, &answer, linger).await;
@@ -183,7 +187,8 @@ async fn finish(mut stream: TcpStream, answer: &[u8], linger: bool) {
         }
         stream.shutdown().await?;
         let mut thrown_away = 0;
-        let mut sink = [0; 4096];
+        // On the heap: it would be part of every handshake's task otherwise.
+        let mut sink = vec![0; 4096];
         while thrown_away < LINGER_BYTES {
             match stream.read(&mut sink).await? {
                 0 => break,

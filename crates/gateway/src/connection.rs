@@ -9,14 +9,14 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
 use portcullis_event::{
-    Command, ConnectionEstablished, ConnectionId, Draining, Mode, Reauthenticate, Resume, Timestamp,
-    TokenExpiring, resume_from_query,
+    Command, ConnectionEstablished, ConnectionId, Draining, MessageId, Mode, Reauthenticate, Resume,
+    Timestamp, TokenExpiring, message_id_of, resume_from_query,
 };
 use portcullis_frame::Frame;
 use portcullis_handshake::Negotiated;
@@ -64,7 +64,23 @@ pub(crate) struct Connection {
     phase: Phase,
     timer: Pin<Box<Sleep>>,
     live: usize,
+    /// When the oldest of the frames that are being written was queued.
+    since: Option<Instant>,
+    /// Our own probe: no user's, so in no figure.
+    probe: bool,
     _place: Place,
+}
+
+/// What else is known of an accepted handshake.
+pub(crate) struct Asked<'h> {
+    /// The query of the request.
+    pub(crate) query: &'h str,
+    /// The 101.
+    pub(crate) greeting: Vec<u8>,
+    /// Bytes that came behind the request.
+    pub(crate) ahead: &'h mut [u8],
+    /// Whether it was our own probe.
+    pub(crate) probe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +102,15 @@ enum Link {
 }
 
 impl Connection {
-    /// Registers the connection. `greeting` is the 101; `ahead` are bytes that came behind the request.
+    /// Registers the connection.
     pub(crate) fn new(
         gate: Arc<Gate>,
         stream: TcpStream,
         place: Place,
         negotiated: Negotiated<Seat, Route>,
-        query: &str,
-        greeting: Vec<u8>,
-        ahead: &mut [u8],
+        asked: Asked<'_>,
     ) -> Self {
+        let Asked { query, greeting, ahead, probe } = asked;
         let now = Instant::now();
         let parts = negotiated.into_parts();
         let expires_at = parts.identity.identity().expires_at();
@@ -111,7 +126,8 @@ impl Connection {
                 let identity = parts.identity.identity().clone();
                 let protocol = parts.subprotocol;
                 let established = |id| established(&gate, id, mode, protocol, &identity).into();
-                let attachment = parts.identity.attach(mode, Arc::clone(&outbox), established, &resume);
+                let seat = if probe { parts.identity.unobserved() } else { parts.identity };
+                let attachment = seat.attach(mode, Arc::clone(&outbox), established, &resume);
                 if let Some(rejection) = fault {
                     attachment.refuse(&rejection, None);
                 }
@@ -121,20 +137,26 @@ impl Connection {
         let session = Session::new(rules, now, warn_at, ends_at);
         let first = session.poll_timeout(rules).unwrap_or(now);
         let live = gate.live.lock().insert(Arc::clone(&outbox));
-        gate.metrics.live(mode).inc();
+        if probe { gate.metrics.live_probes() } else { gate.metrics.live(mode) }.inc();
         let mut connection = Self {
             stream,
             session,
             link,
             outbox,
             writing: VecDeque::from([Bytes::from(greeting)]),
-            partial: false,
+            // Nothing may come before the 101.
+            partial: true,
             phase: Phase::Live,
             timer: Box::pin(sleep_until(first.into())),
             live,
+            since: None,
+            probe,
             _place: place,
             gate,
         };
+        // What greets the client leaves with the 101, in one write.
+        let nobody = Context::from_waker(Waker::noop());
+        let _ = connection.outbox.poll_take(&nobody, &mut connection.writing);
         if !ahead.is_empty() {
             connection.receive(now, ahead);
         }
@@ -155,8 +177,8 @@ impl Connection {
         while let Some(received) = self.session.receive(rules, now, &mut input) {
             match (&mut self.link, received) {
                 (Link::Routed(attachment), Received::Text(text)) => {
-                    if let Some(Reauthenticate { token }) = command(attachment, &text) {
-                        reauthenticate(&gate, attachment, &mut self.session, token.expose(), now);
+                    if let Some(fresh) = command(attachment, &text) {
+                        reauthenticate(&gate, attachment, &mut self.session, fresh, now);
                     }
                 }
                 (Link::Routed(attachment), Received::TooFast) => attachment.refuse(
@@ -224,7 +246,7 @@ impl Connection {
             }
             match self.outbox.poll_take(context, &mut self.writing) {
                 Poll::Pending => return,
-                Poll::Ready(Outgoing::Frames) => {}
+                Poll::Ready(Outgoing::Frames { since }) => self.since = Some(since),
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
                     if let Link::Routed(attachment) = &self.link {
                         attachment.notify(Draining { reconnect_after_ms: reconnect_after_ms.into() }.into());
@@ -239,17 +261,27 @@ impl Connection {
     fn transmit(&mut self) {
         let now = Instant::now();
         let gate = Arc::clone(&self.gate);
+        // Ahead of the data that waits, and in their own order.
+        let mut soon = usize::from(self.partial);
         loop {
             let ending = self.session.ending_for();
             match self.session.poll_transmit(rules(&gate, &self.link), now) {
                 None => break,
-                Some(Transmit::Soon(frame)) => self.writing.insert(usize::from(self.partial), frame),
+                Some(Transmit::Soon(frame)) => {
+                    self.writing.insert(soon, frame);
+                    soon += 1;
+                }
                 Some(Transmit::Last { frame, code }) => {
                     if ending == Some(Reason::SlowConsumer) {
                         // It would wait behind what the peer does not read: keep only what is half written.
                         self.writing.truncate(usize::from(self.partial));
+                    } else {
+                        // Answers that were queued before the end go out before it.
+                        let _ = self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut self.writing);
                     }
-                    gate.metrics.closed(code, ending);
+                    if !self.probe {
+                        gate.metrics.closed(code, ending);
+                    }
                     if let (Some(reason), Link::Routed(attachment)) = (ending, &self.link) {
                         tracing::info!(connection = %attachment.connection_id(), %reason, code, "connection ended");
                     }
@@ -290,6 +322,11 @@ impl Connection {
                 written -= frame.len();
                 self.writing.pop_front();
             }
+        }
+        if let Some(since) = self.since.take()
+            && !self.probe
+        {
+            self.gate.metrics.delivery_latency.observe(since.elapsed());
         }
         // An idle connection keeps no room for frames.
         self.writing = VecDeque::new();
@@ -368,7 +405,8 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.gate.metrics.live(self.mode()).dec();
+        let metrics = &self.gate.metrics;
+        if self.probe { metrics.live_probes() } else { metrics.live(self.mode()) }.dec();
         self.gate.live.lock().remove(self.live);
     }
 }
@@ -380,35 +418,36 @@ fn rules<'g>(gate: &'g Gate, link: &Link) -> &'g session::Options {
     }
 }
 
-/// Hands a message to the router, except for a fresh token, which is verified here.
-fn command(attachment: &Attachment, text: &str) -> Option<Reauthenticate> {
+/// Hands a message to the router, except for a fresh token, which is verified here: that one is given back, with the
+/// message's id.
+fn command(attachment: &Attachment, text: &str) -> Option<(Reauthenticate, Option<MessageId>)> {
     match portcullis_event::decode(text) {
-        Err(rejection) => attachment.refuse(&rejection, None),
+        Err(rejection) => attachment.refuse(&rejection, message_id_of(text)),
         Ok(message) => match message.command {
-            Command::Reauthenticate(fresh) => return Some(fresh),
+            Command::Reauthenticate(fresh) => return Some((fresh, message.id)),
             _ => attachment.handle(message),
         },
     }
     None
 }
 
+/// Moves the connection's end to the fresh token's. Success is silent (docs/protocol.md, `reauthenticate`).
 fn reauthenticate(
     gate: &Gate,
     attachment: &mut Attachment,
     session: &mut Session,
-    token: &str,
+    (fresh, id): (Reauthenticate, Option<MessageId>),
     now: Instant,
 ) {
-    let outcome =
-        gate.verifier.verify(token, unix_seconds()).and_then(|identity| attachment.reauthenticate(identity));
+    let outcome = gate
+        .verifier
+        .verify(fresh.token.expose(), unix_seconds())
+        .and_then(|identity| attachment.reauthenticate(identity));
     if let Err(rejection) = outcome {
-        return attachment.refuse(&rejection, None);
+        return attachment.refuse(&rejection, id);
     }
     let (warn_at, ends_at) = gate.token_times(attachment.identity().expires_at(), now);
     session.renew(warn_at, ends_at);
-    let established =
-        established(gate, attachment.connection_id(), attachment.mode(), None, attachment.identity());
-    attachment.notify(established.into());
 }
 
 fn established(

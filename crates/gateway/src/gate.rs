@@ -12,14 +12,23 @@ use std::{
 use parking_lot::Mutex;
 use portcullis_event::{Mode, Timestamp};
 use portcullis_frame::Limits;
-use portcullis_handshake::{HeadLimits, InvalidPolicy, Policy, SameOrigin};
+use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, SameOrigin};
 use portcullis_reason::{Reason, Rejection, Severity};
 use portcullis_router::{Outbox, Router, Seat};
 use portcullis_session as session;
-use portcullis_token::Verifier;
+use portcullis_token::{Identity, Verifier, inspect};
 use slab::Slab;
 
-use crate::{Options, admission::Admission, metrics::Metrics, proxies::Proxies, refusals::Refusals};
+use crate::{
+    Options,
+    admission::Admission,
+    history::{Gauges, History},
+    metrics::Metrics,
+    probe::{Mark, ProbeLog},
+    proxies::Proxies,
+    refusals::{Evidence, Ledger, OwnRefusal, OwnRefusals, Refusal, Refusals},
+    stale,
+};
 
 /// Where an upgrade leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +48,13 @@ pub(crate) struct Gate {
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Router,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) refusals: Refusals,
+    pub(crate) ledger: Ledger,
+    pub(crate) own_refusals: OwnRefusals,
+    pub(crate) history: History,
+    /// What marks the requests of our own probe.
+    pub(crate) mark: Mark,
+    pub(crate) probes: ProbeLog,
     pub(crate) session: session::Options,
     pub(crate) echo: session::Options,
     /// Queues of all live connections, to reach them when the server stops.
@@ -59,9 +74,9 @@ impl Gate {
         verifier: Arc<Verifier>,
         router: Router,
         metrics: Arc<Metrics>,
-        refusals: Arc<Refusals>,
         node: Arc<str>,
         auth_url: Option<String>,
+        own_refusals: OwnRefusals,
     ) -> Result<Self, InvalidPolicy> {
         let now = Instant::now();
         Ok(Self {
@@ -83,7 +98,12 @@ impl Gate {
             verifier,
             router,
             metrics,
-            refusals,
+            refusals: Refusals::new(now),
+            ledger: Ledger::default(),
+            own_refusals,
+            history: History::new(unix_ms()),
+            mark: Mark::generate(),
+            probes: ProbeLog::default(),
             node,
             auth_url,
         })
@@ -127,19 +147,54 @@ impl Gate {
         (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
     }
 
-    /// Counts a refusal, keeps it for the user's questions, and logs it.
+    /// Whose a refused token is, if it was validly signed for somebody: one that has run out, or one user too many times.
+    pub(crate) fn owner(&self, rejection: &Rejection, token: &str) -> Option<Identity> {
+        // The agent knows a user by the subject alone, which names one person only within one issuer.
+        if self.verifier.policy().issuers.len() != 1 {
+            return None;
+        }
+        let at = match rejection.reason {
+            Reason::TokenExpired => inspect(token, 0).claims?.get("exp")?.as_u64()?.checked_sub(1)?,
+            Reason::TooManyConnections => unix_seconds(),
+            _ => return None,
+        };
+        self.verifier.verify(token, at).ok()
+    }
+
+    /// Keeps a refusal for its owner's questions.
+    pub(crate) fn remember(
+        &self,
+        rejection: &Rejection,
+        request_id: &str,
+        form: Option<&'static str>,
+        owner: Option<&Identity>,
+    ) {
+        if let Some(owner) = owner {
+            let (reason, request_id) = (rejection.reason, request_id.to_owned());
+            self.own_refusals
+                .add(owner.subject(), OwnRefusal { at: unix_seconds(), reason, request_id, form });
+        }
+    }
+
+    /// Counts a refusal, keeps it for the operator, and logs it. A probe's is kept alone: it is no user's.
     pub(crate) fn refused(
         &self,
         rejection: &Rejection,
         request_id: &str,
         peer: SocketAddr,
         form: Option<&'static str>,
+        head: Option<&Head<'_>>,
     ) {
         let reason = rejection.reason;
-        self.metrics.rejected(reason);
+        let probe = head.is_some_and(|head| self.mark.is_on(head));
+        if !probe {
+            self.metrics.rejected(reason);
+        }
         if !self.refusals.may_log(Instant::now()) {
             return;
         }
+        let evidence = head.map(|head| Evidence::of(head, &self.policy));
+        self.ledger.add(Refusal::new(rejection, request_id, timestamp(), peer, form, probe, evidence));
         let (detail, form) = (rejection.detail.as_ref(), form.unwrap_or(""));
         match reason.severity() {
             Severity::Info => tracing::info!(request_id, %peer, %reason, detail, form, "handshake refused"),
@@ -148,6 +203,38 @@ impl Gate {
             }
             Severity::Error => tracing::error!(request_id, %peer, %reason, detail, form, "handshake refused"),
         }
+    }
+}
+
+/// What is so now, for the dashboard and `/metrics`.
+impl Gate {
+    pub(crate) fn gauges(&self) -> Gauges {
+        let (mut queue_bytes, mut queue_bytes_largest) = (0, 0);
+        for (_, outbox) in self.live.lock().iter() {
+            let bytes = outbox.queued_bytes();
+            queue_bytes += bytes;
+            queue_bytes_largest = queue_bytes_largest.max(bytes);
+        }
+        let beside = [("echo", self.metrics.live(None).get()), ("probe", self.metrics.live_probes().get())];
+        let runs_going = self.metrics.read().runs_going();
+        let runs = u64::try_from(self.router.runs().saturating_sub(self.probes.runs())).unwrap_or(u64::MAX);
+        Gauges {
+            connections: self.metrics.live_by_mode().chain(beside).collect(),
+            open: self.admission.open(),
+            queue_bytes,
+            queue_bytes_largest,
+            runs_going,
+            runs_waiting: runs.saturating_sub(runs_going),
+        }
+    }
+
+    /// Adds what an old page shall hear to a refusal, and counts that page if it asked for an upgrade.
+    pub(crate) fn consider_page(&self, query: &str, refusal: Option<Rejection>) -> Option<Rejection> {
+        if stale::of_query(query) != Some(true) {
+            return refusal;
+        }
+        self.metrics.stale_pages.inc();
+        refusal.map(stale::explain)
     }
 }
 
@@ -215,6 +302,11 @@ fn since_epoch() -> Duration {
 /// The time for tokens, in seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
     since_epoch().as_secs()
+}
+
+/// The time for figures, in milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The time of events.

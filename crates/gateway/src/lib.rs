@@ -5,19 +5,25 @@
 //! `portcullis-router`'s business. This crate decides nothing about tokens or frames.
 
 mod accept;
+mod admin;
 mod admission;
 mod connection;
 mod gate;
+mod history;
 mod metrics;
 mod options;
 mod page;
 mod plain;
+mod probe;
 mod proxies;
 mod refusals;
 mod service;
+mod stale;
 
 pub use options::{
-    DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, Options, RejectionStyle,
-    RunOptions,
+    AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, Options,
+    ProbeOptions, RejectionStyle, RunOptions,
 };
+pub use probe::ProbeAccount;
+pub use refusals::{OwnRefusal, OwnRefusals};
 pub use service::{Error, Listeners, Service, Setup};

@@ -22,6 +22,10 @@ pub struct Options {
     pub runs: RunOptions,
     /// `[dev]`
     pub dev: DevOptions,
+    /// `[admin]`
+    pub admin: AdminOptions,
+    /// `[probe]`
+    pub probe: ProbeOptions,
 }
 
 impl Options {
@@ -56,11 +60,23 @@ impl Options {
                 "must be 16 KiB at least, or a single answer overflows it".to_owned(),
             );
         }
-        for origin in &self.gateway.allowed_origins {
+        if self.admin.session.is_zero() {
+            fault("admin.session", "must be longer than zero".to_owned());
+        }
+        if self.probe.timeout.is_zero() {
+            fault("probe.timeout", "must be longer than zero".to_owned());
+        }
+        let origins = [
+            ("gateway.allowed_origins", &self.gateway.allowed_origins),
+            ("admin.allowed_origins", &self.admin.allowed_origins),
+        ];
+        for (key, origin) in
+            origins.iter().flat_map(|(key, list)| list.iter().map(move |origin| (key, origin)))
+        {
             let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if !rest.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#'])) {
                 fault(
-                    "gateway.allowed_origins",
+                    key,
                     format!(
                         "`{origin}` is not an origin; write it as `https://chat.example.com`, without a path"
                     ),
@@ -87,7 +103,8 @@ impl Options {
 pub struct GatewayOptions {
     /// Address of the WebSocket endpoints and the page. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Address of `/metrics`. Keep it away from strangers: it has no login.
+    /// Address of the operator's side: `/metrics`, which has no login, and `/dashboard`, which has one. Keep it away
+    /// from strangers.
     pub admin_listen: SocketAddr,
     /// Origins whose pages may connect, beside the server's own. Written as a browser sends them:
     /// `https://chat.example.com`.
@@ -259,6 +276,42 @@ impl Default for RunOptions {
             threads_per_user: 64,
             retention: Duration::from_hours(1),
         }
+    }
+}
+
+/// The operator dashboard, at `/dashboard` of `gateway.admin_listen`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminOptions {
+    /// Serves the dashboard. Its key is in the data directory: `secrets/operator.key`, made at the first start.
+    pub dashboard: bool,
+    /// Origins under which a proxy shows the dashboard: `https://ops.example.com`. A listener on loopback is reached
+    /// under loopback's own names beside these, and under no other.
+    pub allowed_origins: Vec<String>,
+    /// How long a login lasts. A restart of the server ends it as well.
+    pub session: Duration,
+}
+
+impl Default for AdminOptions {
+    fn default() -> Self {
+        Self { dashboard: true, allowed_origins: Vec::new(), session: Duration::from_hours(12) }
+    }
+}
+
+/// The golden-path probe: now and then the server logs in, connects and asks its own built-in agent, as a user would.
+/// It needs the auth service.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeOptions {
+    /// Time between two probes; `0s` turns them off. Each costs one password hash and one short run.
+    pub interval: Duration,
+    /// Longest time that one probe may take before it counts as failed.
+    pub timeout: Duration,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self { interval: Duration::from_mins(1), timeout: Duration::from_secs(10) }
     }
 }
 

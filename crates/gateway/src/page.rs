@@ -1,4 +1,4 @@
-//! The chat page, embedded in the binary.
+//! The pages, embedded in the binary: the chat page, and the operator dashboard, which only the admin listener serves.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,6 +27,19 @@ pub(crate) fn build() -> &'static str {
     &BUILD
 }
 
+/// The dashboard's page.
+pub(crate) const DASHBOARD: &str = "dashboard.html";
+
+/// Whether a file is the dashboard's alone. What it shares with the chat page has another name.
+fn is_dashboards(name: &str) -> bool {
+    name.starts_with("dashboard") || name.starts_with("assets/dashboard")
+}
+
+/// A file of either page.
+pub(crate) fn file(name: &str) -> Option<EmbeddedFile> {
+    Files::get(name)
+}
+
 /// Serves the page at `/` and its files at their names.
 pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -34,13 +47,14 @@ pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Re
     }
     let path = request.uri().path();
     let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
-    match Files::get(name) {
-        Some(file) => answer(&gate, name, &file, &request),
+    match file(name).filter(|_| !is_dashboards(name)) {
+        Some(file) => answer(gate.auth_url.as_deref(), name, &file, &request),
         None => plain::not_found(&gate, &request),
     }
 }
 
-fn answer(gate: &Gate, name: &str, file: &EmbeddedFile, request: &Request) -> Response {
+/// A file with the headers that it needs; `auth_url` is where the page may send requests beside its own server.
+pub(crate) fn answer(auth_url: Option<&str>, name: &str, file: &EmbeddedFile, request: &Request) -> Response {
     // The page itself is never cached, so it always names files that the server has; those never change.
     let is_page = !name.starts_with("assets/");
     let cache = if is_page { "no-store" } else { "public, max-age=31536000, immutable" };
@@ -61,7 +75,7 @@ fn answer(gate: &Gate, name: &str, file: &EmbeddedFile, request: &Request) -> Re
     set(header::ETAG, &tag);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     if is_page {
-        set(header::CONTENT_SECURITY_POLICY, &content_security_policy(gate.auth_url.as_deref()));
+        set(header::CONTENT_SECURITY_POLICY, &content_security_policy(auth_url));
         set(header::REFERRER_POLICY, "no-referrer");
         set(header::X_FRAME_OPTIONS, "DENY");
         set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");

@@ -33,7 +33,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::{admission::Place, gate::Gate, page};
+use crate::{admission::Place, gate::Gate, page, stale};
 
 /// The longest body: a preflight with the longest list of protocols.
 const BODY: usize = 64 * 1024;
@@ -148,8 +148,15 @@ pub(crate) fn refuse(gate: &Gate, rejection: &Rejection) -> Response {
     let mut response =
         (status, [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE), NO_STORE], body).into_response();
     let headers = response.headers_mut();
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
+    // RFC 6750 §3, §3.1: a challenge with every 401, an error only where there was a credential.
+    let challenge = match rejection.reason.shown_as().bearer_error() {
+        Some(error) => format!("Bearer realm=\"portcullis\", error=\"{}\"", error.as_str()),
+        None => "Bearer realm=\"portcullis\"".to_owned(),
+    };
+    if (status == StatusCode::UNAUTHORIZED || challenge.contains("error="))
+        && let Ok(challenge) = HeaderValue::from_str(&challenge)
+    {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(header::RETRY_AFTER, rejection.retry_after.unwrap_or(1).into());
@@ -208,6 +215,15 @@ struct PreflightBody {
     mode: String,
     #[serde(default)]
     protocols: Vec<String>,
+    /// The build that the asking page comes from.
+    #[serde(default)]
+    build: Option<String>,
+}
+
+impl PreflightBody {
+    const fn of(mode: String) -> Self {
+        Self { mode, protocols: Vec::new(), build: None }
+    }
 }
 
 fn main() -> String {
@@ -224,7 +240,7 @@ async fn preflight_post(
         Ok(Json(body)) => preflight(&gate, &origin, &headers, &body),
         // A foreign page is told about its origin and nothing else.
         Err(_) if foreign(&gate, &headers).is_some() => {
-            preflight(&gate, &origin, &headers, &PreflightBody { mode: main(), protocols: Vec::new() })
+            preflight(&gate, &origin, &headers, &PreflightBody::of(main()))
         }
         Err(error) => refuse(
             &gate,
@@ -243,7 +259,7 @@ async fn preflight_get(
     headers: HeaderMap,
 ) -> Response {
     let mode = query.as_deref().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("mode="));
-    let body = PreflightBody { mode: mode.map_or_else(main, ToOwned::to_owned), protocols: Vec::new() };
+    let body = PreflightBody::of(mode.map_or_else(main, ToOwned::to_owned));
     preflight(&gate, &origin, &headers, &body)
 }
 
@@ -253,6 +269,8 @@ fn preflight(gate: &Gate, origin: &Origin, headers: &HeaderMap, body: &Preflight
     let answer = match preflight_decision(gate, origin, headers, body) {
         Ok(accepted) => accepted,
         Err(rejection) => {
+            let stale = stale::of(body.build.as_deref()) == Some(true);
+            let rejection = if stale { stale::explain(rejection) } else { rejection };
             tracing::info!(%request_id, peer = %origin.peer, reason = %rejection.reason, detail = %rejection.detail, "preflight refused");
             let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
             problem["accepted"] = Value::Bool(false);
@@ -275,12 +293,19 @@ fn preflight_decision(
     body: &PreflightBody,
 ) -> Result<Value, Rejection> {
     let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
+    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
     let request = PreflightRequest {
         mode: &body.mode,
         protocols: &protocols,
-        authorization: text(headers, &header::AUTHORIZATION)?,
-        origin: text(headers, &header::ORIGIN)?,
-        host: text(headers, &header::HOST)?,
+        // The origin first: a foreign page learns nothing else.
+        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
+        host: text(headers, &header::HOST, bad, bad)?,
+        authorization: text(
+            headers,
+            &header::AUTHORIZATION,
+            Reason::AmbiguousCredentials,
+            Reason::TokenMalformed,
+        )?,
     };
     let preflight = Preflight::check(&request, &gate.policy)?;
     gate.ready()?;
@@ -315,16 +340,20 @@ fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
     gate.policy.check_origin(origin.as_bytes(), host).err()
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Result<Option<&'h str>, Rejection> {
+/// The only value of a field. Where a handshake would refuse the field for its form, so does this, for the same reason.
+fn text<'h>(
+    headers: &'h HeaderMap,
+    name: &header::HeaderName,
+    repeated: Reason,
+    unreadable: Reason,
+) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Rejection::new(Reason::BadRequest, "a header field stands twice"));
+        return Err(Rejection::new(repeated, "a header field stands twice"));
     }
     first
-        .map(|value| {
-            value.to_str().map_err(|_| Rejection::new(Reason::BadRequest, "a header field is not ASCII"))
-        })
+        .map(|value| value.to_str().map_err(|_| Rejection::new(unreadable, "a header field is not ASCII")))
         .transpose()
 }
 
@@ -334,7 +363,7 @@ async fn stats(
     axum::Extension(origin): axum::Extension<Origin>,
     headers: HeaderMap,
 ) -> Response {
-    let body = PreflightBody { mode: main(), protocols: Vec::new() };
+    let body = PreflightBody::of(main());
     if let Err(rejection) = preflight_decision(&gate, &origin, &headers, &body) {
         return refuse(&gate, &rejection);
     }

@@ -7,22 +7,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use portcullis_reason::Reason;
 use portcullis_router::{self as router, Agents};
-use portcullis_token::Verifier;
+use portcullis_token::{Secret, Verifier};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    GatewayOptions, Options, accept,
+    GatewayOptions, Options, ProbeAccount, accept,
+    admin::{self, Admin},
     admission::Place,
-    gate::{Gate, timestamp},
+    gate::{Gate, timestamp, unix_ms},
+    history,
     metrics::Metrics,
     page,
     plain::Plain,
-    refusals::Refusals,
+    probe,
+    refusals::OwnRefusals,
 };
 
 /// What the gateway needs besides its options.
@@ -33,6 +35,8 @@ pub struct Setup {
     pub agents: Agents,
     /// Where browsers reach the auth service, as an origin (`http://127.0.0.1:8081`); none if there is no such service.
     pub auth_url: Option<String>,
+    /// Where refusals are kept that are somebody's own, for an agent that is asked about them.
+    pub own_refusals: OwnRefusals,
 }
 
 impl fmt::Debug for Setup {
@@ -90,7 +94,7 @@ impl Listeners {
         self.gateway.local_addr().expect("a bound socket has an address")
     }
 
-    /// The address of `/metrics`, with the real port.
+    /// The address of `/metrics` and the dashboard, with the real port.
     pub fn admin(&self) -> SocketAddr {
         self.admin.local_addr().expect("a bound socket has an address")
     }
@@ -100,6 +104,8 @@ impl Listeners {
 pub struct Service {
     gate: Arc<Gate>,
     listeners: Listeners,
+    dashboard: Option<Arc<Admin>>,
+    probe: Option<ProbeAccount>,
 }
 
 impl fmt::Debug for Service {
@@ -114,6 +120,7 @@ impl Service {
     /// # Errors
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
+        let Setup { verifier, agents, auth_url, own_refusals } = setup;
         let node: Arc<str> = Arc::from(node());
         let metrics = Arc::new(Metrics::new(&node, page::build()));
         let runs = &options.runs;
@@ -128,26 +135,51 @@ impl Service {
                 threads_per_user: runs.threads_per_user,
                 retention: runs.retention.get(),
             },
-            setup.agents,
+            agents,
             Arc::clone(&metrics) as Arc<dyn router::Observer>,
             Arc::clone(&node),
             timestamp,
         );
-        let refusals = Arc::new(Refusals::new(Instant::now()));
         let listen = listeners.gateway();
-        let gate =
-            Gate::new(options, listen, setup.verifier, router, metrics, refusals, node, setup.auth_url)?;
-        Ok(Self { gate: Arc::new(gate), listeners })
+        let gate = Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?;
+        Ok(Self { gate: Arc::new(gate), listeners, dashboard: None, probe: None })
+    }
+
+    /// Serves the dashboard, where `admin.dashboard` says so, to whoever knows `key`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an entry of `admin.allowed_origins` that is no origin.
+    pub fn with_operator(mut self, key: &Secret) -> Result<Self, Error> {
+        if self.gate.options.admin.dashboard {
+            let admin = Admin::new(Arc::clone(&self.gate), self.listeners.admin(), key)?;
+            self.dashboard = Some(Arc::new(admin));
+        }
+        Ok(self)
+    }
+
+    /// Probes the golden path with `account`, as often as `probe.interval` says.
+    #[must_use]
+    pub fn with_probe(mut self, account: ProbeAccount) -> Self {
+        if !self.gate.options.probe.interval.is_zero() {
+            self.gate.probes.enable();
+            self.probe = Some(account);
+        }
+        self
     }
 
     /// Serves until `drain` fires, then lets everyone end in order and returns.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { gate, listeners: Listeners { gateway, admin } } = self;
+        let Self { gate, listeners: Listeners { gateway, admin }, dashboard, probe } = self;
         let connections = TaskTracker::new();
         let background = TaskTracker::new();
         let stop = CancellationToken::new();
-        background.spawn(serve_admin(Arc::clone(&gate), admin, stop.clone()));
+        background.spawn(admin::serve(Arc::clone(&gate), dashboard, admin, stop.clone()));
         background.spawn(sweep(Arc::clone(&gate), stop.clone()));
+        background.spawn(sample(Arc::clone(&gate), stop.clone()));
+        if let Some(account) = probe {
+            let address = gateway.local_addr().expect("a bound socket has an address");
+            background.spawn(probe::run(Arc::clone(&gate), address, account, stop.clone()));
+        }
         tokio::select! {
             () = accept_all(&gate, &gateway, &connections) => {}
             () = drain.cancelled() => {}
@@ -229,41 +261,21 @@ async fn end_all(gate: &Gate, connections: &TaskTracker) {
     }
 }
 
+/// Ends a bucket of the history every few seconds.
+async fn sample(gate: Arc<Gate>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(history::BUCKET);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        gate.history.sample(unix_ms(), gate.metrics.read(), gate.gauges());
+    }
+}
+
 /// Forgets what nobody comes back for.
 async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_mins(1));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         gate.router.sweep(Instant::now());
     }
-}
-
-/// `/metrics` and a health check, on a listener of their own.
-async fn serve_admin(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {
-    let routes = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/health", get(|| async { "ok\n" }))
-        .with_state(gate);
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the admin listener failed");
-    }
-}
-
-async fn metrics(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
-    let (mut total, mut largest) = (0, 0);
-    for (_, outbox) in gate.live.lock().iter() {
-        let bytes = outbox.queued_bytes();
-        total += bytes;
-        largest = largest.max(bytes);
-    }
-    let metrics = &gate.metrics;
-    let figure = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    metrics.queue_bytes.set(figure(total));
-    metrics.queue_bytes_largest.set(figure(largest));
-    metrics.runs_active.set(figure(gate.router.runs()));
-    metrics.connections_open.set(figure(gate.admission.open()));
-    metrics.uptime.set(gate.started.elapsed().as_secs_f64());
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], metrics.render())
 }
 
 /// A listener with a queue for bursts, on both families where the address is IPv6's "any".

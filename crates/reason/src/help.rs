@@ -18,7 +18,9 @@ impl Help {
 
     /// What to do, in one line of plain text.
     pub fn remedy(self) -> &'static str {
-        self.section("Remedy")
+        // The first section, and one line: every refusal carries it, so it is not searched for.
+        let section = self.markdown.strip_prefix("## Remedy\n").map_or("", str::trim_start);
+        section.split_once('\n').map_or(section, |(line, _)| line)
     }
 
     /// Where it comes from.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use portcullis_event::{
-    ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, MessageId, Mode, Pong,
-    Resume, RunId, ServerMessage, ThreadId, UserMessage,
+    ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
+    Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
 };
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
@@ -27,6 +27,7 @@ pub struct Seat {
     router: Router,
     identity: Identity,
     world: Arc<World>,
+    observed: bool,
 }
 
 /// A live connection of a verified user. Dropping it ends the delivery of events, and in the mode `isolated` the runs.
@@ -69,12 +70,20 @@ impl Drop for Attachment {
 
 impl Seat {
     pub(crate) const fn new(router: Router, identity: Identity, world: Arc<World>) -> Self {
-        Self { router, identity, world }
+        Self { router, identity, world, observed: true }
     }
 
     /// The verified user.
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Keeps what happens in an `isolated` connection of this seat from the router's observer, so that a probe is not
+    /// counted among the users. In the other modes the world is the user's, and its figures are too.
+    #[must_use]
+    pub fn unobserved(mut self) -> Self {
+        self.observed = false;
+        self
     }
 
     /// Joins the user's world: from here on `outbox` receives the user's events. `resume` says where the client
@@ -87,7 +96,7 @@ impl Seat {
         resume: &Resume,
     ) -> Attachment {
         let world = match mode {
-            Mode::Isolated => Arc::new(World::isolated()),
+            Mode::Isolated => Arc::new(World::isolated(self.observed)),
             Mode::Main | Mode::Factory | Mode::Legacy => Arc::clone(&self.world),
         };
         let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -138,17 +147,18 @@ impl Attachment {
     pub fn notify(&self, message: ServerMessage) {
         let shared = &self.seat.router.shared;
         let number = self.controls.fetch_add(1, Ordering::Relaxed);
-        let id = EventId::numbered(self.connection_id().as_str(), number)
+        // The connection's id and a number, put together in one go: it is made in every handshake.
+        let id = EventId::new(&format!("c-{}-{}-{number}", shared.node, self.number))
             .expect("a connection's id has room for a number");
         let envelope = Envelope::control(id, (shared.clock)(), message);
         if !self.outbox.push(encode(&envelope, self.mode.format())) {
-            shared.observer.overflow();
+            self.world.observer(shared).overflow();
         }
     }
 
     /// Answers a message that was refused.
     pub fn refuse(&self, rejection: &Rejection, id: Option<MessageId>) {
-        self.seat.router.shared.observer.refused(rejection.reason);
+        self.world.observer(&self.seat.router.shared).refused(rejection.reason);
         self.notify(ErrorNotice::new(rejection).for_message(id).into());
     }
 
@@ -219,16 +229,21 @@ impl Attachment {
         }
     }
 
-    /// Whether events can be sent again here; if not, and there is something to resume, the client is told.
+    /// Whether events can be sent again here; if not, the client is told so for each thread that it names.
     fn may_resume(&self, command: &Resume) -> bool {
         // What is kept is written in v1, and older clients never learn a place to resume from.
         let may = self.mode.format() == Format::V1;
-        if !may && !command.threads.is_empty() {
-            let hint = "this endpoint does not resume; connect to /ws for that";
-            self.refuse(
-                &Rejection::new(Reason::MessageMalformed, "resume in legacy mode").with_hint(hint),
-                None,
-            );
+        if !may {
+            for point in &command.threads {
+                let gap = ResumeGap {
+                    thread_id: point.thread_id.clone(),
+                    epoch: None,
+                    first_available_seq: None,
+                    last_seq: 0,
+                    reason: GapReason::NotResumable,
+                };
+                self.notify(gap.into());
+            }
         }
         may
     }

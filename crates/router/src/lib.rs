@@ -75,6 +75,17 @@ pub trait Observer: Send + Sync + 'static {
     fn overflow(&self);
 }
 
+/// Hears nothing: for worlds that nobody's figures shall include.
+struct Unheard;
+
+impl Observer for Unheard {
+    fn accepted(&self) {}
+    fn refused(&self, _: Reason) {}
+    fn event(&self, _: MessageType, _: usize) {}
+    fn run_ended(&self, _: Option<Reason>, _: Duration) {}
+    fn overflow(&self) {}
+}
+
 /// Routes messages of verified users. Clones are handles of the same router.
 #[derive(Clone)]
 pub struct Router {

@@ -2,7 +2,9 @@
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU32,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -22,10 +24,14 @@ pub struct Outbox {
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Bytes>,
+    /// When the oldest frame of the queue was put there; of no meaning while it is empty.
+    since: Option<Instant>,
     bytes: usize,
     limit: usize,
+    /// Whether a replay waits that the bytes do not count.
+    replaying: bool,
     /// When to come back, in milliseconds, while it has not been told.
-    drain: Option<u32>,
+    drain: Option<NonZeroU32>,
     end: Option<Reason>,
     waker: Option<Waker>,
 }
@@ -34,7 +40,10 @@ struct State {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outgoing {
     /// Frames were moved to the caller's buffer.
-    Frames,
+    Frames {
+        /// When the oldest of them was queued.
+        since: Instant,
+    },
     /// The server is stopping: tell the client to come back after so many milliseconds.
     Drain(u32),
     /// The connection shall end for this reason, after what was queued before.
@@ -47,8 +56,10 @@ impl Outbox {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
+                since: None,
                 bytes: 0,
                 limit,
+                replaying: false,
                 drain: None,
                 end: None,
                 waker: None,
@@ -63,6 +74,7 @@ impl Outbox {
             let mut state = self.state.lock();
             let fits = state.end.is_none() && state.bytes.saturating_add(frame.len()) <= state.limit;
             if fits {
+                state.since.get_or_insert_with(Instant::now);
                 state.bytes += frame.len();
                 state.queue.push_back(frame);
             } else if state.end.is_none() {
@@ -77,9 +89,35 @@ impl Outbox {
         queued
     }
 
+    /// Queues all that a client missed, in one step. The first that waits does not count towards the limit: what is kept
+    /// of a user's threads may be more than one queue holds, and a client that was too slow could otherwise never catch
+    /// up. The frames are shared with what is kept, so they cost little here; a second one on top of it counts.
+    pub fn replay(&self, frames: impl IntoIterator<Item = Bytes>) -> bool {
+        let frames: Vec<Bytes> = frames.into_iter().collect();
+        let size: usize = frames.iter().map(Bytes::len).sum();
+        let mut queued = true;
+        self.change(|state| {
+            queued =
+                state.end.is_none() && (!state.replaying || state.bytes.saturating_add(size) <= state.limit);
+            if !queued {
+                state.end.get_or_insert(Reason::SlowConsumer);
+                return;
+            }
+            if state.replaying {
+                state.bytes += size;
+            }
+            if !frames.is_empty() {
+                state.replaying = true;
+                state.since.get_or_insert_with(Instant::now);
+                state.queue.extend(frames);
+            }
+        });
+        queued
+    }
+
     /// Has the client told that the server is stopping, and when to come back.
     pub fn drain(&self, reconnect_after_ms: u32) {
-        self.change(|state| state.drain = Some(reconnect_after_ms));
+        self.change(|state| state.drain = NonZeroU32::new(reconnect_after_ms.max(1)));
     }
 
     /// Ends the connection after the frames that are queued already. The first reason given stays.
@@ -127,6 +165,8 @@ impl Outbox {
         let mut state = self.state.lock();
         if !state.queue.is_empty() {
             state.bytes = 0;
+            state.replaying = false;
+            let since = state.since.take().unwrap_or_else(Instant::now);
             if frames.is_empty() {
                 // Whole buffers change hands, and the emptied one is freed: idle connections keep none.
                 *frames = std::mem::take(&mut state.queue);
@@ -134,10 +174,10 @@ impl Outbox {
                 frames.append(&mut state.queue);
                 state.queue = VecDeque::new();
             }
-            return Poll::Ready(Outgoing::Frames);
+            return Poll::Ready(Outgoing::Frames { since });
         }
         if let Some(reconnect_after_ms) = state.drain.take() {
-            return Poll::Ready(Outgoing::Drain(reconnect_after_ms));
+            return Poll::Ready(Outgoing::Drain(reconnect_after_ms.get()));
         }
         if let Some(reason) = state.end {
             return Poll::Ready(Outgoing::End(reason));
@@ -168,17 +208,35 @@ mod tests {
         (outcome, frames.into())
     }
 
+    /// The frames, where there are some.
+    fn frames(outbox: &Outbox) -> Vec<Bytes> {
+        let (outcome, frames) = take(outbox);
+        assert!(matches!(outcome, Some(Outgoing::Frames { .. })), "{outcome:?}");
+        frames
+    }
+
     #[test]
     fn frames_come_in_order_and_then_nothing() {
         let outbox = Outbox::new(100);
         assert!(outbox.push(Bytes::from_static(b"a")) && outbox.push(Bytes::from_static(b"b")));
         assert_eq!(outbox.queued_bytes(), 2);
-        assert_eq!(
-            take(&outbox),
-            (Some(Outgoing::Frames), vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")])
-        );
+        assert_eq!(frames(&outbox), ["a", "b"]);
         assert_eq!(outbox.queued_bytes(), 0);
         assert_eq!(take(&outbox), (None, vec![]));
+    }
+
+    #[test]
+    fn a_batch_is_as_old_as_its_first_frame() {
+        let outbox = Outbox::new(100);
+        let before = Instant::now();
+        outbox.push(Bytes::from_static(b"a"));
+        let between = Instant::now();
+        outbox.push(Bytes::from_static(b"b"));
+        let (Some(Outgoing::Frames { since }), _) = take(&outbox) else { panic!("no frames") };
+        assert!((before..=between).contains(&since));
+        outbox.push(Bytes::from_static(b"c"));
+        let (Some(Outgoing::Frames { since: next }), _) = take(&outbox) else { panic!("no frames") };
+        assert!(next >= between, "the second batch has its own age");
     }
 
     #[test]
@@ -187,7 +245,21 @@ mod tests {
         assert!(outbox.push(Bytes::from_static(b"ab")));
         assert!(!outbox.push(Bytes::from_static(b"cd")));
         assert!(!outbox.push(Bytes::from_static(b"e")), "a smaller frame must not overtake the lost one");
-        assert_eq!(take(&outbox), (Some(Outgoing::Frames), vec![Bytes::from_static(b"ab")]));
+        assert_eq!(frames(&outbox), ["ab"]);
+        assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
+    }
+
+    #[test]
+    fn a_replay_may_be_longer_than_the_queue_but_only_one() {
+        let outbox = Outbox::new(3);
+        let missed = || ["abc", "def"].map(Bytes::from);
+        assert!(outbox.replay(missed()));
+        assert!(outbox.push(Bytes::from_static(b"new")), "what comes after it has the queue's room");
+        assert_eq!(frames(&outbox), ["abc", "def", "new"]);
+        assert!(outbox.replay(missed()), "the next one, once the first is taken");
+        assert!(outbox.replay([]), "nothing to catch up with");
+        assert!(!outbox.replay(missed()), "a second one on top of it");
+        assert_eq!(frames(&outbox), ["abc", "def"]);
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
     }
 
@@ -197,7 +269,7 @@ mod tests {
         outbox.push(Bytes::from_static(b"last"));
         outbox.end(Reason::Draining);
         outbox.end(Reason::Internal);
-        assert_eq!(take(&outbox), (Some(Outgoing::Frames), vec![Bytes::from_static(b"last")]));
+        assert_eq!(frames(&outbox), ["last"]);
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::Draining)));
     }
 }

@@ -183,7 +183,7 @@ impl Driver<'_> {
                     execution_time_ms: milliseconds(elapsed),
                     usage,
                 });
-                self.shared.observer.run_ended(None, elapsed);
+                self.world.observer(self.shared).run_ended(None, elapsed);
                 final_response
             }
             Err(failure) => {
@@ -194,7 +194,7 @@ impl Driver<'_> {
                         failure
                     };
                 self.emit(AgentFailed { agent_id, error: RunError { reason, message, retryable } });
-                self.shared.observer.run_ended(Some(reason), elapsed);
+                self.world.observer(self.shared).run_ended(Some(reason), elapsed);
                 String::new()
             }
         }

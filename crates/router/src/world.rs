@@ -17,7 +17,7 @@ use portcullis_reason::{Reason, Rejection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Outbox, Shared, encode,
+    Observer, Outbox, Shared, Unheard, encode,
     thread::{Active, Run, Thread},
 };
 
@@ -27,6 +27,8 @@ const REMEMBERED_MESSAGES: usize = 256;
 pub(crate) struct World {
     /// Whether threads outlive their runs: false for a connection in the mode `isolated`.
     retains: bool,
+    /// Whether the router's observer hears of what happens here.
+    observed: bool,
     state: Mutex<State>,
 }
 
@@ -62,12 +64,21 @@ pub(crate) enum Submitted {
 impl World {
     /// A world for all connections of a user.
     pub(crate) fn shared() -> Self {
-        Self { retains: true, state: Mutex::new(State { seats: 0, sockets: Vec::new(), talk: None }) }
+        Self {
+            retains: true,
+            observed: true,
+            state: Mutex::new(State { seats: 0, sockets: Vec::new(), talk: None }),
+        }
     }
 
     /// A world for one connection; it ends with it.
-    pub(crate) fn isolated() -> Self {
-        Self { retains: false, ..Self::shared() }
+    pub(crate) fn isolated(observed: bool) -> Self {
+        Self { retains: false, observed, ..Self::shared() }
+    }
+
+    /// Who hears of what happens here.
+    pub(crate) fn observer<'s>(&self, shared: &'s Shared) -> &'s dyn Observer {
+        if self.observed { &*shared.observer } else { &Unheard }
     }
 
     pub(crate) fn take_seat(&self, most: u32) -> bool {
@@ -155,7 +166,7 @@ impl World {
         talk.make_room(options.threads_per_user, &run.thread_id)?;
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
-        shared.observer.accepted();
+        self.observer(shared).accepted();
         let id = id.unwrap_or_else(|| MessageId::new(run.id.as_str()).expect("a run's id is a message's id"));
         talk.remember(id.clone(), run.id.clone(), run.thread_id.clone());
         reply(accepted(id, run.id.clone(), run.thread_id.clone(), false));
@@ -176,7 +187,7 @@ impl World {
         run_id: &RunId,
         message: ServerMessage,
     ) -> usize {
-        self.state.lock().emit(self.retains, shared, thread_id, run_id, message)
+        self.state.lock().emit(self.retains, shared, self.observer(shared), thread_id, run_id, message)
     }
 
     /// Ends a run's place in its thread, and gives the next one that waited.
@@ -230,19 +241,20 @@ impl World {
             shared.runs.fetch_sub(1, Ordering::Relaxed);
         }
         let started = AgentStarted { agent_id: chosen.id.clone(), agent_type: chosen.kind, user_id };
-        state.emit(self.retains, shared, &thread_id, &run_id, started.into());
+        let observer = self.observer(shared);
+        state.emit(self.retains, shared, observer, &thread_id, &run_id, started.into());
         let error = RunError {
             reason: Reason::RunCancelled,
             message: "The run was cancelled before it began.".to_owned(),
             retryable: false,
         };
         let failed = AgentFailed { agent_id: chosen.id, error };
-        state.emit(self.retains, shared, &thread_id, &run_id, failed.into());
-        shared.observer.run_ended(Some(Reason::RunCancelled), accepted.elapsed());
+        state.emit(self.retains, shared, observer, &thread_id, &run_id, failed.into());
+        observer.run_ended(Some(Reason::RunCancelled), accepted.elapsed());
         Ok(())
     }
 
-    /// Queues what a client missed, then says so; a thread that cannot be resumed has its own `resume_gap`.
+    /// Says what can be resumed, then queues it; a thread that cannot be resumed has its own `resume_gap`.
     pub(crate) fn resume(&self, outbox: &Outbox, command: &Resume, reply: &dyn Fn(ServerMessage)) {
         self.state.lock().resume(self.retains, outbox, command, reply);
     }
@@ -253,6 +265,7 @@ impl State {
         &mut self,
         retains: bool,
         shared: &Shared,
+        observer: &dyn Observer,
         thread_id: &ThreadId,
         run_id: &RunId,
         message: ServerMessage,
@@ -275,18 +288,19 @@ impl State {
                 Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
             };
             if !socket.outbox.push(frame) {
-                shared.observer.overflow();
+                observer.overflow();
             }
         }
         if retains {
             thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
         }
-        shared.observer.event(kind, self.sockets.len());
+        observer.event(kind, self.sockets.len());
         size
     }
 
     fn resume(&self, retains: bool, outbox: &Outbox, command: &Resume, reply: &dyn Fn(ServerMessage)) {
         let mut resumed = Resumed::default();
+        let mut missed = Vec::new();
         for point in &command.threads {
             let thread = self.talk.as_ref().and_then(|talk| talk.threads.get(&point.thread_id));
             let outcome = match thread {
@@ -301,10 +315,8 @@ impl State {
             };
             match outcome {
                 Ok((thread, frames)) => {
-                    // A queue that overflows ends the connection, which can resume again from where it got to.
-                    if frames.cloned().all(|frame| outbox.push(frame)) {
-                        resumed.threads.push(thread);
-                    }
+                    resumed.threads.push(thread);
+                    missed.push(frames);
                 }
                 Err(gap) => reply(gap.into()),
             }
@@ -312,6 +324,7 @@ impl State {
         if !resumed.threads.is_empty() {
             reply(resumed.into());
         }
+        outbox.replay(missed.into_iter().flatten().cloned());
     }
 }
 

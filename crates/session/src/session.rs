@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
@@ -43,14 +44,16 @@ pub enum Notice {
     TokenExpiring,
 }
 
-/// The protocol state of one live connection, server side.
+/// The protocol state of one live connection, server side. It is part of what an idle connection costs, so what is rarely
+/// needed lies on the heap.
 #[derive(Debug)]
 pub struct Session {
     decoder: Decoder,
     state: State,
-    last_heard: Instant,
-    /// When the ping that waits for an answer was sent.
-    pinged: Option<Instant>,
+    /// When the last byte came, or since when a ping waits for an answer.
+    silent_since: Instant,
+    /// Whether a ping waits for an answer.
+    pinged: bool,
     /// When the client is to be told that its token ends, then when the connection does.
     warn_at: Option<Instant>,
     expires_at: Option<Instant>,
@@ -58,10 +61,15 @@ pub struct Session {
     allowance_full_at: Instant,
     /// Messages in a row that came too fast.
     dropped: u32,
-    pong: Option<Bytes>,
+    /// Answers to pings that were not handed out yet, at most [`MOST_PONGS`].
+    pongs: Option<Box<Pongs>>,
     ping_due: bool,
     peer_closed: bool,
 }
+
+/// Answers to pings, in order.
+#[derive(Debug, Default)]
+struct Pongs(VecDeque<Bytes>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -91,13 +99,13 @@ impl Session {
         Self {
             decoder: Decoder::new(Role::Server, options.limits),
             state: State::Open,
-            last_heard: now,
-            pinged: None,
+            silent_since: now,
+            pinged: false,
             warn_at,
             expires_at,
             allowance_full_at: now,
             dropped: 0,
-            pong: None,
+            pongs: None,
             ping_due: false,
             peer_closed: false,
         }
@@ -121,8 +129,8 @@ impl Session {
         input: &mut &'c mut [u8],
     ) -> Option<Received<'c>> {
         if !input.is_empty() {
-            self.last_heard = now;
-            self.pinged = None;
+            self.silent_since = now;
+            self.pinged = false;
         }
         loop {
             let message = match self.decoder.decode(input) {
@@ -134,8 +142,7 @@ impl Session {
                 }
             };
             match message {
-                // Of several pings only the last needs an answer (RFC 6455 §5.5.3).
-                Message::Ping(payload) => self.pong = Some(Frame::pong(&payload).to_bytes()),
+                Message::Ping(payload) => self.answer(&payload),
                 Message::Pong(_) => {}
                 Message::Close(close) => {
                     self.handle_close(close.map(|close| close.code));
@@ -188,8 +195,11 @@ impl Session {
     pub fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
         // Nothing follows our close, not even a pong.
         let may_speak = matches!(self.state, State::Open | State::Ending(_));
-        if let Some(pong) = self.pong.take_if(|_| may_speak) {
-            return Some(Transmit::Soon(pong));
+        if may_speak && let Some(pongs) = &mut self.pongs {
+            if let Some(pong) = pongs.0.pop_front() {
+                return Some(Transmit::Soon(pong));
+            }
+            self.pongs = None;
         }
         if std::mem::take(&mut self.ping_due) && self.state == State::Open {
             return Some(Transmit::Soon(Frame::ping(&[]).to_bytes()));
@@ -217,11 +227,7 @@ impl Session {
     pub fn poll_timeout(&self, options: &Options) -> Option<Instant> {
         match self.state {
             State::Open => {
-                let heartbeat = match self.pinged {
-                    Some(pinged) => pinged + options.heartbeat_timeout,
-                    None => self.last_heard + options.heartbeat_interval,
-                };
-                [self.warn_at, self.expires_at, Some(heartbeat)].into_iter().flatten().min()
+                [self.warn_at, self.expires_at, Some(self.patience(options))].into_iter().flatten().min()
             }
             State::Awaiting(until) => Some(until),
             State::Ending(_) | State::Over => None,
@@ -237,16 +243,14 @@ impl Session {
                     self.end(Reason::TokenExpired);
                     return None;
                 }
-                match self.pinged {
-                    Some(pinged) if now >= pinged + options.heartbeat_timeout => {
+                if now >= self.patience(options) {
+                    if self.pinged {
                         self.end(Reason::HeartbeatTimeout);
                         return None;
                     }
-                    None if now >= self.last_heard + options.heartbeat_interval => {
-                        self.pinged = Some(now);
-                        self.ping_due = true;
-                    }
-                    _ => {}
+                    self.pinged = true;
+                    self.ping_due = true;
+                    self.silent_since = now;
                 }
                 if self.warn_at.take_if(|at| now >= *at).is_some() {
                     return Some(Notice::TokenExpiring);
@@ -261,6 +265,22 @@ impl Session {
     /// close code.
     pub fn refusal(options: &Options, rejection: &Rejection) -> Option<Bytes> {
         WireCode::of(rejection.reason, options.close_profile).map(|code| close_frame(code, rejection.reason))
+    }
+
+    /// When the peer's silence asks for a ping, or has lasted too long after one.
+    fn patience(&self, options: &Options) -> Instant {
+        let wait = if self.pinged { options.heartbeat_timeout } else { options.heartbeat_interval };
+        self.silent_since + wait
+    }
+
+    /// Answers every ping, in order. Of more than come in one read only the latest are: more is not asked for, and each
+    /// answer takes memory (RFC 6455 §5.5.3).
+    fn answer(&mut self, ping: &[u8]) {
+        let Pongs(pongs) = &mut **self.pongs.get_or_insert_default();
+        if pongs.len() == MOST_PONGS {
+            pongs.pop_front();
+        }
+        pongs.push_back(Frame::pong(ping).to_bytes());
     }
 
     fn handle_close(&mut self, code: Option<WireCode>) {
@@ -300,6 +320,9 @@ impl Session {
         false
     }
 }
+
+/// Pings in one read that are answered each.
+const MOST_PONGS: usize = 64;
 
 /// A peer that is gone, does not read or breaks the framing has no answer worth waiting for.
 const fn waits_for_answer(reason: Reason) -> bool {
@@ -390,10 +413,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_of_several_pings_is_answered() {
+    fn pings_are_answered_in_order_and_of_too_many_the_latest() {
         let mut peer = Peer::new();
+        let pongs = |payloads: &[&[u8]]| {
+            payloads
+                .iter()
+                .map(|&payload| Transmit::Soon(Frame::pong(payload).to_bytes()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(peer.send(&[Frame::ping(b"a"), Frame::text("x"), Frame::ping(b"b")]), ["x"]);
-        assert_eq!(peer.transmit(), [Transmit::Soon(Frame::pong(b"b").to_bytes())]);
+        assert_eq!(peer.transmit(), pongs(&[b"a", b"b"]));
+        let flood: Vec<[u8; 2]> = (0..200_u16).map(u16::to_be_bytes).collect();
+        let frames: Vec<_> = flood.iter().map(|payload| Frame::ping(payload)).collect();
+        assert_eq!(peer.send(&frames), [""; 0]);
+        let latest: Vec<&[u8]> = flood[200 - MOST_PONGS..].iter().map(|payload| &payload[..]).collect();
+        assert_eq!(peer.transmit(), pongs(&latest));
     }
 
     #[test]

@@ -13,6 +13,7 @@ export class Server {
   #output = '';
   #gateway = '';
   #auth = '';
+  #admin = '';
   readonly #data = mkdtempSync(join(tmpdir(), 'portcullis-e2e-'));
   readonly #config: string;
 
@@ -23,6 +24,16 @@ export class Server {
   /** The gateway's address, and so the page's. */
   get gateway(): string {
     return this.#gateway;
+  }
+
+  /** The admin listener's address, and so the dashboard's. */
+  get admin(): string {
+    return this.#admin;
+  }
+
+  /** What opens the dashboard. */
+  operatorKey(): string {
+    return readFileSync(join(this.#data, 'secrets/operator.key'), 'utf8').trim();
   }
 
   /** What it has printed so far. */
@@ -37,22 +48,23 @@ export class Server {
       const args = ['users', 'add', name, '--password-stdin', '--data-dir', server.#data];
       execFileSync(binary(), args, { input: `${password}\n`, stdio: 'pipe' });
     }
-    await server.#launch('127.0.0.1:0', '127.0.0.1:0');
+    await server.#launch('127.0.0.1:0', '127.0.0.1:0', '127.0.0.1:0');
     return server;
   }
 
   /** Starts again on the same ports, with the same accounts and keys. */
   restart(): Promise<void> {
-    return this.#launch(new URL(this.#gateway).host, new URL(this.#auth).host);
+    return this.#launch(new URL(this.#gateway).host, new URL(this.#auth).host, new URL(this.#admin).host);
   }
 
-  async #launch(listen: string, authListen: string): Promise<void> {
+  async #launch(listen: string, authListen: string, adminListen: string): Promise<void> {
     const readyFile = join(this.#data, 'ready.json');
     const configFile = join(this.#data, 'portcullis.toml');
     rmSync(readyFile, { force: true });
     writeFileSync(configFile, this.#config);
     const args = ['serve', '--listen', listen, '--auth-listen', authListen, '--data-dir', this.#data, '--ready-file', readyFile];
-    const child = spawn(binary(), [...args, '--config', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, PORTCULLIS_GATEWAY__ADMIN_LISTEN: adminListen };
+    const child = spawn(binary(), [...args, '--config', configFile], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
     this.#output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
@@ -61,6 +73,7 @@ export class Server {
       if (ready !== undefined) {
         this.#gateway = ready.gateway;
         this.#auth = ready.auth;
+        this.#admin = ready.admin;
         return;
       }
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -104,9 +117,9 @@ function binary(): string {
 }
 
 /** The ready file may be seen while it is still being written. */
-function readReady(path: string): { gateway: string; auth: string } | undefined {
+function readReady(path: string): { gateway: string; auth: string; admin: string } | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as { gateway: string; auth: string };
+    return JSON.parse(readFileSync(path, 'utf8')) as { gateway: string; auth: string; admin: string };
   } catch {
     return undefined;
   }

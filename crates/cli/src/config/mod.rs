@@ -14,7 +14,8 @@ mod rules;
 use std::path::PathBuf;
 
 use portcullis_gateway::{
-    DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, RunOptions,
+    AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, ProbeOptions,
+    RunOptions,
 };
 use portcullis_token::Algorithm;
 use portcullis_units::Duration;
@@ -54,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) runs: RunOptions,
     /// Doors for development and test suites.
     pub(crate) dev: DevOptions,
+    /// The operator dashboard.
+    pub(crate) admin: AdminOptions,
+    /// The golden-path probe.
+    pub(crate) probe: ProbeOptions,
     /// The embedded auth service.
     pub(crate) auth: portcullis_auth::Options,
 }
@@ -68,6 +73,8 @@ impl Config {
             heartbeat: self.heartbeat.clone(),
             runs: self.runs.clone(),
             dev: self.dev.clone(),
+            admin: self.admin.clone(),
+            probe: self.probe.clone(),
         }
     }
 }

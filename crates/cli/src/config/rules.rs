@@ -53,7 +53,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     }
     if !config.gateway.admin_listen.ip().is_loopback() {
         warnings.push(format!(
-            "the metrics at {} have no login: keep strangers away",
+            "the metrics at {} have no login, and the dashboard's key travels there without TLS: keep strangers away",
             config.gateway.admin_listen
         ));
     }

@@ -1,4 +1,13 @@
-//! Keeping the log of refusals bounded, so that a flood of bad handshakes fills no disk.
+//! Refused handshakes, kept for the operator. The log of them is bounded, so that a flood of bad handshakes fills no disk.
+
+mod evidence;
+mod ledger;
+mod own;
+mod shape;
+
+pub(crate) use evidence::Evidence;
+pub(crate) use ledger::{Filter, Ledger, Refusal};
+pub use own::{OwnRefusal, OwnRefusals};
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +34,7 @@ impl Refusals {
         Self { window: Mutex::new(Window { began: now, lines: 0, suppressed: 0 }) }
     }
 
-    /// Whether one more refusal gets a line of its own. Every one is counted in the metrics.
+    /// Whether one more refusal gets a line and a record of its own. Every one is counted in the metrics.
     pub(crate) fn may_log(&self, now: Instant) -> bool {
         let (may, suppressed) = self.window.lock().count(now);
         if suppressed > 0 {

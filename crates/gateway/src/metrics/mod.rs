@@ -2,10 +2,13 @@
 //!
 //! Labels come from closed sets (reasons, modes, message types): no user, path or token can become one.
 
-use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+mod latency;
+mod reading;
+
+use std::{collections::BTreeMap, fmt, sync::atomic::AtomicU64, time::Duration};
 
 use portcullis_event::{MessageType, Mode};
-use portcullis_reason::Reason;
+use portcullis_reason::{CloseProfile, Reason};
 use portcullis_router::Observer;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -35,8 +38,11 @@ struct ModeLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
-    code: u16,
+    code: String,
 }
+
+pub(crate) use latency::{Latency, precise};
+pub(crate) use reading::Reading;
 
 /// One counter for each reason, found without hashing: refusals are on a hot path.
 struct ByReason(Vec<Counter>);
@@ -52,7 +58,43 @@ impl ByReason {
             counter.inc();
         }
     }
+
+    /// The counts, in the order of [`Reason::ALL`].
+    fn read(&self) -> Box<[u64]> {
+        self.0.iter().map(Counter::get).collect()
+    }
 }
+
+/// Close frames by code. A client may choose any code from 3000 to 4999 and has it answered, so codes that this server
+/// never begins with share one label: a stranger cannot make labels.
+struct ByCode {
+    known: BTreeMap<u16, Counter>,
+    other: Counter,
+}
+
+impl ByCode {
+    fn new(family: &Family<CodeLabel, Counter>) -> Self {
+        let profiles = [
+            CloseProfile::Standard,
+            CloseProfile::ServerError,
+            CloseProfile::StrictProtocol,
+            CloseProfile::Application,
+        ];
+        let ours = profiles
+            .into_iter()
+            .flat_map(|profile| Reason::ALL.iter().filter_map(move |reason| reason.close_code(profile)));
+        let counter = |code: String| family.get_or_create(&CodeLabel { code }).clone();
+        // Normal ends, and the empty close. 1011 is among ours: a bright zero, there from the start.
+        let codes = ours.chain([1000, 1001, NO_CODE]);
+        Self {
+            known: codes.map(|code| (code, counter(code.to_string()))).collect(),
+            other: counter("other".to_owned()),
+        }
+    }
+}
+
+/// Stands for a close frame without a code (RFC 6455 §7.4.1).
+const NO_CODE: u16 = 1005;
 
 /// All of the gateway's figures.
 pub(crate) struct Metrics {
@@ -64,6 +106,7 @@ pub(crate) struct Metrics {
     verification: Histogram,
     connections: Vec<Gauge>,
     echo_connections: Gauge,
+    probe_connections: Gauge,
     messages: Counter,
     messages_refused: ByReason,
     events: Vec<Counter>,
@@ -73,7 +116,14 @@ pub(crate) struct Metrics {
     run_duration: Histogram,
     overflows: Counter,
     heartbeat_timeouts: Counter,
-    closes: Family<CodeLabel, Counter>,
+    closes: ByCode,
+    pub(crate) stale_pages: Counter,
+    pub(crate) delivery_latency: Latency,
+    probes_succeeded: Counter,
+    probes_failed: Counter,
+    probe_duration: Latency,
+    logins: Counter,
+    logins_refused: Counter,
     /// Read when scraped.
     pub(crate) runs_active: Gauge,
     pub(crate) connections_open: Gauge,
@@ -177,11 +227,43 @@ impl Metrics {
         let closes = Family::<CodeLabel, Counter>::default();
         registry.register(
             "closes_sent",
-            "Close frames sent, by code; 1005 stands for an empty one",
+            "Close frames sent, by code; 1005 stands for an empty one, `other` for a code of the peer's choice",
             closes.clone(),
         );
-        // A bright zero: the code that says "our fault" is there from the start.
-        drop(closes.get_or_create(&CodeLabel { code: 1011 }));
+        let stale_pages = Counter::default();
+        registry.register(
+            "stale_pages",
+            "Upgrade requests of pages that come from another build than this server's",
+            stale_pages.clone(),
+        );
+        let delivery_latency = Latency::default();
+        registry.register_with_unit(
+            "delivery_latency",
+            "From queueing frames for a connection to having written them to its socket; one observation a batch",
+            Unit::Seconds,
+            delivery_latency.clone(),
+        );
+        let probes = Family::<OutcomeLabel, Counter>::default();
+        registry.register(
+            "probe",
+            "Golden-path probes (log in, connect, ask, five events, answer), by outcome",
+            probes.clone(),
+        );
+        let probe = |outcome| probes.get_or_create(&OutcomeLabel { outcome }).clone();
+        let probe_duration = Latency::default();
+        registry.register_with_unit(
+            "probe_duration",
+            "Time of one golden-path probe that succeeded",
+            Unit::Seconds,
+            probe_duration.clone(),
+        );
+        let operators = Family::<OutcomeLabel, Counter>::default();
+        registry.register(
+            "operator_logins",
+            "Attempts to log in to the operator dashboard, by outcome",
+            operators.clone(),
+        );
+        let operator = |outcome| operators.get_or_create(&OutcomeLabel { outcome }).clone();
         let uptime = Gauge::default();
         registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, uptime.clone());
 
@@ -193,6 +275,7 @@ impl Metrics {
             verification,
             connections: Mode::ALL.iter().map(|&kind| mode(kind.as_str())).collect(),
             echo_connections: mode("echo"),
+            probe_connections: mode("probe"),
             messages,
             messages_refused: ByReason::new(&refused),
             events: MessageType::ALL.iter().map(event).collect(),
@@ -202,7 +285,14 @@ impl Metrics {
             run_duration,
             overflows,
             heartbeat_timeouts,
-            closes,
+            closes: ByCode::new(&closes),
+            stale_pages,
+            delivery_latency,
+            probes_succeeded: probe("succeeded"),
+            probes_failed: probe("failed"),
+            probe_duration,
+            logins: operator("accepted"),
+            logins_refused: operator("refused"),
             runs_active,
             connections_open,
             queue_bytes,
@@ -230,16 +320,37 @@ impl Metrics {
         mode.and_then(|mode| self.connections.get(mode as usize)).unwrap_or(&self.echo_connections)
     }
 
+    /// The gauge of the probe's connections, which are no user's.
+    pub(crate) const fn live_probes(&self) -> &Gauge {
+        &self.probe_connections
+    }
+
     /// Live connections by mode, as `/ws/stats` tells them.
     pub(crate) fn live_by_mode(&self) -> impl Iterator<Item = (&'static str, i64)> {
         Mode::ALL.iter().map(|&mode| (mode.as_str(), self.live(Some(mode)).get()))
     }
 
     pub(crate) fn closed(&self, code: Option<u16>, reason: Option<Reason>) {
-        self.closes.get_or_create(&CodeLabel { code: code.unwrap_or(1005) }).inc();
+        self.closes.known.get(&code.unwrap_or(NO_CODE)).unwrap_or(&self.closes.other).inc();
         if reason == Some(Reason::HeartbeatTimeout) {
             self.heartbeat_timeouts.inc();
         }
+    }
+
+    /// Counts one golden-path probe, with its time if it succeeded.
+    pub(crate) fn probed(&self, time: Option<Duration>) {
+        match time {
+            Some(time) => {
+                self.probes_succeeded.inc();
+                self.probe_duration.observe(time);
+            }
+            None => drop(self.probes_failed.inc()),
+        }
+    }
+
+    /// Counts one attempt to log in to the dashboard.
+    pub(crate) fn operator_login(&self, accepted: bool) {
+        if accepted { &self.logins } else { &self.logins_refused }.inc();
     }
 
     /// The exposition.
@@ -293,6 +404,13 @@ mod tests {
         metrics.live(Some(Mode::Isolated)).inc();
         Observer::event(&metrics, MessageType::AgentStarted, 3);
         metrics.closed(Some(1001), Some(Reason::HeartbeatTimeout));
+        metrics.closed(Some(3999), None);
+        metrics.closed(Some(4000), None);
+        metrics.delivery_latency.observe(Duration::from_micros(700));
+        metrics.delivery_latency.observe(Duration::from_secs(99));
+        metrics.probed(Some(Duration::from_millis(80)));
+        metrics.probed(None);
+        metrics.operator_login(false);
         let text = metrics.render();
         for line in [
             "portcullis_handshake_rejections_total{reason=\"TOKEN_EXPIRED\"} 2",
@@ -303,6 +421,15 @@ mod tests {
             "portcullis_event_deliveries_total 3",
             "portcullis_closes_sent_total{code=\"1001\"} 1",
             "portcullis_closes_sent_total{code=\"1011\"} 0",
+            "portcullis_closes_sent_total{code=\"other\"} 2",
+            "portcullis_connections{mode=\"probe\"} 0",
+            "portcullis_stale_pages_total 0",
+            "portcullis_probe_total{outcome=\"succeeded\"} 1",
+            "portcullis_probe_total{outcome=\"failed\"} 1",
+            "portcullis_probe_duration_seconds_count 1",
+            "portcullis_delivery_latency_seconds_bucket{le=\"0.001\"} 1",
+            "portcullis_delivery_latency_seconds_bucket{le=\"+Inf\"} 2",
+            "portcullis_operator_logins_total{outcome=\"refused\"} 1",
             "portcullis_heartbeat_timeouts_total 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

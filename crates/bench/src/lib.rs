@@ -1,1 +1,0 @@
-//! Measures the gate from outside: CPU time, memory and instructions for each operation.

@@ -1,0 +1,133 @@
+//! The operations that are measured.
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use crate::{
+    peer::{Dial, Peer, messages},
+    tokens::{Algorithm, Keys},
+};
+
+/// One thing that a client does, over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Connect, shake hands on `/ws`, hear `connection_established`, leave.
+    Hs256,
+    /// The same with an ES256 token that was seen before.
+    Es256Hit,
+    /// The same with a new ES256 token each time.
+    Es256Miss,
+    /// Connect, shake hands on `/ws/echo`, leave: without router and greeting, as in the comparison of servers.
+    Hs256Echo,
+    /// Be refused for a token that has expired.
+    Refusal,
+    /// Send one text message of 128 bytes to `/ws/echo` and wait for it to come back.
+    Echo128,
+    /// The same with 16 KiB.
+    Echo16K,
+}
+
+impl Operation {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "handshake_hs256",
+            Self::Es256Hit => "handshake_es256_hit",
+            Self::Es256Miss => "handshake_es256_miss",
+            Self::Hs256Echo => "handshake_hs256_echo",
+            Self::Refusal => "refusal_401",
+            Self::Echo128 => "echo_128",
+            Self::Echo16K => "echo_16k",
+        }
+    }
+}
+
+/// A client that repeats one operation. It makes its tokens up front, so that none of that falls into a measurement.
+pub(crate) struct Repeater {
+    operation: Operation,
+    gateway: SocketAddr,
+    tokens: Vec<String>,
+    /// Connections begun before the oldest is finished.
+    window: usize,
+    begun: usize,
+    echo: Option<Echo>,
+}
+
+struct Echo {
+    peer: Peer,
+    message: Vec<u8>,
+    answer: usize,
+    room: Vec<u8>,
+}
+
+impl Repeater {
+    /// For `repetitions` repetitions in all. A `raw` server echoes bytes instead of messages.
+    pub(crate) fn new(
+        operation: Operation,
+        gateway: SocketAddr,
+        keys: &Keys,
+        repetitions: usize,
+        window: usize,
+        raw: bool,
+    ) -> anyhow::Result<Self> {
+        let users = 0..USERS;
+        let tokens: Vec<String> = match operation {
+            Operation::Hs256 | Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => {
+                users.map(|user| keys.mint(Algorithm::Hs256, user, 0)).collect()
+            }
+            Operation::Es256Hit => users.map(|user| keys.mint(Algorithm::Es256, user, 0)).collect(),
+            Operation::Es256Miss => {
+                (0..repetitions).map(|serial| keys.mint(Algorithm::Es256, serial % USERS, serial)).collect()
+            }
+            Operation::Refusal => users.map(|user| keys.mint_expired(user)).collect(),
+        };
+        let mut repeater = Self { operation, gateway, tokens, window, begun: 0, echo: None };
+        let size = match operation {
+            Operation::Echo128 => 128,
+            Operation::Echo16K => 16 * 1024,
+            _ => return Ok(repeater),
+        };
+        let mut peer = repeater.begin()?;
+        peer.established(false)?;
+        let (message, answer) = messages(1, size);
+        let answer = if raw { message.len() } else { answer };
+        repeater.echo = Some(Echo { peer, message, answer, room: vec![0; 64 * 1024] });
+        Ok(repeater)
+    }
+
+    /// Repeats it so many times more.
+    pub(crate) fn run(&mut self, repetitions: usize) -> anyhow::Result<()> {
+        if let Some(Echo { peer, message, answer, room }) = &mut self.echo {
+            return (0..repetitions).try_for_each(|_| peer.exchange(message, *answer, room));
+        }
+        let mut waiting = VecDeque::with_capacity(self.window);
+        for _ in 0..repetitions {
+            waiting.push_back(self.begin()?);
+            if waiting.len() == self.window {
+                self.finish(waiting.pop_front())?;
+            }
+        }
+        waiting.into_iter().try_for_each(|peer| self.finish(Some(peer)))
+    }
+
+    fn begin(&mut self) -> anyhow::Result<Peer> {
+        let number = self.begun;
+        self.begun += 1;
+        let target = match self.operation {
+            Operation::Hs256 | Operation::Es256Hit | Operation::Es256Miss | Operation::Refusal => "/ws",
+            Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => "/ws/echo",
+        };
+        let token = &self.tokens[number % self.tokens.len()];
+        Peer::connect(&Dial { gateway: self.gateway, target, token, number })
+    }
+
+    fn finish(&self, peer: Option<Peer>) -> anyhow::Result<()> {
+        let Some(mut peer) = peer else { return Ok(()) };
+        match self.operation {
+            Operation::Refusal => peer.refused(401),
+            Operation::Hs256 | Operation::Es256Hit | Operation::Es256Miss => peer.established(true),
+            Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => peer.established(false),
+        }
+    }
+}
+
+/// Different users, in turns.
+const USERS: usize = 500;

@@ -1,0 +1,91 @@
+//! Who may come in at all, by number and by rate. Loopback has many addresses; to the server each is another client.
+
+use portcullis_reason::Reason;
+use portcullis_test::{Peer, Request, Server};
+
+use crate::{
+    Scenario,
+    support::{assert_refused, eventually},
+};
+
+/// What is earned here, and how.
+pub(crate) const EARNED: &[Scenario] =
+    &[(Reason::RateLimited, rate_of_an_address), (Reason::TooManyConnections, connections_of_a_user)];
+
+/// Asks for a connection of `user` from 127.0.0.`host`: the live connection, or the reason why not.
+#[track_caller]
+fn enter(server: &Server, host: u8, user: &str) -> Result<Peer, Reason> {
+    let mut peer = server.connect_from(host);
+    let response = peer.ask(&Request::upgrade("/ws").bearer(&server.token(user)));
+    if response.status == 101 {
+        return Ok(peer);
+    }
+    let reason = response.reason().parse().unwrap();
+    assert_refused("admission", server, &response, reason);
+    let wait: u32 = response.field("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{}", response.raw);
+    Err(reason)
+}
+
+#[test]
+fn rate_of_an_address() {
+    let server =
+        crate::server().set("limits.handshakes_per_second", "1").set("limits.handshake_burst", "3").start();
+    for _ in 0..3 {
+        assert!(enter(&server, 2, "ann").is_ok());
+    }
+    assert_eq!(enter(&server, 2, "ann").err(), Some(Reason::RateLimited));
+    // Others are not concerned, and a bad handshake counts as a good one does.
+    for _ in 0..3 {
+        let response = server.connect_from(3).ask(&Request::upgrade("/ws"));
+        assert_eq!(response.reason(), "NO_TOKEN");
+    }
+    assert_eq!(enter(&server, 3, "bob").err(), Some(Reason::RateLimited));
+    assert!(enter(&server, 4, "ann").is_ok());
+}
+
+#[test]
+fn connections_of_a_user() {
+    let server = crate::server().set("limits.connections_per_user", "2").start();
+    let (first, _second) = (enter(&server, 2, "ann").unwrap(), enter(&server, 3, "ann").unwrap());
+    assert_eq!(enter(&server, 4, "ann").err(), Some(Reason::TooManyConnections));
+    assert!(enter(&server, 4, "bob").is_ok(), "another user is not concerned");
+    drop(first);
+    eventually("the place is free again", || enter(&server, 4, "ann").is_ok());
+}
+
+#[test]
+fn connections_of_an_address() {
+    let server = crate::server().set("limits.connections_per_address", "2").start();
+    let (first, _second) = (enter(&server, 2, "ann").unwrap(), enter(&server, 2, "bob").unwrap());
+    assert_eq!(enter(&server, 2, "cem").err(), Some(Reason::TooManyConnections));
+    assert!(enter(&server, 3, "cem").is_ok(), "another address is not concerned");
+    drop(first);
+    eventually("the place is free again", || enter(&server, 2, "cem").is_ok());
+}
+
+#[test]
+fn who_does_not_finish_a_request_is_dropped() {
+    let server = crate::server().set("handshake.timeout", "\"200ms\"").start();
+    // HT-17: silence, and a byte now and then.
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    let head = Request::upgrade("/ws").bearer(&server.token("ann")).bytes();
+    let mut sent = head[..head.len() - 1].iter();
+    while let Some(&byte) = sent.next()
+        && slow.try_send(&[byte])
+        && server.figure("portcullis_connections_dropped_total") < 2
+    {}
+    assert_eq!(silent.ended(), b"");
+    assert_eq!(slow.ended(), b"");
+    assert_eq!(server.figure("portcullis_connections_dropped_total"), 2);
+}
+
+#[test]
+fn connections_in_all() {
+    let server = crate::server().set("limits.connections", "3").start();
+    let mut open: Vec<Peer> = (2..5).map(|host| enter(&server, host, "ann").unwrap()).collect();
+    assert_eq!(enter(&server, 9, "bob").err(), Some(Reason::TooManyConnections));
+    open.pop();
+    eventually("the place is free again", || enter(&server, 9, "bob").is_ok());
+}

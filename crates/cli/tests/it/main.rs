@@ -1,0 +1,43 @@
+//! The gate from outside: the real binary, real sockets, real bytes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
+mod accepted;
+mod account;
+mod admission;
+mod close;
+mod credentials;
+mod crowd;
+mod echo;
+mod live;
+mod malformed;
+mod plain;
+mod reasons;
+mod refusals;
+mod resume;
+mod secrecy;
+mod shutdown;
+mod support;
+mod upgrade;
+mod users;
+
+use portcullis_reason::Reason;
+use portcullis_test::{Builder, Server, Shared};
+
+/// A reason, and what earns it.
+type Scenario = (Reason, fn());
+
+/// The server under test.
+fn server() -> Builder {
+    Server::builder(env!("CARGO_BIN_EXE_portcullis"))
+}
+
+/// One that asks for everything of a token that can be asked for.
+fn strict() -> Builder {
+    server()
+        .set("token.issuers", r#"["https://id.example"]"#)
+        .set("token.required_claims", r#"["iat"]"#)
+        .set("token.required_scopes", r#"["chat"]"#)
+        .set("gateway.allowed_origins", r#"["https://chat.example"]"#)
+}
+
+static STRICT: Shared = Shared::new(|| strict().start());

@@ -1,0 +1,111 @@
+//! Logging in and out: the operator's key in, a session's cookie out.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, Request, State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use portcullis_reason::{Reason, Rejection};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Admin, sessions::Refused};
+use crate::plain;
+
+#[derive(Deserialize)]
+pub(super) struct Login {
+    key: String,
+}
+
+/// `POST /admin/login`. The body is JSON, which a foreign page's form cannot send.
+pub(super) async fn login(
+    State(admin): State<Arc<Admin>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Json<Login>, JsonRejection>,
+) -> Response {
+    let Ok(Json(Login { key })) = body else {
+        return plain::refuse(
+            &admin.gate,
+            &Rejection::new(Reason::BadRequest, "the login's body cannot be read")
+                .with_hint("send {\"key\": \"...\"} as application/json"),
+        );
+    };
+    // A line break at the end comes along easily when a file's content is copied.
+    let outcome = admin.sessions.open(key.trim(), peer.ip(), Instant::now());
+    admin.gate.metrics.operator_login(outcome.is_ok());
+    let rejection = match outcome {
+        Ok(secret) => {
+            tracing::info!(%peer, "an operator logged in");
+            let secure =
+                headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
+            return with_cookie(&admin, &secret, admin.sessions.lifetime(), secure);
+        }
+        Err(Refused::WrongKey) => Rejection::new(Reason::LoginFailed, "not the operator's key")
+            .with_hint("This is not the operator's key. It is in the data directory: secrets/operator.key."),
+        Err(Refused::TooMany(wait)) => Rejection::new(Reason::RateLimited, "too many wrong operator's keys")
+            .with_hint("Too many wrong keys came from your address; wait a moment.")
+            .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
+    };
+    tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
+    plain::refuse(&admin.gate, &rejection)
+}
+
+/// `POST /admin/logout`.
+pub(super) async fn logout(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    if let Some(secret) = presented(&admin, &headers) {
+        admin.sessions.close(secret);
+    }
+    with_cookie(&admin, "", Duration::ZERO, false)
+}
+
+/// `GET /admin/session`: whether the asking browser is logged in.
+pub(super) async fn session(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let rest = presented(&admin, &headers).and_then(|secret| admin.sessions.rest(secret, Instant::now()));
+    Json(json!({ "expires_in": rest.unwrap_or_default().as_secs() })).into_response()
+}
+
+/// Lets requests with a session through.
+pub(super) async fn required(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    let secret = presented(&admin, request.headers());
+    if secret.and_then(|secret| admin.sessions.rest(secret, Instant::now())).is_some() {
+        return next.run(request).await;
+    }
+    let rejection = Rejection::new(Reason::NoToken, "the dashboard was asked without a session")
+        .with_hint("Log in with the operator's key first.");
+    let mut response = plain::refuse(&admin.gate, &rejection);
+    // The scheme is a cookie's; a browser shall not ask for a password, and no bearer token helps.
+    response.headers_mut().remove(header::WWW_AUTHENTICATE);
+    response
+}
+
+/// The session's secret in the request's cookies.
+fn presented<'h>(admin: &Admin, headers: &'h HeaderMap) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == admin.sessions.cookie()).then_some(value))
+}
+
+/// `Path` keeps it from all but the dashboard's own routes; no script reads it, no other site's request carries it.
+fn with_cookie(admin: &Admin, secret: &str, lifetime: Duration, secure: bool) -> Response {
+    let cookie = format!(
+        "{}={secret}; Path=/admin; HttpOnly; SameSite=Strict; Max-Age={}{}",
+        admin.sessions.cookie(),
+        lifetime.as_secs(),
+        if secure { "; Secure" } else { "" }
+    );
+    let cookie = HeaderValue::from_str(&cookie).expect("a cookie of ours is ASCII");
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
+}

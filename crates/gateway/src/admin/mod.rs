@@ -1,0 +1,112 @@
+//! The operator's side, on a listener of its own: `/metrics` and a health check for machines, without a login; the
+//! dashboard for people, behind one.
+//!
+//! The listener is on loopback by default. That keeps strangers away and not hostile pages: a page in the operator's
+//! browser can send requests here, under a name of its own that it points at loopback if need be. So the dashboard
+//! answers only under names that are its own, takes what changes something only from its own origin, and its cookie
+//! goes along with requests of its own site alone.
+
+mod guard;
+mod login;
+mod page;
+mod sessions;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::header,
+    middleware,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use portcullis_token::Secret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::gate::Gate;
+use guard::Guard;
+use sessions::Sessions;
+
+/// What the routes of the dashboard share.
+pub(crate) struct Admin {
+    gate: Arc<Gate>,
+    guard: Guard,
+    sessions: Sessions,
+}
+
+impl Admin {
+    /// The dashboard's part of the listener at `listen`, whose operators know `key`.
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        listen: SocketAddr,
+        key: &Secret,
+    ) -> Result<Self, portcullis_handshake::InvalidPolicy> {
+        let options = &gate.options.admin;
+        Ok(Self {
+            guard: Guard::new(listen, &options.allowed_origins)?,
+            sessions: Sessions::new(key, options.session.get(), listen.port()),
+            gate,
+        })
+    }
+}
+
+/// Serves until `stop` fires. Without an `admin` there is no dashboard.
+pub(crate) async fn serve(
+    gate: Arc<Gate>,
+    admin: Option<Arc<Admin>>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) {
+    let mut routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(|| async { "ok\n" }))
+        .with_state(gate);
+    if let Some(admin) = admin {
+        routes = routes.merge(dashboard(admin));
+    }
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the admin listener failed");
+    }
+}
+
+/// The dashboard's routes, from the inside out: a login, then the guard around everything.
+fn dashboard(admin: Arc<Admin>) -> Router {
+    let behind_login = Router::new()
+        .route("/admin/logout", post(login::logout))
+        .route("/admin/snapshot", get(snapshot::snapshot))
+        .route("/admin/refusals", get(snapshot::refusals))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), login::required));
+    let open = Router::new()
+        .route("/", get(page::root))
+        .route("/dashboard", get(page::dashboard))
+        .route("/assets/{name}", get(page::asset))
+        .route("/admin/session", get(login::session))
+        .route("/admin/login", post(login::login));
+    open.merge(behind_login)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::check))
+        .with_state(admin)
+}
+
+/// The longest body is a login's.
+const BODY: usize = 4 * 1024;
+
+async fn metrics(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
+    let gauges = gate.gauges();
+    let metrics = &gate.metrics;
+    let figure = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.queue_bytes.set(figure(gauges.queue_bytes));
+    metrics.queue_bytes_largest.set(figure(gauges.queue_bytes_largest));
+    metrics.runs_active.set(i64::try_from(gauges.runs_going + gauges.runs_waiting).unwrap_or(i64::MAX));
+    metrics.connections_open.set(figure(gauges.open));
+    metrics.uptime.set(gate.started.elapsed().as_secs_f64());
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], metrics.render())
+}

@@ -1,0 +1,124 @@
+//! The golden-path probe: does a user get an answer? Once a minute this server logs in at its own auth service, connects
+//! through its own listener as a browser would, asks the built-in agent and waits for the five events and the answer.
+//!
+//! The probe takes no shortcut. A mark on its upgrade request, random for each start, keeps it out of the users'
+//! figures; the mark changes what is counted and never what is allowed.
+
+mod log;
+mod walk;
+mod wire;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use portcullis_handshake::Head;
+use portcullis_token::Secret;
+use subtle::ConstantTimeEq as _;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use log::{ProbeLog, ProbeReport};
+pub(crate) use walk::MARK;
+
+use crate::gate::{Gate, unix_ms};
+
+/// An account that the probe logs in with, and where.
+#[derive(Clone)]
+pub struct ProbeAccount {
+    /// The address of the auth service.
+    pub auth: SocketAddr,
+    /// The account's name.
+    pub name: String,
+    /// Its password. Best made anew at each start.
+    pub password: Secret,
+}
+
+impl fmt::Debug for ProbeAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProbeAccount")
+            .field("auth", &self.auth)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What marks the probe's own upgrade requests.
+pub(crate) struct Mark(String);
+
+impl Mark {
+    pub(crate) fn generate() -> Self {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the operating system has randomness");
+        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// Whether a request carries it.
+    pub(crate) fn is_on(&self, head: &Head<'_>) -> bool {
+        let mut marks = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case(MARK));
+        marks.any(|field| field.value.ct_eq(self.0.as_bytes()).into())
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Probes until `stop` fires: first a moment after the start, then at every interval.
+pub(crate) async fn run(
+    gate: Arc<Gate>,
+    gateway: SocketAddr,
+    account: ProbeAccount,
+    stop: CancellationToken,
+) {
+    let options = &gate.options.probe;
+    let mut every = tokio::time::interval_at(
+        tokio::time::Instant::now() + FIRST,
+        options.interval.get().max(Duration::from_millis(100)),
+    );
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let path = walk::Path { gateway, account, mark: gate.mark.as_str().to_owned() };
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        if gate.ready().is_err() {
+            return;
+        }
+        let at = unix_ms();
+        let outcome = {
+            let _run = gate.probes.going();
+            stop.run_until_cancelled(path.walk(options.timeout.get())).await
+        };
+        // Cut off by the server's own end: that says nothing about its health.
+        let Some(walk) = outcome else { return };
+        let time = walk.time();
+        gate.metrics.probed(walk.failed.is_none().then_some(time));
+        match &walk.failed {
+            None => tracing::debug!(milliseconds = time.as_millis(), "golden-path probe succeeded"),
+            Some(failed) => {
+                tracing::warn!(step = failed.step, reason = failed.reason, "golden-path probe failed");
+            }
+        }
+        gate.probes.add(at, walk);
+    }
+}
+
+/// The first probe waits until the server has opened everything, and shows its result soon.
+const FIRST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use portcullis_handshake::HeadLimits;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_is_known_by_its_whole_value_alone() {
+        let (mark, other) = (Mark::generate(), Mark::generate());
+        let on = |field: &str| {
+            let head = format!("GET /ws HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
+            mark.is_on(&Head::parse(head.as_bytes(), &HeadLimits::default()).unwrap())
+        };
+        assert!(on(&format!("{MARK}: {}", mark.as_str())));
+        assert!(on(&format!("x-portcullis-probe: {}", mark.as_str())));
+        assert!(!on(&format!("{MARK}: {}", other.as_str())));
+        assert!(!on(&format!("{MARK}: {}", &mark.as_str()[1..])));
+        assert!(!on(&format!("{MARK}:")));
+        assert!(!on("X-Other: x"));
+    }
+}

@@ -1,0 +1,214 @@
+//! One walk along the golden path, step by step: log in, connect, ask, five events, answer.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_reason::Reason;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout_at;
+
+use super::{ProbeAccount, wire};
+
+/// The header that carries the probe's mark.
+pub(crate) const MARK: &str = "X-Portcullis-Probe";
+
+/// The events that come before the fifth, which is the answer: one of each at least, in the order of their first.
+const EVENTS: [&str; 4] = ["agent_started", "agent_thinking", "tool_executing", "tool_completed"];
+
+/// The fifth.
+const ANSWER: &str = "agent_completed";
+
+/// A question that the built-in agent answers by its tools.
+const QUESTION: &str = "What does close code 1008 mean?";
+
+/// Where the golden path leads through.
+pub(crate) struct Path {
+    pub(crate) gateway: SocketAddr,
+    pub(crate) account: ProbeAccount,
+    pub(crate) mark: String,
+}
+
+/// How far a walk came.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// The steps that succeeded.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) failed: Option<Failed>,
+}
+
+/// One step that succeeded.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Step {
+    name: &'static str,
+    ms: f64,
+}
+
+/// The step that did not.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failed {
+    pub(crate) step: &'static str,
+    /// A reason's identifier, or what went wrong below HTTP. Nothing of a credential.
+    pub(crate) reason: String,
+}
+
+impl Step {
+    pub(crate) fn new(name: &'static str, time: Duration) -> Self {
+        Self { name, ms: time.as_secs_f64() * 1_000.0 }
+    }
+}
+
+impl Walk {
+    /// The time of all steps that succeeded.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.steps.iter().map(|step| step.ms).sum::<f64>() / 1_000.0)
+    }
+}
+
+/// A walk under way.
+struct Course {
+    walk: Walk,
+    deadline: tokio::time::Instant,
+}
+
+impl Course {
+    /// Takes one step, in what is left of the time.
+    async fn step<T>(
+        &mut self,
+        name: &'static str,
+        step: impl Future<Output = Result<T, String>>,
+    ) -> Option<T> {
+        let began = Instant::now();
+        let outcome = timeout_at(self.deadline, step).await.unwrap_or_else(|_| Err("timeout".to_owned()));
+        match outcome {
+            Ok(value) => {
+                self.walk.steps.push(Step::new(name, began.elapsed()));
+                Some(value)
+            }
+            Err(reason) => {
+                self.walk.failed = Some(Failed { step: name, reason });
+                None
+            }
+        }
+    }
+}
+
+impl Path {
+    /// Walks from the login to the answer, for `timeout` at most; the session at the auth service is ended in any case.
+    pub(crate) async fn walk(&self, timeout: Duration) -> Walk {
+        let mut course = Course { walk: Walk::default(), deadline: tokio::time::Instant::now() + timeout };
+        if let Some(login) = course.step("login", self.login()).await {
+            self.talk(&mut course, &login.access).await;
+            let body = json!({ "refresh_token": login.refresh });
+            // Sessions end by themselves too; this only keeps them few.
+            let _ = timeout_at(course.deadline, wire::post(self.account.auth, "/auth/logout", &body)).await;
+        }
+        course.walk
+    }
+
+    async fn talk(&self, course: &mut Course, token: &str) {
+        let Some(mut socket) = course.step("connect", self.connect(token)).await else { return };
+        if course.step("ask", ask(&mut socket)).await.is_none() {
+            return;
+        }
+        if course.step("events", events(&mut socket)).await.is_none() {
+            return;
+        }
+        course.step("answer", answer(&mut socket)).await;
+        socket.close().await;
+    }
+
+    async fn login(&self) -> Result<Login, String> {
+        let password = String::from_utf8_lossy(self.account.password.expose());
+        let body = json!({ "username": self.account.name, "password": password });
+        let (status, answer) = wire::post(self.account.auth, "/auth/login", &body).await?;
+        if status != 200 {
+            return Err(reason(&answer, status));
+        }
+        let text = |key: &str| answer[key].as_str().map(ToOwned::to_owned);
+        match (text("access_token"), text("refresh_token")) {
+            (Some(access), Some(refresh)) => Ok(Login { access, refresh }),
+            _ => Err("the login's answer has no tokens".to_owned()),
+        }
+    }
+
+    /// Up to `connection_established`. The token travels as from a browser.
+    async fn connect(&self, token: &str) -> Result<wire::Socket, String> {
+        let element = format!("jwt.{}", URL_SAFE_NO_PAD.encode(token));
+        let protocols = ["portcullis.v1", "jwt-auth", &element];
+        let mark = [(MARK, self.mark.as_str())];
+        let mut socket = wire::Socket::open(self.gateway, "/ws/isolated", &protocols, &mark).await?;
+        socket.expect("connection_established").await?;
+        Ok(socket)
+    }
+}
+
+struct Login {
+    access: String,
+    refresh: String,
+}
+
+async fn ask(socket: &mut wire::Socket) -> Result<(), String> {
+    let message = json!({ "type": "user_message", "payload": { "content": QUESTION, "agent": "doctor" } });
+    socket.send(&message).await?;
+    socket.expect("message_accepted").await.map(drop)
+}
+
+/// Waits until each event before the answer has come, the first of each kind in its order.
+async fn events(socket: &mut wire::Socket) -> Result<(), String> {
+    let mut met = 0;
+    while met < EVENTS.len() {
+        let event = run_event(socket).await?;
+        let kind = event["type"].as_str().unwrap_or_default();
+        if kind == ANSWER {
+            return Err(format!("{ANSWER} came without {}", EVENTS[met]));
+        }
+        let Some(place) = EVENTS.iter().position(|known| *known == kind) else { continue };
+        if place > met {
+            return Err(format!("{kind} came before {}", EVENTS[met]));
+        }
+        met += usize::from(place == met);
+    }
+    Ok(())
+}
+
+/// Waits for the terminal event; its answer has to have text.
+async fn answer(socket: &mut wire::Socket) -> Result<(), String> {
+    loop {
+        let event = run_event(socket).await?;
+        if event["type"] != ANSWER {
+            continue;
+        }
+        let text = event["payload"]["final_response"].as_str().unwrap_or_default();
+        return if text.trim().is_empty() { Err("the answer is empty".to_owned()) } else { Ok(()) };
+    }
+}
+
+/// The next event, unless it says that the run failed.
+async fn run_event(socket: &mut wire::Socket) -> Result<Value, String> {
+    let event = socket.next().await?;
+    match event["type"].as_str() {
+        Some("agent_failed") => Err(known(&event["payload"]["error"]["reason"])),
+        Some("error") => Err(known(&event["payload"]["reason"])),
+        _ => Ok(event),
+    }
+}
+
+/// The reason that a problem document names, or its status.
+pub(super) fn reason(problem: &Value, status: u16) -> String {
+    match known(&problem["reason"]) {
+        named if named != UNNAMED => named,
+        _ => format!("HTTP {status}"),
+    }
+}
+
+/// A reason of the catalogue: no text of an answer is passed on.
+pub(super) fn known(reason: &Value) -> String {
+    let reason = reason.as_str().and_then(|id| id.parse::<Reason>().ok());
+    reason.map_or(UNNAMED, Reason::id).to_owned()
+}
+
+const UNNAMED: &str = "a failure without a known reason";

@@ -1,0 +1,218 @@
+//! Agents that misbehave, and the limits of runs, under a clock that moves by itself when all wait.
+
+use std::time::Duration;
+
+use portcullis_event::{Mode, ServerMessage};
+use portcullis_reason::Reason;
+use portcullis_router::Options;
+
+use crate::world::{Device, End, assert_order, identity, roomy, router, settle};
+
+/// Runs scripts one after the other on one thread, and gives their ends in order.
+async fn ends(options: Options, scripts: &[&str]) -> Vec<End> {
+    let router = router(options);
+    let mut device = Device::connect(&router, "ann", Mode::Main);
+    for script in scripts {
+        device.say(None, "t", script);
+    }
+    assert_eq!(settle(&router).await, 0);
+    device.read();
+    let ended = assert_order(device.events());
+    device.accepted().map(|(_, run, _)| ended[run].clone()).collect()
+}
+
+fn answer(turns: usize) -> End {
+    End::Answer(format!("ann|0|{turns}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_run_alone() {
+    let ends = ends(roomy(), &["think panic", "panicking", "think tool delta"]).await;
+    assert_eq!(ends, [End::Failure(Reason::Internal), End::Failure(Reason::Internal), answer(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_as_the_agent_tells_it() {
+    assert_eq!(
+        ends(roomy(), &["broken fail", "broken"]).await,
+        [End::Failure(Reason::AgentError), answer(1)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_has_an_end_in_time() {
+    let options = Options { run_timeout: Duration::from_secs(5), ..roomy() };
+    let began = tokio::time::Instant::now();
+    let ends = ends(options, &["tool:60000", "wait:4000", "deaf:60000"]).await;
+    let limit = End::Failure(Reason::RunLimit);
+    assert_eq!(ends, [limit.clone(), answer(1), limit]);
+    assert!(began.elapsed() < Duration::from_secs(16), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_says_only_so_much() {
+    let options = Options { run_output_bytes: 4_000, ..roomy() };
+    let router = router(options);
+    let mut device = Device::connect(&router, "ann", Mode::Main);
+    let endless = ["flood:1000"; 1_000].join(" ");
+    device.say(None, "t", &endless);
+    device.say(None, "t", "flood:1000 flood:1000");
+    assert_eq!(settle(&router).await, 0);
+    device.read();
+    let ended = assert_order(device.events());
+    let ends: Vec<_> = device.accepted().map(|(_, run, _)| &ended[run]).collect();
+    assert_eq!(ends, [&End::Failure(Reason::RunLimit), &answer(1)]);
+    let said =
+        device.events().filter(|event| matches!(event.message, ServerMessage::PartialResult(_))).count();
+    assert!(said <= 4 + 2, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_listen_is_stopped_all_the_same() {
+    let router = router(roomy());
+    let mut device = Device::connect(&router, "ann", Mode::Main);
+    let mut other = Device::connect(&router, "ann", Mode::Factory);
+    for script in ["think deaf:3600000", "tool:3600000", "wait:3600000"] {
+        let began = tokio::time::Instant::now();
+        device.say(None, "t", script);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        device.read();
+        let run = device.accepted().last().unwrap().1.clone();
+        // From another device of the same user.
+        other.cancel(&run);
+        assert_eq!(settle(&router).await, 0);
+        assert!(began.elapsed() < Duration::from_secs(5), "{script}: {:?}", began.elapsed());
+        device.read();
+        assert_eq!(assert_order(device.events())[&run], End::Failure(Reason::RunCancelled), "{script}");
+    }
+    other.read();
+    assert_eq!(other.errors(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_wait_for_each_other_and_run_in_order() {
+    let router = router(roomy());
+    let mut device = Device::connect(&router, "ann", Mode::Main);
+    for number in 0..5 {
+        device.say(Some(&format!("m-{number}")), "t", &format!("think wait:{}", 500 - 100 * number));
+    }
+    device.say(Some("elsewhere"), "u", "think");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    device.read();
+    let runs: Vec<_> = device.accepted().map(|(id, run, _)| (id.as_str().to_owned(), run.clone())).collect();
+    assert_eq!(runs.len(), 6);
+    // One that waits is cancelled before it began: it has its start and its end all the same.
+    device.cancel(&runs[3].1);
+    assert_eq!(settle(&router).await, 0);
+    device.read();
+    let ended: Vec<_> = device
+        .events()
+        .filter(|event| event.message.kind().is_terminal())
+        .map(|event| event.run_id.clone().unwrap())
+        .collect();
+    let place = |place: usize| runs[place].1.clone();
+    // Another thread does not wait, nor does the end of the cancelled one.
+    assert_eq!(ended, [5, 3, 0, 1, 2, 4].map(place));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_message_runs_once() {
+    let router = router(roomy());
+    let mut ann = Device::connect(&router, "ann", Mode::Main);
+    let mut again = Device::connect(&router, "ann", Mode::Factory);
+    let mut bob = Device::connect(&router, "bob", Mode::Main);
+    for device in [&ann, &again, &bob, &ann] {
+        device.say(Some("m"), "t", "wait:100");
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    assert_eq!(settle(&router).await, 0);
+    for device in [&mut ann, &mut again, &mut bob] {
+        device.read();
+    }
+    let told =
+        |device: &Device| device.accepted().map(|(_, run, twice)| (run.clone(), twice)).collect::<Vec<_>>();
+    let run = told(&ann)[0].0.clone();
+    assert_eq!(told(&ann), [(run.clone(), false), (run.clone(), true)]);
+    assert_eq!(told(&again), [(run.clone(), true)]);
+    assert_eq!(told(&bob).len(), 1);
+    assert_ne!(told(&bob)[0], (run, false));
+    assert_eq!(assert_order(ann.events()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_counted_for_each_user_and_in_all() {
+    let router = router(Options { runs_per_user: 2, runs: 3, ..roomy() });
+    let mut devices = ["ann", "bob", "cem"].map(|user| Device::connect(&router, user, Mode::Main));
+    for device in &devices {
+        for thread in ["t", "t", "u"] {
+            device.say(None, thread, "wait:1000");
+        }
+    }
+    assert_eq!(router.runs(), 3);
+    let many = Reason::TooManyRuns;
+    for (device, (accepted, refused)) in devices.iter_mut().zip([(2, 1), (1, 2), (0, 3)]) {
+        device.read();
+        assert_eq!(
+            (device.accepted().count(), device.errors()),
+            (accepted, vec![many; refused]),
+            "{}",
+            device.user
+        );
+    }
+    assert_eq!(settle(&router).await, 0);
+    // The places are free again.
+    devices[2].say(None, "t", "think");
+    assert_eq!(settle(&router).await, 0);
+    devices[2].read();
+    assert_eq!(assert_order(devices[2].events()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_runs_and_then_ends_them() {
+    for (script, expected) in [("wait:3000", answer(0)), ("deaf:60000", End::Failure(Reason::Draining))] {
+        let router = router(roomy());
+        let mut device = Device::connect(&router, "ann", Mode::Main);
+        device.say(None, "t", script);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let stopping = tokio::time::Instant::now();
+        router.shutdown(Duration::from_secs(5)).await;
+        assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
+        device.say(None, "t", "think");
+        device.read();
+        assert_eq!(device.errors(), [Reason::Draining], "nothing new is begun");
+        assert_eq!(assert_order(device.events()).into_values().collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn factory_makes_everything_new_for_each_run() {
+    let router = router(roomy());
+    let mut factory = Device::connect(&router, "ann", Mode::Factory);
+    let main = Device::connect(&router, "ann", Mode::Main);
+    for device in [&factory, &main, &factory, &main] {
+        device.say(None, "t", "think");
+    }
+    assert_eq!(settle(&router).await, 0);
+    factory.read();
+    let answers: Vec<_> = factory
+        .events()
+        .filter_map(|event| match &event.message {
+            ServerMessage::AgentCompleted(end) => Some(end.final_response.as_str()),
+            _ => None,
+        })
+        .collect();
+    // The instance, and the turns that it knew of: those of main alone.
+    assert_eq!(answers, ["ann|1|0", "ann|0|0", "ann|2|0", "ann|0|1"]);
+}
+
+#[test]
+fn seats_are_counted() {
+    let router = router(roomy());
+    let first = router.admit(identity("ann"), 2).unwrap();
+    let _second = router.admit(identity("ann"), 2).unwrap();
+    let refused = router.admit(identity("ann"), 2).unwrap_err();
+    assert_eq!(refused.reason, Reason::TooManyConnections);
+    assert!(router.admit(identity("bob"), 2).is_ok());
+    drop(first);
+    assert!(router.admit(identity("ann"), 2).is_ok());
+}

@@ -1,0 +1,93 @@
+//! An agent that does what the message says, word by word.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task, ToolError, ToolOutput};
+use portcullis_reason::Reason;
+use portcullis_router::Agents;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// Follows scripts such as `think tool wait:50 answer`.
+pub(crate) struct Scripted {
+    /// Which instance this is: one is shared, each run in `factory` has its own.
+    instance: usize,
+}
+
+/// Agents of which each instance knows its number.
+pub(crate) fn scripted() -> Agents {
+    let instances = Arc::new(AtomicUsize::new(0));
+    Agents::new(move || Arc::new(Scripted { instance: instances.fetch_add(1, Ordering::Relaxed) }))
+}
+
+impl Scripted {
+    async fn follow(
+        &self,
+        task: &Task,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Failure> {
+        // Whatever is said bears the mark of whom it is for.
+        let mark = format!("{}|{}|{}", task.user_id, self.instance, task.history.len());
+        for word in task.content.split(' ') {
+            let (word, number) = word.split_once(':').unwrap_or((word, "0"));
+            let number: u64 = number.parse().unwrap();
+            let pause = Duration::from_millis(number);
+            match word {
+                "think" => events.thinking(&*mark).await?,
+                "delta" => events.delta(format!("{mark};")).await?,
+                "flood" => events.delta("x".repeat(number as usize)).await?,
+                "wait" => tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = cancel.cancelled() => return Err(Failure::cancelled()),
+                },
+                // Does not listen to anybody who says stop.
+                "deaf" => tokio::time::sleep(pause).await,
+                "tool" => {
+                    let job = async {
+                        tokio::time::sleep(pause).await;
+                        Ok(ToolOutput { summary: mark.clone(), result: None })
+                    };
+                    let _ = events.tool("work", json!({ "mark": mark }), job).await?;
+                }
+                "broken" => {
+                    let job = async { Err(ToolError(mark.clone())) };
+                    let _ = events.tool("broken", json!({}), job).await?;
+                }
+                "panic" => surprise(),
+                "panicking" => {
+                    let job = async { surprise() };
+                    let _ = events.tool("panicking", json!({}), job).await?;
+                }
+                "fail" => return Err(Failure::new(Reason::AgentError, mark)),
+                other => panic!("no such word: {other}"),
+            }
+        }
+        Ok(Answer { final_response: mark, usage: None })
+    }
+}
+
+/// A panic that is meant: the hook that would report it is left alone.
+fn surprise() -> ! {
+    std::panic::resume_unwind(Box::new("as the script says"))
+}
+
+impl Agent for Scripted {
+    fn id(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn kind(&self) -> &'static str {
+        "test"
+    }
+
+    fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
+        Box::pin(async move { self.follow(&task, &events, &cancel).await })
+    }
+}

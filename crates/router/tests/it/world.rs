@@ -1,0 +1,262 @@
+//! Users, their devices, and what each of them has seen.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use portcullis_event::{
+    CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId, MessageType,
+    Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, Timestamp, UserMessage,
+};
+use portcullis_frame::{Decoder, Limits, Message, Role};
+use portcullis_reason::Reason;
+use portcullis_router::{Attachment, Observer, Options, Outbox, Outgoing, Router};
+use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
+use serde_json::{Value, json};
+
+use crate::script::scripted;
+
+pub(crate) struct Deaf;
+
+impl Observer for Deaf {
+    fn accepted(&self) {}
+    fn refused(&self, _: Reason) {}
+    fn event(&self, _: MessageType, _: usize) {}
+    fn run_ended(&self, _: Option<Reason>, _: Duration) {}
+    fn overflow(&self) {
+        panic!("a queue of a test has room for all");
+    }
+}
+
+/// Limits that nothing meets by chance.
+pub(crate) fn roomy() -> Options {
+    Options {
+        runs_per_user: 1_000,
+        runs: 10_000,
+        run_timeout: Duration::from_mins(10),
+        run_output_bytes: 1 << 20,
+        retained_events: 100_000,
+        retained_bytes: 64 << 20,
+        threads_per_user: 1_000,
+        retention: Duration::from_hours(1),
+    }
+}
+
+pub(crate) fn router(options: Options) -> Router {
+    Router::new(options, scripted(), Arc::new(Deaf), Arc::from("node"), || Timestamp::from_unix_ms(0))
+}
+
+/// A verified user. There is no other way to one than through a verifier.
+pub(crate) fn identity(subject: &str) -> Identity {
+    let signer = Signer::hs256(None, &Secret::from("a secret for tests of the router, long enough")).unwrap();
+    let mut keys = KeySet::new();
+    keys.add_signer(&signer).unwrap();
+    let claims = json!({ "sub": subject, "exp": 2_000_000_000 });
+    Verifier::new(keys, Policy::default(), 0).verify(&signer.sign(claims.as_object().unwrap()), 1).unwrap()
+}
+
+/// One connection of a user, or what is left of it.
+pub(crate) struct Device {
+    pub(crate) user: String,
+    pub(crate) mode: Mode,
+    outbox: Arc<Outbox>,
+    attachment: Option<Attachment>,
+    decoder: Decoder,
+    /// Everything that came in v1, in order.
+    pub(crate) seen: Vec<Envelope>,
+    /// Everything that came in the older form.
+    pub(crate) flat: Vec<Value>,
+}
+
+impl Device {
+    pub(crate) fn connect(router: &Router, user: &str, mode: Mode) -> Self {
+        Self::resume(router, user, mode, &Resume { threads: Vec::new() })
+    }
+
+    pub(crate) fn resume(router: &Router, user: &str, mode: Mode, resume: &Resume) -> Self {
+        let seat = router.admit(identity(user), u32::MAX).unwrap();
+        let outbox = Arc::new(Outbox::new(64 << 20));
+        let established = |connection_id| {
+            ServerMessage::from(ConnectionEstablished {
+                connection_id,
+                user_id: user.into(),
+                mode,
+                protocol: None,
+                heartbeat_interval_ms: 0,
+                max_message_bytes: 0,
+                token_expires_at: None,
+                node: "node".into(),
+            })
+        };
+        let attachment = seat.attach(mode, Arc::clone(&outbox), established, resume);
+        Self {
+            user: user.to_owned(),
+            mode,
+            outbox,
+            attachment: Some(attachment),
+            decoder: Decoder::new(Role::Client, Limits { frame: 8 << 20, message: 8 << 20, fragments: 1 }),
+            seen: Vec::new(),
+            flat: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.attachment.is_some()
+    }
+
+    /// Takes what came and leaves.
+    pub(crate) fn disconnect(&mut self) {
+        self.read();
+        self.attachment = None;
+    }
+
+    pub(crate) fn say(&self, id: Option<&str>, thread: &str, script: &str) {
+        let content = script.to_owned();
+        let command = Command::UserMessage(UserMessage { content, agent: None, context: None });
+        self.send(id, Some(thread), command);
+    }
+
+    pub(crate) fn cancel(&self, run: &RunId) {
+        self.send(Some("cancel"), None, Command::CancelRun(CancelRun { run_id: run.clone() }));
+    }
+
+    fn send(&self, id: Option<&str>, thread: Option<&str>, command: Command) {
+        if let Some(attachment) = &self.attachment {
+            attachment.handle(ClientMessage {
+                id: id.map(|id| MessageId::new(id).unwrap()),
+                thread_id: thread.map(|thread| ThreadId::new(thread).unwrap()),
+                command,
+            });
+        }
+    }
+
+    /// Reads everything that waits.
+    pub(crate) fn read(&mut self) {
+        let mut frames = VecDeque::new();
+        loop {
+            match self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
+                Poll::Ready(Outgoing::Frames { .. }) => {}
+                Poll::Ready(other) => panic!("{other:?}"),
+                Poll::Pending => break,
+            }
+        }
+        for frame in frames {
+            let mut bytes = frame.to_vec();
+            let mut input = &mut bytes[..];
+            let Ok(Some(Message::Text(text))) = self.decoder.decode(&mut input) else {
+                panic!("a text frame")
+            };
+            if self.mode == Mode::Legacy {
+                self.flat.push(serde_json::from_str(&text).unwrap());
+            } else {
+                self.seen.push(Envelope::parse(&text).unwrap());
+            }
+        }
+    }
+
+    /// The events of runs, without the control messages.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Envelope> {
+        self.seen.iter().filter(|envelope| envelope.position.is_some())
+    }
+
+    /// The place in each thread that it has come to.
+    pub(crate) fn places(&self) -> Resume {
+        let mut places: HashMap<&ThreadId, ResumePoint> = HashMap::new();
+        for event in self.events() {
+            let (Some(thread_id), Some(position)) = (&event.thread_id, &event.position) else { continue };
+            let (epoch, after_seq) = (Some(position.epoch.clone()), position.seq);
+            places.insert(thread_id, ResumePoint { thread_id: thread_id.clone(), epoch, after_seq });
+        }
+        Resume { threads: places.into_values().collect() }
+    }
+
+    /// The runs that were accepted here, with whether each was so before.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = (&MessageId, &RunId, bool)> {
+        self.seen.iter().filter_map(|envelope| match &envelope.message {
+            ServerMessage::MessageAccepted(it) => Some((&it.message_id, &it.run_id, it.duplicate)),
+            _ => None,
+        })
+    }
+
+    /// The reasons of the errors that came.
+    pub(crate) fn errors(&self) -> Vec<Reason> {
+        let error = |envelope: &Envelope| match &envelope.message {
+            ServerMessage::Error(error) => Some(error.reason),
+            _ => None,
+        };
+        self.seen.iter().filter_map(error).collect()
+    }
+}
+
+/// Lets every run come to its end, and says how many are left after an hour.
+pub(crate) async fn settle(router: &Router) -> usize {
+    for _ in 0..3_600 {
+        if router.runs() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    router.runs()
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Answer(String),
+    Failure(Reason),
+}
+
+/// Asserts the order that design §5 promises of each run and thread, and gives each run's end.
+///
+/// One run at a time on each thread: a second message waits for the first one's run. One that is cancelled while it waits
+/// has its start and its end at once, between two events of the other.
+#[track_caller]
+pub(crate) fn assert_order<'e>(events: impl Iterator<Item = &'e Envelope>) -> HashMap<RunId, End> {
+    let mut last = HashMap::new();
+    let mut going_on: HashMap<ThreadId, Vec<(RunId, Vec<ExecutionId>)>> = HashMap::new();
+    let mut ended: HashMap<RunId, End> = HashMap::new();
+    for event in events {
+        let (thread, run) = (event.thread_id.clone().unwrap(), event.run_id.clone().unwrap());
+        let position = event.position.clone().unwrap();
+        if let Some((epoch, seq)) = last.insert(thread.clone(), (position.epoch.clone(), position.seq)) {
+            assert_eq!((epoch, seq + 1), (position.epoch, position.seq), "a gap in {thread}");
+        }
+        let runs = going_on.entry(thread).or_default();
+        if let ServerMessage::AgentStarted(_) = event.message {
+            assert!(!ended.contains_key(&run), "a second start");
+            runs.push((run, Vec::new()));
+            continue;
+        }
+        let between = runs.len() > 1;
+        let (current, tools) = runs.last_mut().expect("an event outside a run");
+        assert_eq!(*current, run, "an event of another run");
+        let end = match &event.message {
+            ServerMessage::ToolExecuting(tool) => {
+                tools.push(tool.execution_id.clone());
+                None
+            }
+            ServerMessage::ToolCompleted(tool) => {
+                let place = tools.iter().position(|open| *open == tool.execution_id);
+                tools.remove(place.expect("no such tool is going on"));
+                None
+            }
+            ServerMessage::AgentCompleted(end) => Some(End::Answer(end.final_response.clone())),
+            ServerMessage::AgentFailed(end) => Some(End::Failure(end.error.reason)),
+            _ => None,
+        };
+        assert!(
+            !between || end == Some(End::Failure(Reason::RunCancelled)),
+            "two runs at a time on a thread"
+        );
+        if let Some(end) = end {
+            assert!(tools.is_empty(), "a tool without its end");
+            runs.pop();
+            assert!(ended.insert(run, end).is_none(), "a second end");
+        }
+    }
+    assert!(going_on.values().all(Vec::is_empty), "a run without its end");
+    ended
+}

@@ -1,0 +1,340 @@
+//! A client whose every byte a test decides.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read as _, Write as _},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
+use portcullis_handshake::ResponseHead;
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use crate::{PATIENCE, Request, Response};
+
+/// One connection, from its first byte.
+#[derive(Debug)]
+pub struct Peer {
+    stream: TcpStream,
+    /// Read and not yet looked at.
+    unread: Vec<u8>,
+    decoder: Decoder,
+    messages: VecDeque<Message<'static>>,
+    answers_pings: bool,
+    protocol: Option<String>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// The close code; none for a close frame without one.
+    pub code: Option<u16>,
+    /// The text in the close frame.
+    pub reason: String,
+}
+
+impl Peer {
+    /// Connects.
+    #[track_caller]
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::over(Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket"), address)
+    }
+
+    /// Connects from another address of this machine.
+    #[track_caller]
+    pub fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(from, 0).into()).expect("loopback has many addresses");
+        Self::over(socket, address)
+    }
+
+    /// Connects with as little room for what is not read as the system allows.
+    #[track_caller]
+    pub fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(2048).expect("a buffer may be small");
+        Self::over(socket, address)
+    }
+
+    #[track_caller]
+    fn over(socket: Socket, address: SocketAddr) -> Self {
+        socket.connect(&address.into()).unwrap_or_else(|error| panic!("cannot connect: {error}"));
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).expect("a socket option");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        let limits = Limits { frame: 32 << 20, message: 32 << 20, fragments: 1 << 17 };
+        Self {
+            stream,
+            unread: Vec::new(),
+            decoder: Decoder::new(Role::Client, limits),
+            messages: VecDeque::new(),
+            answers_pings: true,
+            protocol: None,
+        }
+    }
+
+    /// Leaves pings without an answer from now on.
+    pub const fn ignore_pings(&mut self) {
+        self.answers_pings = false;
+    }
+
+    /// The subprotocol that the server selected.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// Sends bytes as they are.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap_or_else(|error| panic!("cannot send: {error}"));
+    }
+
+    /// Sends bytes to a server that may have ended the connection already; false if it has.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&mut self) {
+        // The server may have been first.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Sends one request and reads the answer, whatever it is.
+    #[track_caller]
+    pub fn ask(&mut self, request: &Request) -> Response {
+        self.send(&request.bytes());
+        self.response()
+    }
+
+    /// Reads a response: of a 101 the head alone, else with its body, which ends with its length or the connection.
+    #[track_caller]
+    pub fn response(&mut self) -> Response {
+        self.response_to(false)
+    }
+
+    /// Reads the response to a HEAD, which has no body whatever its length says.
+    #[track_caller]
+    pub fn response_to_head(&mut self) -> Response {
+        self.response_to(true)
+    }
+
+    #[track_caller]
+    fn response_to(&mut self, head_alone: bool) -> Response {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut response, len) = loop {
+            if let Some(found) = self.parse_head() {
+                break found;
+            }
+            assert!(self.read(deadline), "the connection ended before an answer: {}", self.unread_text());
+        };
+        let head: Vec<u8> = self.unread.drain(..len).collect();
+        if response.status != 101 && !head_alone {
+            let wanted = response.field("Content-Length").and_then(|length| length.parse::<usize>().ok());
+            while wanted.is_none_or(|wanted| self.unread.len() < wanted) && self.read(deadline) {}
+            let size = wanted.unwrap_or(self.unread.len()).min(self.unread.len());
+            let body: Vec<u8> = self.unread.drain(..size).collect();
+            response.body = String::from_utf8_lossy(&body).into_owned();
+        }
+        response.raw = String::from_utf8_lossy(&head).into_owned() + &response.body;
+        response
+    }
+
+    fn parse_head(&self) -> Option<(Response, usize)> {
+        let head = ResponseHead::parse(&self.unread)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.unread_text()))?;
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let fields = head.fields().map(|(name, value)| (name.to_owned(), text(value))).collect();
+        let response = Response { status: head.status(), fields, body: String::new(), raw: String::new() };
+        Some((response, head.len()))
+    }
+
+    /// Opens a WebSocket: sends the request and judges the 101 as a client has to (RFC 6455 §4.1).
+    #[track_caller]
+    pub fn open(&mut self, request: &Request) {
+        self.send(&request.bytes());
+        self.opened(request);
+    }
+
+    /// Judges the answer to a request that was sent before.
+    #[track_caller]
+    pub fn opened(&mut self, request: &Request) {
+        let response = self.response();
+        assert_eq!(response.status, 101, "{}", response.raw);
+        let head = ResponseHead::parse(response.raw.as_bytes()).ok().flatten().expect("it was read before");
+        let key = request.value("Sec-WebSocket-Key").expect("an upgrade has a key");
+        let key = str::from_utf8(key).expect("a key is text");
+        let selected = head.check(key, &request.offered());
+        self.protocol =
+            selected.unwrap_or_else(|error| panic!("{error}: {}", response.raw)).map(ToOwned::to_owned);
+    }
+
+    /// Sends a frame, masked.
+    #[track_caller]
+    pub fn frame(&mut self, frame: Frame<'_>) {
+        self.send(&masked(frame));
+    }
+
+    /// Sends a message of text.
+    #[track_caller]
+    pub fn text(&mut self, text: &str) {
+        self.frame(Frame::text(text));
+    }
+
+    /// Sends a message of JSON.
+    #[track_caller]
+    pub fn say(&mut self, message: &Value) {
+        self.text(&message.to_string());
+    }
+
+    /// The next message or control frame. Pings are answered on the way, unless they are to be ignored.
+    #[track_caller]
+    pub fn message(&mut self) -> Message<'static> {
+        self.message_within(PATIENCE).expect("the connection ended without a close frame")
+    }
+
+    /// The same; none at the end of the connection.
+    #[track_caller]
+    fn message_within(&mut self, patience: Duration) -> Option<Message<'static>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(message) = self.messages.pop_front() {
+                return Some(message);
+            }
+            self.decode();
+            if self.messages.is_empty() && !self.read(deadline) {
+                return None;
+            }
+        }
+    }
+
+    fn decode(&mut self) {
+        let mut bytes = std::mem::take(&mut self.unread);
+        let mut input = &mut bytes[..];
+        loop {
+            match self.decoder.decode(&mut input) {
+                Ok(Some(Message::Ping(payload))) if self.answers_pings => {
+                    let pong = masked(Frame::pong(&payload));
+                    // A server that is closing may have stopped to listen.
+                    let _ = self.stream.write_all(&pong);
+                }
+                Ok(Some(message)) => self.messages.push_back(message.into_owned()),
+                Ok(None) => return,
+                Err(error) => panic!("the server broke the framing rules: {error}"),
+            }
+        }
+    }
+
+    /// The next message, which is text, as JSON. Pings and pongs are passed over.
+    #[track_caller]
+    pub fn json(&mut self) -> Value {
+        loop {
+            match self.message() {
+                Message::Text(text) => {
+                    return serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(Some(close)) => panic!("closed with {} {}", close.code.get(), close.reason),
+                other => panic!("a text message was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// The next message of that type; what comes before it is passed over.
+    #[track_caller]
+    pub fn wait_for(&mut self, kind: &str) -> Value {
+        self.until(kind).pop().expect("the last is what was waited for")
+    }
+
+    /// All messages up to the next one of that type, which is the last.
+    #[track_caller]
+    pub fn until(&mut self, kind: &str) -> Vec<Value> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.json();
+            let last = message["type"] == kind;
+            messages.push(message);
+            if last {
+                return messages;
+            }
+        }
+    }
+
+    /// All messages up to the terminal event of `runs` runs.
+    #[track_caller]
+    pub fn until_ended(&mut self, runs: usize) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let mut left = runs;
+        while left > 0 {
+            let message = self.json();
+            left -= usize::from(message["type"] == "agent_completed" || message["type"] == "agent_failed");
+            messages.push(message);
+        }
+        messages
+    }
+
+    /// Proves that nothing came since: asks for a pong and gives all messages before it.
+    #[track_caller]
+    pub fn drain(&mut self) -> Vec<Value> {
+        self.say(&serde_json::json!({ "type": "ping", "payload": "drain" }));
+        let mut messages = self.until("pong");
+        messages.pop();
+        messages
+    }
+
+    /// Passes over everything up to the close frame, then over the end of the connection.
+    #[track_caller]
+    pub fn closed(&mut self) -> Close {
+        let close = loop {
+            if let Message::Close(close) = self.message() {
+                break close;
+            }
+        };
+        self.finish();
+        self.ended();
+        match close {
+            Some(close) => Close { code: Some(close.code.get()), reason: close.reason.into_owned() },
+            None => Close { code: None, reason: String::new() },
+        }
+    }
+
+    /// Waits for the end of the connection, and gives what came before it.
+    #[track_caller]
+    pub fn ended(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.read(deadline) {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Reads once; false at the end of the connection.
+    #[track_caller]
+    fn read(&mut self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "nothing came in time; so far: {}", self.unread_text());
+        self.stream.set_read_timeout(Some(left)).expect("a socket option");
+        let mut chunk = [0; 16 * 1024];
+        match self.stream.read(&mut chunk) {
+            Ok(read) => {
+                self.unread.extend_from_slice(&chunk[..read]);
+                read > 0
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("nothing came in time; so far: {}", self.unread_text())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            // A reset is an end, too.
+            Err(_) => false,
+        }
+    }
+
+    fn unread_text(&self) -> String {
+        String::from_utf8_lossy(&self.unread[..self.unread.len().min(1024)]).into_owned()
+    }
+}
+
+/// The bytes of a frame as a client sends it (RFC 6455 §5.3). Tests need no key that nobody can guess.
+fn masked(frame: Frame<'_>) -> Vec<u8> {
+    frame.masked([0x37, 0xFA, 0x21, 0x3D]).to_vec()
+}
