@@ -52,6 +52,11 @@ export interface ClientOptions {
   readonly path?: string;
   /** Plain subprotocol names to offer beside the token. Default `portcullis.v1`, `jwt-auth`. */
   readonly subprotocols?: readonly string[];
+  /**
+   * The build of the page that uses this client, as `/ws/config` of its server names it. The gateway then says so when a
+   * page of another build is refused, and counts such pages.
+   */
+  readonly build?: string;
   readonly backoff?: Partial<BackoffOptions>;
   /** Default 10 s. */
   readonly connectTimeoutMs?: number;
@@ -190,14 +195,15 @@ export class Client {
       return;
     }
     if (generation !== this.#generation) return;
-    const { gateway, mode = 'main', path, subprotocols = DEFAULT_SUBPROTOCOLS, connectTimeoutMs = 10_000 } = this.#options;
+    const { build, gateway, mode = 'main', path, subprotocols = DEFAULT_SUBPROTOCOLS, connectTimeoutMs = 10_000 } = this.#options;
     const socketUrl = new URL(path ?? MODE_PATHS[mode], gateway);
     socketUrl.protocol = socketUrl.protocol === 'https:' || socketUrl.protocol === 'wss:' ? 'wss:' : 'ws:';
+    if (build !== undefined) socketUrl.searchParams.set('build', build);
     const preflightUrl = new URL('/ws/preflight', gateway);
     preflightUrl.protocol = socketUrl.protocol === 'wss:' ? 'https:' : 'http:';
     this.#connection = new Connection(
       this.#environment,
-      { socketUrl: socketUrl.href, preflightUrl: preflightUrl.href, mode, protocols: offer(token, subprotocols), connectTimeoutMs },
+      { socketUrl: socketUrl.href, preflightUrl: preflightUrl.href, mode, protocols: offer(token, subprotocols), build, connectTimeoutMs },
       {
         established: (hello, timestamp) => this.#established(hello, timestamp),
         message: (message) => this.#read(message),

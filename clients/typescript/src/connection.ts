@@ -12,6 +12,8 @@ export interface ConnectionOptions {
   readonly mode: Mode;
   /** What is offered in `Sec-WebSocket-Protocol`, the token among it. */
   readonly protocols: string[];
+  /** The build of the page. */
+  readonly build: string | undefined;
   readonly connectTimeoutMs: number;
 }
 
@@ -122,7 +124,7 @@ export class Connection {
   }
 
   async #preflight(): Promise<Refusal> {
-    const { mode, preflightUrl, protocols, connectTimeoutMs } = this.#options;
+    const { build, mode, preflightUrl, protocols, connectTimeoutMs } = this.#options;
     const { clock, fetch } = this.#environment;
     const abort = new AbortController();
     const timer = clock.setTimeout(() => abort.abort(), connectTimeoutMs);
@@ -130,7 +132,7 @@ export class Connection {
       const response = await fetch(preflightUrl, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ mode, protocols }),
+        body: JSON.stringify({ mode, protocols, build }),
         cache: 'no-store',
         credentials: 'omit',
         signal: abort.signal,

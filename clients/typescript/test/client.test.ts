@@ -57,6 +57,8 @@ describe('connecting', () => {
     [{ mode: 'isolated' }, 'ws://gate.test:8000/ws/isolated'],
     [{ path: '/api/v1/websocket' }, 'ws://gate.test:8000/api/v1/websocket'],
     [{ gateway: 'https://gate.test' }, 'wss://gate.test/ws'],
+    [{ build: '7f20aa8e85a2' }, 'ws://gate.test:8000/ws?build=7f20aa8e85a2'],
+    [{ path: '/ws?mode=main', build: 'a b' }, 'ws://gate.test:8000/ws?mode=main&build=a+b'],
   ] satisfies [Partial<ClientOptions>, string][])('%j connects to %s', async (options, url) => {
     await connected(options);
     expect(gateway.socket.url).toBe(url);
@@ -96,6 +98,13 @@ describe('connecting', () => {
 });
 
 describe('refused handshakes', () => {
+  test('the preflight names the build of the page too', async () => {
+    gateway.treatments = [{ kind: 'refuse', reason: 'PROTOCOL_MISMATCH' }];
+    client({ build: '7f20aa8e85a2' }).connect();
+    await settle();
+    expect(gateway.preflights[0]).toMatchObject({ mode: 'main', build: '7f20aa8e85a2' });
+  });
+
   test('the preflight tells what the browser hides, with the same offer', async () => {
     gateway.treatments = [{ kind: 'refuse', reason: 'ORIGIN_NOT_ALLOWED' }];
     const it = client();

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::{
     Subject,
-    operation::{Operation, Repeater},
+    operation::{Operation, Repeater, Style},
     peer::{Dial, Peer, messages, receive},
     process::{cpu_time, memory, raise_file_limit},
     report::{Figure, Machine, Report, print, write_json},
@@ -129,18 +129,12 @@ impl Bench<'_> {
             None => self.start(&self.launch())?,
             Some(answer) => self.site.start_floor(&self.launch(), answer)?,
         };
+        let style = Style { window: WINDOW, pause: Duration::ZERO, users: USERS, raw: floor.is_some() };
         let mut rounds = Vec::new();
         for _ in 0..self.args.rounds {
             let warm_up = repetitions / 10;
             let keys = &self.site.keys;
-            let mut client = Repeater::new(
-                operation,
-                server.gateway,
-                keys,
-                repetitions + warm_up,
-                WINDOW,
-                floor.is_some(),
-            )?;
+            let mut client = Repeater::new(operation, server.gateway, keys, repetitions + warm_up, style)?;
             client.run(warm_up)?;
             pause(SETTLE);
             let before = cpu_time(server.pid())?;
@@ -157,7 +151,13 @@ impl Bench<'_> {
         const BLOCKS: usize = 1_000;
         let server = self.start(&self.launch())?;
         let token = self.site.keys.mint(Algorithm::Hs256, 0, 0);
-        let dial = Dial { gateway: server.gateway, target: "/ws/echo", token: &token, number: 0 };
+        let dial = Dial {
+            gateway: server.gateway,
+            target: "/ws/echo",
+            token: &token,
+            number: 0,
+            pause: Duration::ZERO,
+        };
         let mut peer = Peer::connect(&dial)?;
         peer.established(false)?;
         let mut reader = peer.into_stream()?;
@@ -190,7 +190,13 @@ impl Bench<'_> {
             let token = |user| self.site.keys.mint(Algorithm::Hs256, user, 0);
             let connect = |user: usize| -> anyhow::Result<Peer> {
                 let token = token(user);
-                let dial = Dial { gateway: server.gateway, target: "/ws", token: &token, number: user };
+                let dial = Dial {
+                    gateway: server.gateway,
+                    target: "/ws",
+                    token: &token,
+                    number: user,
+                    pause: Duration::ZERO,
+                };
                 let mut peer = Peer::connect(&dial)?;
                 peer.established(true)?;
                 Ok(peer)
@@ -258,6 +264,9 @@ fn parent(path: &Path) -> String {
 
 /// Connections that the client has begun before it finishes the oldest, so that the server is never out of work.
 const WINDOW: usize = 16;
+
+/// Different users, in turns.
+const USERS: usize = 500;
 
 /// Time for the server to see that a connection has ended.
 const SETTLE: Duration = Duration::from_millis(50);

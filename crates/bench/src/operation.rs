@@ -1,9 +1,10 @@
 //! The operations that are measured.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use crate::{
     peer::{Dial, Peer, messages},
+    server::pause,
     tokens::{Algorithm, Keys},
 };
 
@@ -40,13 +41,25 @@ impl Operation {
     }
 }
 
+/// How a client repeats its operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    /// Connections begun before the oldest is finished.
+    pub(crate) window: usize,
+    /// Waits between the steps of an operation, so that each finds the server at rest.
+    pub(crate) pause: Duration,
+    /// Different users, in turns.
+    pub(crate) users: usize,
+    /// The server echoes bytes instead of messages.
+    pub(crate) raw: bool,
+}
+
 /// A client that repeats one operation. It makes its tokens up front, so that none of that falls into a measurement.
 pub(crate) struct Repeater {
     operation: Operation,
     gateway: SocketAddr,
     tokens: Vec<String>,
-    /// Connections begun before the oldest is finished.
-    window: usize,
+    style: Style,
     begun: usize,
     echo: Option<Echo>,
 }
@@ -59,27 +72,26 @@ struct Echo {
 }
 
 impl Repeater {
-    /// For `repetitions` repetitions in all. A `raw` server echoes bytes instead of messages.
+    /// For `repetitions` repetitions in all.
     pub(crate) fn new(
         operation: Operation,
         gateway: SocketAddr,
         keys: &Keys,
         repetitions: usize,
-        window: usize,
-        raw: bool,
+        style: Style,
     ) -> anyhow::Result<Self> {
-        let users = 0..USERS;
+        let users = 0..style.users;
         let tokens: Vec<String> = match operation {
             Operation::Hs256 | Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => {
                 users.map(|user| keys.mint(Algorithm::Hs256, user, 0)).collect()
             }
             Operation::Es256Hit => users.map(|user| keys.mint(Algorithm::Es256, user, 0)).collect(),
-            Operation::Es256Miss => {
-                (0..repetitions).map(|serial| keys.mint(Algorithm::Es256, serial % USERS, serial)).collect()
-            }
+            Operation::Es256Miss => (0..repetitions)
+                .map(|serial| keys.mint(Algorithm::Es256, serial % style.users, serial))
+                .collect(),
             Operation::Refusal => users.map(|user| keys.mint_expired(user)).collect(),
         };
-        let mut repeater = Self { operation, gateway, tokens, window, begun: 0, echo: None };
+        let mut repeater = Self { operation, gateway, tokens, style, begun: 0, echo: None };
         let size = match operation {
             Operation::Echo128 => 128,
             Operation::Echo16K => 16 * 1024,
@@ -88,7 +100,7 @@ impl Repeater {
         let mut peer = repeater.begin()?;
         peer.established(false)?;
         let (message, answer) = messages(1, size);
-        let answer = if raw { message.len() } else { answer };
+        let answer = if style.raw { message.len() } else { answer };
         repeater.echo = Some(Echo { peer, message, answer, room: vec![0; 64 * 1024] });
         Ok(repeater)
     }
@@ -98,11 +110,14 @@ impl Repeater {
         if let Some(Echo { peer, message, answer, room }) = &mut self.echo {
             return (0..repetitions).try_for_each(|_| peer.exchange(message, *answer, room));
         }
-        let mut waiting = VecDeque::with_capacity(self.window);
+        let mut waiting = VecDeque::with_capacity(self.style.window);
         for _ in 0..repetitions {
             waiting.push_back(self.begin()?);
-            if waiting.len() == self.window {
+            if waiting.len() == self.style.window {
                 self.finish(waiting.pop_front())?;
+                if !self.style.pause.is_zero() {
+                    pause(self.style.pause);
+                }
             }
         }
         waiting.into_iter().try_for_each(|peer| self.finish(Some(peer)))
@@ -116,7 +131,7 @@ impl Repeater {
             Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => "/ws/echo",
         };
         let token = &self.tokens[number % self.tokens.len()];
-        Peer::connect(&Dial { gateway: self.gateway, target, token, number })
+        Peer::connect(&Dial { gateway: self.gateway, target, token, number, pause: self.style.pause })
     }
 
     fn finish(&self, peer: Option<Peer>) -> anyhow::Result<()> {
@@ -128,6 +143,3 @@ impl Repeater {
         }
     }
 }
-
-/// Different users, in turns.
-const USERS: usize = 500;

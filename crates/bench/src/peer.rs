@@ -13,6 +13,8 @@ use portcullis_frame::Frame;
 use portcullis_handshake::{ClientRequest, ResponseHead, encode_key};
 use socket2::{Domain, Socket, Type};
 
+use crate::server::pause;
+
 /// Where and as whom a client connects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dial<'a> {
@@ -21,6 +23,8 @@ pub(crate) struct Dial<'a> {
     pub(crate) token: &'a str,
     /// Tells connections apart: source address and key follow from it.
     pub(crate) number: usize,
+    /// How long to wait with the request once connected.
+    pub(crate) pause: Duration,
 }
 
 /// A connection whose upgrade request was written.
@@ -50,6 +54,9 @@ impl Peer {
         let mut head = Vec::with_capacity(1_536);
         request.write(&mut head)?;
         let mut peer = Self { stream, key, buffer: Vec::new() };
+        if !dial.pause.is_zero() {
+            pause(dial.pause);
+        }
         peer.stream.write_all(&head)?;
         peer.stream.set_nonblocking(true)?;
         Ok(peer)

@@ -64,8 +64,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     }
 
     let auth = Auth::start(&config, &data_dir, &keys, gateway).await?;
-    let auth_url =
-        auth.as_ref().map(|auth| config.gateway.auth_url.clone().unwrap_or_else(|| url(auth.address)));
+    let auth_url = config.gateway.auth_url.clone().or_else(|| auth.as_ref().map(|auth| url(auth.address)));
     let verifier = Arc::new(verifier(&config, keys, auth.as_ref())?);
     for warning in &warnings {
         tracing::warn!("{warning}");

@@ -49,6 +49,8 @@ pub(crate) struct Gate {
     pub(crate) router: Router,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) refusals: Refusals,
+    /// Preflights have a bound of their own, so that a flood of them hides no handshake.
+    pub(crate) preflights: Refusals,
     pub(crate) ledger: Ledger,
     pub(crate) own_refusals: OwnRefusals,
     pub(crate) history: History,
@@ -99,6 +101,7 @@ impl Gate {
             router,
             metrics,
             refusals: Refusals::new(now),
+            preflights: Refusals::new(now),
             ledger: Ledger::default(),
             own_refusals,
             history: History::new(unix_ms()),

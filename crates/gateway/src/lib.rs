@@ -19,6 +19,8 @@ mod proxies;
 mod refusals;
 mod service;
 mod stale;
+#[cfg(test)]
+mod testing;
 
 pub use options::{
     AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, Options,

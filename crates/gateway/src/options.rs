@@ -272,8 +272,8 @@ impl Default for RunOptions {
             timeout: Duration::from_mins(5),
             output_bytes: ByteSize::from_mib(1),
             retained_events: 1_000,
-            retained_bytes: ByteSize::from_kib(512),
-            threads_per_user: 64,
+            retained_bytes: ByteSize::from_kib(256),
+            threads_per_user: 32,
             retention: Duration::from_hours(1),
         }
     }

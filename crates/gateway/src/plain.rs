@@ -271,7 +271,10 @@ fn preflight(gate: &Gate, origin: &Origin, headers: &HeaderMap, body: &Preflight
         Err(rejection) => {
             let stale = stale::of(body.build.as_deref()) == Some(true);
             let rejection = if stale { stale::explain(rejection) } else { rejection };
-            tracing::info!(%request_id, peer = %origin.peer, reason = %rejection.reason, detail = %rejection.detail, "preflight refused");
+            if gate.preflights.may_log(std::time::Instant::now()) {
+                let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
+                tracing::info!(%request_id, peer = %origin.peer, %reason, detail, "preflight refused");
+            }
             let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
             problem["accepted"] = Value::Bool(false);
             if let Some(seconds) = rejection.retry_after {

@@ -345,21 +345,22 @@ fn is_b64token(token: &str) -> bool {
     !body.is_empty() && is_bearer_text(body)
 }
 
-/// Whether there are only characters that a token may have. A token is good as a rule: no early end, and a table.
+/// Whether there are only characters that a token may have. A token is good as a rule: no early end, and neither a branch
+/// nor a table, so that the compiler can look at many bytes at a time.
 fn is_bearer_text(text: &str) -> bool {
-    text.bytes().fold(true, |good, byte| good & BEARER[usize::from(byte)])
+    text.bytes().fold(true, |good, byte| good & is_bearer_byte(byte))
 }
 
-const BEARER: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-        byte += 1;
-    }
-    table
-};
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a branch would keep the compiler from vectors: twice the time"
+)]
+const fn is_bearer_byte(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // From `-` on: `-`, `.`, `/`, then the digits.
+    let digit_or_mark = byte.wrapping_sub(b'-') < 13;
+    letter | digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+')
+}
 
 /// Far more than a client offers, and few enough that a list of commas costs nothing.
 const MAX_ELEMENTS: usize = 128;
@@ -376,3 +377,16 @@ const RIGHT_CASE: &str = "Subprotocol names are case-sensitive: write the prefix
 const RIGHT_FORM: &str = "Offer [`jwt-auth`, `jwt.` + base64url(token)]: one element that carries the token behind its \
                           prefix, beside one plain name. A page that still offers [`jwt`, token] may be an old build \
                           from a cache.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_byte_is_what_rfc_6750_lists() {
+        for byte in 0..=u8::MAX {
+            let listed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_bearer_byte(byte), listed, "{byte:#04x}");
+        }
+    }
+}

@@ -64,7 +64,7 @@ impl Drop for Seat {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.world.part(self.number);
+        self.world.part(&self.outbox);
     }
 }
 
@@ -105,7 +105,7 @@ impl Seat {
         let nothing = Resume { threads: Vec::new() };
         let resume = if attachment.may_resume(resume) { resume } else { &nothing };
         let outbox = Arc::clone(&attachment.outbox);
-        attachment.world.join(number, mode.format(), outbox, resume, &|message| attachment.notify(message));
+        attachment.world.join(mode.format(), outbox, resume, &|message| attachment.notify(message));
         attachment
     }
 }
@@ -201,6 +201,7 @@ impl Attachment {
         let shared = &self.seat.router.shared;
         let fresh = self.mode == Mode::Factory;
         let chosen = shared.agents.choose(message.agent.as_ref(), fresh)?;
+        let named = thread.is_some();
         let run = Run {
             id: RunId::new(&format!("run-{}", random_hex::<12>()))
                 .expect("hexadecimal digits are an identifier"),
@@ -216,7 +217,7 @@ impl Attachment {
             cancel: cancellation(shared),
             accepted: Instant::now(),
         };
-        match self.world.submit(shared, id, run, &|message| self.notify(message))? {
+        match self.world.submit(shared, id, named, run, &|message| self.notify(message))? {
             Submitted::Start(run) => run::start(&self.seat.router, &self.world, run),
             Submitted::Nothing => {}
         }

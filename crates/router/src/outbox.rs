@@ -23,11 +23,12 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct State {
-    queue: VecDeque<Bytes>,
+    queue: Vec<Bytes>,
     /// When the oldest frame of the queue was put there; of no meaning while it is empty.
     since: Option<Instant>,
-    bytes: usize,
-    limit: usize,
+    /// Half the width of a `usize`, since every idle connection has them.
+    bytes: u32,
+    limit: u32,
     /// Whether a replay waits that the bytes do not count.
     replaying: bool,
     /// When to come back, in milliseconds, while it has not been told.
@@ -55,10 +56,10 @@ impl Outbox {
     pub const fn new(limit: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                queue: VecDeque::new(),
+                queue: Vec::new(),
                 since: None,
                 bytes: 0,
-                limit,
+                limit: if limit > u32::MAX as usize { u32::MAX } else { limit as u32 },
                 replaying: false,
                 drain: None,
                 end: None,
@@ -72,15 +73,15 @@ impl Outbox {
     pub fn push(&self, frame: Bytes) -> bool {
         let (queued, waker) = {
             let mut state = self.state.lock();
-            let fits = state.end.is_none() && state.bytes.saturating_add(frame.len()) <= state.limit;
-            if fits {
+            let bytes = state.with(frame.len()).filter(|_| state.end.is_none());
+            if let Some(bytes) = bytes {
                 state.since.get_or_insert_with(Instant::now);
-                state.bytes += frame.len();
-                state.queue.push_back(frame);
+                state.bytes = bytes;
+                state.queue.push(frame);
             } else if state.end.is_none() {
                 state.end = Some(Reason::SlowConsumer);
             }
-            (fits, state.waker.take())
+            (bytes.is_some(), state.waker.take())
         };
         // Outside the lock, so that whoever is woken finds it free.
         if let Some(waker) = waker {
@@ -97,15 +98,13 @@ impl Outbox {
         let size: usize = frames.iter().map(Bytes::len).sum();
         let mut queued = true;
         self.change(|state| {
-            queued =
-                state.end.is_none() && (!state.replaying || state.bytes.saturating_add(size) <= state.limit);
-            if !queued {
+            let bytes = if state.replaying { state.with(size) } else { Some(state.bytes) };
+            let Some(bytes) = bytes.filter(|_| state.end.is_none()) else {
+                queued = false;
                 state.end.get_or_insert(Reason::SlowConsumer);
                 return;
-            }
-            if state.replaying {
-                state.bytes += size;
-            }
+            };
+            state.bytes = bytes;
             if !frames.is_empty() {
                 state.replaying = true;
                 state.since.get_or_insert_with(Instant::now);
@@ -140,7 +139,7 @@ impl Outbox {
 
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> usize {
-        self.state.lock().bytes
+        self.state.lock().bytes as usize
     }
 
     /// Whether there is nothing to take.
@@ -169,10 +168,9 @@ impl Outbox {
             let since = state.since.take().unwrap_or_else(Instant::now);
             if frames.is_empty() {
                 // Whole buffers change hands, and the emptied one is freed: idle connections keep none.
-                *frames = std::mem::take(&mut state.queue);
+                *frames = std::mem::take(&mut state.queue).into();
             } else {
-                frames.append(&mut state.queue);
-                state.queue = VecDeque::new();
+                frames.extend(std::mem::take(&mut state.queue));
             }
             return Poll::Ready(Outgoing::Frames { since });
         }
@@ -188,6 +186,12 @@ impl Outbox {
 }
 
 impl State {
+    /// What would wait with `size` bytes more, if that is within the limit.
+    fn with(&self, size: usize) -> Option<u32> {
+        let bytes = self.bytes.checked_add(u32::try_from(size).ok()?)?;
+        (bytes <= self.limit).then_some(bytes)
+    }
+
     fn remember(&mut self, context: &Context<'_>) {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             self.waker = Some(context.waker().clone());

@@ -34,13 +34,14 @@ pub(crate) struct World {
 
 struct State {
     seats: u32,
-    sockets: Vec<Socket>,
+    /// Mostly one, and as many as there is room for: an idle connection pays for each byte.
+    sockets: Box<[Socket]>,
     /// Made with the first message: a connection that only listens holds none.
     talk: Option<Box<Talk>>,
 }
 
+/// A connection, known by its outbox.
 struct Socket {
-    id: u64,
     format: Format,
     outbox: Arc<Outbox>,
 }
@@ -67,7 +68,7 @@ impl World {
         Self {
             retains: true,
             observed: true,
-            state: Mutex::new(State { seats: 0, sockets: Vec::new(), talk: None }),
+            state: Mutex::new(State { seats: 0, sockets: Box::default(), talk: None }),
         }
     }
 
@@ -109,7 +110,6 @@ impl World {
     /// Adds a socket. What it missed is queued in the same step, so that nothing falls between.
     pub(crate) fn join(
         &self,
-        id: u64,
         format: Format,
         outbox: Arc<Outbox>,
         resume: &Resume,
@@ -117,15 +117,18 @@ impl World {
     ) {
         let mut state = self.state.lock();
         state.resume(self.retains, &outbox, resume, reply);
-        // Most users have one socket, and a list's first growth would make room for four.
-        state.sockets.reserve_exact(1);
-        state.sockets.push(Socket { id, format, outbox });
+        let mut sockets = std::mem::take(&mut state.sockets).into_vec();
+        sockets.reserve_exact(1);
+        sockets.push(Socket { format, outbox });
+        state.sockets = sockets.into_boxed_slice();
     }
 
     /// Takes a socket out. An isolated world's runs end with it.
-    pub(crate) fn part(&self, id: u64) {
+    pub(crate) fn part(&self, outbox: &Arc<Outbox>) {
         let mut state = self.state.lock();
-        state.sockets.retain(|socket| socket.id != id);
+        let mut sockets = std::mem::take(&mut state.sockets).into_vec();
+        sockets.retain(|socket| !Arc::ptr_eq(&socket.outbox, outbox));
+        state.sockets = sockets.into_boxed_slice();
         if !self.retains
             && let Some(talk) = &state.talk
         {
@@ -136,7 +139,7 @@ impl World {
         }
     }
 
-    /// Accepts a run: `message_accepted` to the asking socket, then its place in its thread.
+    /// Accepts a run, in the thread that the client named or in a new one: `message_accepted` to the asking socket, then its place in its thread.
     ///
     /// # Errors
     /// `TOO_MANY_RUNS`, `DRAINING`.
@@ -144,13 +147,17 @@ impl World {
         &self,
         shared: &Shared,
         id: Option<MessageId>,
+        thread_named: bool,
         run: Run,
         reply: &dyn Fn(ServerMessage),
     ) -> Result<Submitted, Rejection> {
         let mut state = self.state.lock();
         let talk = state.talk.get_or_insert_with(|| Box::new(Talk::new(run.accepted)));
         if let Some(id) = &id
-            && let Some((_, run_id, thread_id)) = talk.seen.iter().find(|(seen, ..)| seen == id)
+            && let Some((_, run_id, thread_id)) = talk
+                .seen
+                .iter()
+                .find(|(seen, _, thread)| seen == id && (!thread_named || *thread == run.thread_id))
         {
             reply(accepted(id.clone(), run_id.clone(), thread_id.clone(), true));
             return Ok(Submitted::Nothing);

@@ -130,6 +130,8 @@ impl Server {
             .set("environment", "\"testing\"")
             .set("auth.passwords.memory", "\"64 KiB\"")
             .set("auth.passwords.passes", "1")
+            // The server's own probe would count among the connections of 127.0.0.1.
+            .set("probe.interval", "\"0s\"")
             .set("limits.handshakes_per_second", "100000")
             .set("limits.handshake_burst", "100000")
             .set("limits.connections_per_address", "100000")

@@ -100,7 +100,12 @@ async function enter(grantOf: (auth: AuthApi) => Promise<Grant>): Promise<void> 
 
 function begin(credentials: Credentials, user: User | undefined): void {
   if (user !== undefined) belongTo(user.id);
-  const client = new Client({ gateway: GATEWAY, token: (request) => credentials.token(request) });
+  const build = ownBuild();
+  const client = new Client({
+    gateway: GATEWAY,
+    token: (request) => credentials.token(request),
+    ...(build !== undefined && { build }),
+  });
   client.on('state', (state) => {
     connection.value = state;
     if (state.status !== 'live') return;
@@ -148,7 +153,7 @@ async function checkBuild(): Promise<void> {
 
 async function loadConfig(): Promise<GatewayConfig> {
   const fresh = await fetchConfig(GATEWAY);
-  const own = document.querySelector<HTMLMetaElement>('meta[name="portcullis-build"]')?.content;
+  const own = ownBuild();
   if (fresh.build != null && own !== undefined) stale.value = fresh.build !== own;
   return fresh;
 }
@@ -166,4 +171,9 @@ function takeLinkCode(): string | undefined {
 
 function refusalOf(error: unknown): Refusal {
   return error instanceof RefusedError ? error.refusal : localRefusal('UNKNOWN');
+}
+
+/** What this page was built from; none under the development server. */
+function ownBuild(): string | undefined {
+  return document.querySelector<HTMLMetaElement>('meta[name="portcullis-build"]')?.content;
 }

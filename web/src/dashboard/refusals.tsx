@@ -201,7 +201,7 @@ function Sent({ evidence }: { evidence: Evidence }) {
         </code>
       </Term>
       <Term name="host, origin">
-        <code>{evidence.host ?? '–'}</code>, <code>{evidence.origin ?? 'none (not a browser)'}</code>
+        <code>{evidence.host ?? '–'}</code>, {evidence.origin === null ? 'no origin (not a browser)' : <code>{evidence.origin}</code>}
       </Term>
       <Term name="Authorization">{words(evidence.authorization)}</Term>
       <Term name="subprotocols">{words(evidence.protocols)}</Term>
@@ -225,10 +225,5 @@ function Term({ name, children }: { name: string; children: preact.ComponentChil
 
 function words(list: readonly string[]) {
   if (list.length === 0) return 'none';
-  return list.map((word, index) => (
-    <>
-      {index > 0 && ' '}
-      <code key={index}>{word}</code>
-    </>
-  ));
+  return list.map((word, index) => <code key={index}>{word}</code>);
 }

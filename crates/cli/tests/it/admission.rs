@@ -35,6 +35,11 @@ fn rate_of_an_address() {
         assert!(enter(&server, 2, "ann").is_ok());
     }
     assert_eq!(enter(&server, 2, "ann").err(), Some(Reason::RateLimited));
+    // A preflight is no way around it.
+    let preflight = Request::plain("GET", "/ws/preflight").bearer(&server.token("ann"));
+    let told = server.connect_from(2).ask(&preflight).json();
+    assert_eq!((&told["accepted"], &told["reason"]), (&false.into(), &"RATE_LIMITED".into()), "{told}");
+    assert!(told["retry_after"].as_u64().is_some_and(|seconds| seconds >= 1), "{told}");
     // Others are not concerned, and a bad handshake counts as a good one does.
     for _ in 0..3 {
         let response = server.connect_from(3).ask(&Request::upgrade("/ws"));

@@ -55,9 +55,9 @@ fn each_fault_of_a_credential_earns_its_reason() {
 fn an_unknown_key_looks_like_a_bad_signature() {
     let server = STRICT.get();
     let answer = |token: &str| {
-        let mut answer = server.ask(&Request::upgrade("/ws").bearer(token)).json();
-        answer["request_id"].take();
-        answer
+        let answer = server.ask(&Request::upgrade("/ws").bearer(token));
+        // The whole answer, but for the name of the request.
+        answer.raw.replace(answer.json()["request_id"].as_str().unwrap(), "ID")
     };
     let wrong = Tokens::new("test", "another secret of the same key id, also long enough");
     let unknown = Tokens::new("nobody's", "another secret of another key id, also long enough");
@@ -70,6 +70,7 @@ fn an_unknown_key_looks_like_a_bad_signature() {
 #[test]
 fn a_preflight_decides_as_the_handshake_does() {
     let server = strict();
+    let mut logged = 0..LOGGED;
     for row in credentials::rows(server.tokens()) {
         let shown = row.reason.shown_as();
         for (way, request) in [("POST", Some(post(&row.request))), ("GET", get(&row.request))] {
@@ -83,6 +84,9 @@ fn a_preflight_decides_as_the_handshake_does() {
             assert_eq!(told["title"], shown.title(), "{way} {}: {told}", row.name);
             assert_eq!(told["status"], row.reason.status().unwrap(), "{way} {}: {told}", row.name);
             let id = told["request_id"].as_str().unwrap();
+            if logged.next().is_none() {
+                continue;
+            }
             let line = server.log().line(&[&format!("\"request_id\":\"{id}\"")]);
             let line: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(line["reason"], row.reason.id(), "{way} {}: {line}", row.name);
@@ -112,6 +116,9 @@ fn a_foreign_page_learns_nothing_else() {
         assert_eq!(preflight(&body), told, "{body}");
     }
 }
+
+/// Refused preflights that surely have a line of their own: the log takes a hundred in a second.
+const LOGGED: usize = 90;
 
 /// The same question as a POST of the preflight.
 fn post(request: &Request) -> Request {

@@ -63,7 +63,8 @@ fn assert_fields(name: &str, response: &Response, reason: Reason) {
             let challenge = response.field("WWW-Authenticate").unwrap();
             let start =
                 format!("Bearer realm=\"portcullis\", error=\"{}\", error_description=\"", error.as_str());
-            assert!(challenge.starts_with(&start) && challenge.ends_with('"'), "{}", context());
+            // The title of what is shown: the difference between two that look alike must not stand here either.
+            assert_eq!(challenge, format!("{start}{}\"", reason.title()), "{}", context());
             assert_eq!(challenge.matches("error=").count(), 1, "{}", context());
         }
         (_, None) => assert!(!response.has("WWW-Authenticate"), "{}", context()),

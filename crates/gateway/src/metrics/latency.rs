@@ -115,7 +115,7 @@ mod tests {
             latency.observe(Duration::from_micros(150));
         }
         latency.observe(Duration::from_millis(30));
-        latency.observe(Duration::from_secs(60));
+        latency.observe(Duration::from_mins(1));
         let counts = latency.counts();
         let at = |q| quantile(&counts, q).unwrap();
         assert!((1e-4..=2e-4).contains(&at(0.5)), "{}", at(0.5));

@@ -5,6 +5,8 @@
 //! figures; the mark changes what is counted and never what is allowed.
 
 mod log;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod wire;
 
@@ -100,25 +102,3 @@ pub(crate) async fn run(
 
 /// The first probe waits until the server has opened everything, and shows its result soon.
 const FIRST: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use portcullis_handshake::HeadLimits;
-
-    use super::*;
-
-    #[test]
-    fn a_mark_is_known_by_its_whole_value_alone() {
-        let (mark, other) = (Mark::generate(), Mark::generate());
-        let on = |field: &str| {
-            let head = format!("GET /ws HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
-            mark.is_on(&Head::parse(head.as_bytes(), &HeadLimits::default()).unwrap())
-        };
-        assert!(on(&format!("{MARK}: {}", mark.as_str())));
-        assert!(on(&format!("x-portcullis-probe: {}", mark.as_str())));
-        assert!(!on(&format!("{MARK}: {}", other.as_str())));
-        assert!(!on(&format!("{MARK}: {}", &mark.as_str()[1..])));
-        assert!(!on(&format!("{MARK}:")));
-        assert!(!on("X-Other: x"));
-    }
-}

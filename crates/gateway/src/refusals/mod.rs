@@ -38,7 +38,7 @@ impl Refusals {
     pub(crate) fn may_log(&self, now: Instant) -> bool {
         let (may, suppressed) = self.window.lock().count(now);
         if suppressed > 0 {
-            tracing::warn!(suppressed, "more handshakes were refused than are logged one by one");
+            tracing::warn!(suppressed, "more was refused than is logged one by one");
         }
         may
     }

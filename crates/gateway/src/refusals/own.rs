@@ -29,7 +29,10 @@ pub struct OwnRefusal {
 /// A name that a token only claims counts for nothing: whoever could write into it could plant lines in another user's
 /// answers.
 #[derive(Clone, Debug, Default)]
-pub struct OwnRefusals(Arc<Mutex<VecDeque<(Box<str>, OwnRefusal)>>>);
+pub struct OwnRefusals(Arc<Mutex<VecDeque<Owned>>>);
+
+/// A refusal and its subject.
+type Owned = (Box<str>, OwnRefusal);
 
 impl OwnRefusals {
     /// The refusals of `subject`, newest first, two dozen at most.

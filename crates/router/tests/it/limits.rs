@@ -90,6 +90,28 @@ async fn who_does_not_listen_is_stopped_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_isolated_world_ends_with_its_connection() {
+    let router = router(roomy());
+    let mut others = [Mode::Main, Mode::Isolated].map(|mode| Device::connect(&router, "ann", mode));
+    for script in ["tool:3600000", "deaf:3600000"] {
+        let mut isolated = Device::connect(&router, "ann", Mode::Isolated);
+        isolated.say(None, "t", script);
+        isolated.say(None, "t", "think");
+        others[0].say(None, "t", "wait:60000");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        isolated.disconnect();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(router.runs(), 1, "{script}: what another device began goes on");
+        assert_eq!(settle(&router).await, 0);
+    }
+    let [main, isolated] = &mut others;
+    main.read();
+    isolated.read();
+    assert_eq!(assert_order(main.events()).len(), 2);
+    assert_eq!(isolated.events().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_wait_for_each_other_and_run_in_order() {
     let router = router(roomy());
     let mut device = Device::connect(&router, "ann", Mode::Main);

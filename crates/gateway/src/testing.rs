@@ -1,0 +1,161 @@
+//! A whole gateway on real sockets, for the tests of this crate: the smallest agent, one key, no auth service.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
+use portcullis_handshake::{ClientRequest, encode_key};
+use portcullis_router::Agents;
+use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{Listeners, Options, ProbeAccount, Service, Setup, gate::unix_seconds};
+
+/// The key of the dashboard.
+pub(crate) const KEY: &str = "a key for the operator of this test";
+
+/// A running gateway; it ends when it is dropped.
+pub(crate) struct Running {
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) signer: Signer,
+    stop: CancellationToken,
+    _tasks: TaskTracker,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Starts a gateway whose agent answers at once, or fails with `fails`.
+pub(crate) fn start(
+    change: impl FnOnce(&mut Options),
+    probe: Option<&dyn Fn(&Signer) -> ProbeAccount>,
+) -> Running {
+    let mut options = Options::default();
+    options.gateway.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    options.gateway.admin_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    change(&mut options);
+    let signer = Signer::generate_es256().unwrap();
+    let mut keys = KeySet::new();
+    keys.add_signer(&signer).unwrap();
+    let listeners = Listeners::bind(&options).unwrap();
+    let (gateway, admin) = (listeners.gateway(), listeners.admin());
+    let setup = Setup {
+        verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
+        agents: Agents::new(|| Arc::new(Parrot)),
+        auth_url: None,
+        own_refusals: crate::OwnRefusals::default(),
+    };
+    let mut service =
+        Service::new(options, setup, listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
+    if let Some(account) = probe {
+        service = service.with_probe(account(&signer));
+    }
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(service.run(stop.clone()));
+    Running { gateway, admin, signer, stop, _tasks: tasks }
+}
+
+/// Repeats the question, with no other event.
+struct Parrot;
+
+impl Agent for Parrot {
+    fn id(&self) -> &'static str {
+        "doctor"
+    }
+
+    fn kind(&self) -> &'static str {
+        "test"
+    }
+
+    fn run(&self, task: Task, _: EventSink, _: CancellationToken) -> RunFuture<'_> {
+        Box::pin(async move { Ok::<_, Failure>(Answer { final_response: task.content, usage: None }) })
+    }
+}
+
+impl Running {
+    /// A token that this gateway takes.
+    pub(crate) fn token(&self) -> String {
+        mint(&self.signer)
+    }
+
+    /// Asks for an upgrade with these subprotocols; gives the whole answer.
+    pub(crate) async fn upgrade(&self, target: &str, protocols: &[&str], fields: &[(&str, &str)]) -> String {
+        let (host, key) = (self.gateway.to_string(), encode_key(&[7; 16]));
+        let mut request = Vec::new();
+        let client = ClientRequest { protocols, fields, ..ClientRequest::new(target, &host, &key) };
+        client.write(&mut request).unwrap();
+        exchange(self.gateway, &request, true).await
+    }
+
+    /// Asks the admin listener; `fields` are whole lines beside `Host`, which they may replace.
+    pub(crate) async fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Reply {
+        let host = format!("Host: {}", self.admin);
+        let host = if fields.iter().any(|field| field.starts_with("Host:")) { "" } else { &host };
+        let lines = [host].into_iter().chain(fields.iter().copied()).filter(|line| !line.is_empty());
+        let lines = lines.collect::<Vec<_>>().join("\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{lines}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        Reply(exchange(self.admin, request.as_bytes(), false).await)
+    }
+
+    /// Logs in, and gives the cookie as a request carries it.
+    pub(crate) async fn log_in(&self) -> String {
+        let body = json!({ "key": KEY }).to_string();
+        let reply = self.ask("POST", "/admin/login", &["Content-Type: application/json"], &body).await;
+        let cookie = reply.field("set-cookie").expect("the login sets a cookie");
+        format!("Cookie: {}", cookie.split(';').next().unwrap())
+    }
+}
+
+/// A token of that signer.
+pub(crate) fn mint(signer: &Signer) -> String {
+    let claims = json!({ "sub": "ada", "exp": unix_seconds() + 600 });
+    signer.sign(claims.as_object().unwrap())
+}
+
+/// An answer of the admin listener.
+pub(crate) struct Reply(String);
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        self.0.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line")
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let head = self.0.split("\r\n\r\n").next()?;
+        head.lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        self.0.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(self.body()).unwrap_or_else(|error| panic!("{error} in {}", self.0))
+    }
+}
+
+/// Writes a request and reads the answer: to its end, or to the end of its head where it switches protocols.
+async fn exchange(address: SocketAddr, request: &[u8], may_switch: bool) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut read = Vec::new();
+    while stream.read_buf(&mut read).await.unwrap() > 0 {
+        if may_switch && read.starts_with(b"HTTP/1.1 101") {
+            break;
+        }
+    }
+    String::from_utf8(read).unwrap()
+}
