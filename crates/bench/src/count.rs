@@ -128,7 +128,7 @@ fn compare(counted: &BTreeMap<String, u64>, baseline: &Baseline) -> (String, boo
     let mut good = true;
     for (name, &count) in counted {
         let before = baseline.instructions.get(name).copied();
-        let change = before.map(|before| 100.0 * (count as f64 / before as f64 - 1.0));
+        let change = before.map(|before| 100.0 * (count as f64 - before as f64) / before as f64);
         let verdict = match change {
             None => "new",
             Some(change) if change > baseline.tolerance_percent => {

@@ -77,7 +77,7 @@ pub(crate) async fn serve(
                 gate.metrics.accepted();
             }
             let _ = gate.consider_page(head.query(), None);
-            tracing::debug!(%peer, route = ?negotiated.route(), token = %negotiated.identity().identity().fingerprint(), "handshake accepted");
+            tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
             let asked = Asked { query: head.query(), greeting: answer, ahead, probe };
             let connection = Connection::new(Arc::clone(&gate), stream, place, negotiated, asked);
             // A task of its own: what the handshake needed is freed with this one.

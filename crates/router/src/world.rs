@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem, slice,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -34,8 +35,7 @@ pub(crate) struct World {
 
 struct State {
     seats: u32,
-    /// Mostly one, and as many as there is room for: an idle connection pays for each byte.
-    sockets: Box<[Socket]>,
+    sockets: Sockets,
     /// Made with the first message: a connection that only listens holds none.
     talk: Option<Box<Talk>>,
 }
@@ -45,6 +45,15 @@ struct Socket {
     format: Format,
     outbox: Arc<Outbox>,
 }
+
+/// The connections of a user: mostly one, which needs no list. Every idle connection pays for what stands here.
+enum Sockets {
+    None,
+    One(Socket),
+    Many(Box<Many>),
+}
+
+struct Many(Vec<Socket>);
 
 struct Talk {
     threads: HashMap<ThreadId, Thread>,
@@ -68,7 +77,7 @@ impl World {
         Self {
             retains: true,
             observed: true,
-            state: Mutex::new(State { seats: 0, sockets: Box::default(), talk: None }),
+            state: Mutex::new(State { seats: 0, sockets: Sockets::None, talk: None }),
         }
     }
 
@@ -117,18 +126,13 @@ impl World {
     ) {
         let mut state = self.state.lock();
         state.resume(self.retains, &outbox, resume, reply);
-        let mut sockets = std::mem::take(&mut state.sockets).into_vec();
-        sockets.reserve_exact(1);
-        sockets.push(Socket { format, outbox });
-        state.sockets = sockets.into_boxed_slice();
+        state.sockets.push(Socket { format, outbox });
     }
 
     /// Takes a socket out. An isolated world's runs end with it.
     pub(crate) fn part(&self, outbox: &Arc<Outbox>) {
         let mut state = self.state.lock();
-        let mut sockets = std::mem::take(&mut state.sockets).into_vec();
-        sockets.retain(|socket| !Arc::ptr_eq(&socket.outbox, outbox));
-        state.sockets = sockets.into_boxed_slice();
+        state.sockets.remove(outbox);
         if !self.retains
             && let Some(talk) = &state.talk
         {
@@ -267,6 +271,43 @@ impl World {
     }
 }
 
+impl Sockets {
+    fn as_slice(&self) -> &[Socket] {
+        match self {
+            Self::None => &[],
+            Self::One(socket) => slice::from_ref(socket),
+            Self::Many(many) => &many.0,
+        }
+    }
+
+    fn push(&mut self, socket: Socket) {
+        *self = match mem::replace(self, Self::None) {
+            Self::None => Self::One(socket),
+            Self::One(first) => Self::Many(Box::new(Many(vec![first, socket]))),
+            Self::Many(mut many) => {
+                many.0.push(socket);
+                Self::Many(many)
+            }
+        };
+    }
+
+    fn remove(&mut self, outbox: &Arc<Outbox>) {
+        let is_it = |socket: &Socket| Arc::ptr_eq(&socket.outbox, outbox);
+        match self {
+            Self::One(socket) if is_it(socket) => *self = Self::None,
+            Self::None | Self::One(_) => {}
+            Self::Many(many) => {
+                many.0.retain(|socket| !is_it(socket));
+                if many.0.len() == 1
+                    && let Some(last) = many.0.pop()
+                {
+                    *self = Self::One(last);
+                }
+            }
+        }
+    }
+}
+
 impl State {
     fn emit(
         &mut self,
@@ -289,7 +330,7 @@ impl State {
         let frame = encode(&envelope, Format::V1);
         let mut legacy: Option<Bytes> = None;
         let size = frame.len();
-        for socket in &self.sockets {
+        for socket in self.sockets.as_slice() {
             let frame = match socket.format {
                 Format::V1 => frame.clone(),
                 Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
@@ -301,7 +342,7 @@ impl State {
         if retains {
             thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
         }
-        observer.event(kind, self.sockets.len());
+        observer.event(kind, self.sockets.as_slice().len());
         size
     }
 
@@ -374,4 +415,36 @@ fn accepted(message_id: MessageId, run_id: RunId, thread_id: ThreadId, duplicate
 /// A token that fires when its run is cancelled or the router stops.
 pub(crate) fn cancellation(shared: &Shared) -> CancellationToken {
     shared.stop.child_token()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_come_and_go_in_any_number() {
+        let outboxes: Vec<_> = (0..4).map(|_| Arc::new(Outbox::new(1))).collect();
+        let mut sockets = Sockets::None;
+        for (before, outbox) in outboxes.iter().enumerate() {
+            assert_eq!(sockets.as_slice().len(), before);
+            sockets.push(Socket { format: Format::V1, outbox: Arc::clone(outbox) });
+        }
+        let stranger = Arc::new(Outbox::new(1));
+        for (gone, outbox) in outboxes.iter().enumerate() {
+            sockets.remove(&stranger);
+            sockets.remove(outbox);
+            let left: Vec<_> = sockets.as_slice().iter().map(|socket| Arc::as_ptr(&socket.outbox)).collect();
+            assert_eq!(left, outboxes[gone + 1..].iter().map(Arc::as_ptr).collect::<Vec<_>>());
+        }
+        assert!(matches!(sockets, Sockets::None));
+    }
+
+    #[test]
+    fn a_world_without_a_conversation_is_small() {
+        assert!(
+            size_of::<World>() <= 48,
+            "with its counters a world is to fit 64 bytes: {}",
+            size_of::<World>()
+        );
+    }
 }

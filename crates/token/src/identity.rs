@@ -2,12 +2,10 @@
 
 use std::{fmt, num::NonZeroU64, sync::Arc};
 
-use crate::Fingerprint;
-
 /// A verified token's subject and what else the gate needs of it.
 ///
 /// Only [`Verifier::verify`](crate::Verifier::verify) makes one. It is one shared pointer: cloning costs a counter, and
-/// connections that came with the same cached token share it. Its `Debug` shows the token's fingerprint alone.
+/// connections that came with the same cached token share it. Its `Debug` tells nothing of it.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
 
@@ -22,7 +20,6 @@ struct Inner {
     /// Where `iss` ends, which starts at `subject_end`; the same place if there is none: an empty `iss` counts as none.
     issuer_end: u16,
     jti_end: u16,
-    fingerprint: Fingerprint,
 }
 
 /// The claims of an identity, as the verifier found them.
@@ -33,7 +30,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) scopes: &'a [&'a str],
     pub(crate) expires_at: Option<u64>,
     pub(crate) issued_at: Option<u64>,
-    pub(crate) fingerprint: Fingerprint,
 }
 
 impl Identity {
@@ -62,7 +58,6 @@ impl Identity {
             subject_end,
             issuer_end,
             jti_end,
-            fingerprint: parts.fingerprint,
         }))
     }
 
@@ -103,11 +98,6 @@ impl Identity {
         self.0.issued_at.map(NonZeroU64::get)
     }
 
-    /// What stands for the token in logs.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.0.fingerprint
-    }
-
     /// Whether both speak for the same subject: a `sub` is unique only within its issuer (RFC 7519 §4.1.2).
     pub fn same_subject(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -117,26 +107,16 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", self.0.fingerprint)
+        f.debug_struct("Identity").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint;
 
     fn identity(subject: &str, issuer: &str, jti: &str, scopes: &[&str]) -> Identity {
-        let fingerprint = fingerprint("token");
-        Identity::new(&Parts {
-            subject,
-            issuer,
-            jti,
-            scopes,
-            expires_at: Some(9),
-            issued_at: None,
-            fingerprint,
-        })
+        Identity::new(&Parts { subject, issuer, jti, scopes, expires_at: Some(9), issued_at: None })
     }
 
     #[test]
@@ -179,6 +159,6 @@ mod tests {
     #[test]
     fn debug_tells_no_claim() {
         let shown = format!("{:?}", identity("ann", "https://id", "j-1", &["chat"]));
-        assert_eq!(shown, format!("Identity({})", fingerprint("token")));
+        assert_eq!(shown, "Identity { .. }");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::base64url;
@@ -20,7 +19,8 @@ impl Secret {
     /// A fresh one: 32 random bytes as 43 characters of base64url, which are the secret as they stand.
     pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
-        SystemRandom::new().fill(bytes.as_mut_slice()).expect("the system gives random bytes");
+        // Not aws-lc's generator: its first use measures the clock's jitter for some 60 ms, at every start of a server.
+        getrandom::fill(bytes.as_mut_slice()).expect("the system gives random bytes");
         Self::new(base64url::encode(bytes.as_slice()).into_bytes())
     }
 

@@ -25,7 +25,7 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> anyhow::Result<ExitCode> {
     let now = time::now();
     match Verifier::new(keys.set, keys.policy, 0).verify(&token, now) {
         Ok(identity) => {
-            let acceptance = Acceptance::new(&identity);
+            let acceptance = Acceptance::new(&token, &identity);
             out.print(&acceptance, |palette| acceptance.text(now, palette))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -74,14 +74,14 @@ struct Acceptance<'a> {
 }
 
 impl<'a> Acceptance<'a> {
-    fn new(identity: &'a Identity) -> Self {
+    fn new(token: &str, identity: &'a Identity) -> Self {
         Self {
             accepted: true,
             subject: identity.subject(),
             issuer: identity.issuer(),
             scopes: identity.scopes().collect(),
             expires_at: identity.expires_at(),
-            fingerprint: identity.fingerprint().to_string(),
+            fingerprint: portcullis_token::fingerprint(token).to_string(),
         }
     }
 

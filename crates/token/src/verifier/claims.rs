@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use portcullis_reason::{Reason, Rejection};
 
 use crate::{
-    Fingerprint, Identity, Policy,
+    Identity, Policy,
     identity::Parts,
     json::{self, Presence, Value},
 };
@@ -80,7 +80,6 @@ pub(super) fn check(
     policy: &Policy,
     bound: Option<&str>,
     now: u64,
-    fingerprint: Fingerprint,
 ) -> Result<(Identity, Lifetime), Rejection> {
     let mut claims: [Option<Value<'_>>; COUNT] = Default::default();
     let mut present = vec![false; policy.required_claims.len()];
@@ -121,7 +120,6 @@ pub(super) fn check(
         scopes: &scopes,
         expires_at: lifetime.until,
         issued_at: lifetime.issued,
-        fingerprint,
     };
     Ok((Identity::new(&parts), lifetime))
 }

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use portcullis_reason::{Reason, Rejection};
 
 use self::cache::Cache;
-use crate::{Fingerprint, Identity, KeySet, Policy, base64url, fingerprint::sha256};
+use crate::{Identity, KeySet, Policy, base64url, fingerprint::sha256};
 
 /// Verifies tokens with a set of keys under one policy. Shared by all threads.
 pub struct Verifier {
@@ -55,15 +55,16 @@ impl Verifier {
             .with_hint(format!("The token is longer than {max} bytes.")));
         }
         let current = Arc::clone(&self.keys.read());
-        let hash = sha256(token.as_bytes());
+        // Hashing costs a third of an HS256 verification, so it is done only where there is something to look up.
         let cache = self.cache.as_ref().filter(|_| current.use_cache);
-        if let Some(cache) = cache
-            && let Some((identity, lifetime)) = cache.get(&hash, current.number)
+        let cache = cache.map(|cache| (cache, sha256(token.as_bytes())));
+        if let Some((cache, hash)) = &cache
+            && let Some((identity, lifetime)) = cache.get(hash, current.number)
         {
             return match lifetime.check(now, self.policy.effective_leeway()) {
                 Ok(()) => Ok(identity),
                 Err(rejection) => {
-                    cache.remove(&hash);
+                    cache.remove(hash);
                     Err(rejection)
                 }
             };
@@ -76,10 +77,8 @@ impl Verifier {
             .keys
             .verify(header.kid.as_deref(), header.algorithm, parts.signed, parts.signature)
             .map_err(|reason| refusal(reason, header.algorithm.name()))?;
-        let fingerprint = Fingerprint::of(&hash);
-        let (identity, lifetime) =
-            claims::check(parts.payload, &self.policy, key.issuer(), now, fingerprint)?;
-        if let Some(cache) = cache
+        let (identity, lifetime) = claims::check(parts.payload, &self.policy, key.issuer(), now)?;
+        if let Some((cache, hash)) = cache
             && key.algorithm().family().is_asymmetric()
             && lifetime.until.is_some()
         {
