@@ -37,8 +37,8 @@ step_format() { cargo fmt --all --check; }
 step_lint() { cargo clippy --locked --workspace --all-targets --quiet -- -D warnings; }
 
 step_test() {
-    cargo nextest run --locked --workspace --cargo-quiet
     cargo test --locked --workspace --doc --quiet
+    cargo nextest run --locked --workspace --cargo-quiet
 }
 
 step_client() {
