@@ -22,6 +22,7 @@ use crate::{
     connection::{Asked, Connection},
     gate::{Gate, Route},
     plain::Plain,
+    stale,
 };
 
 /// What a browser sends fits; longer heads grow the buffer up to the limit.
@@ -70,30 +71,29 @@ pub(crate) async fn serve(
     }
     let mut answer = Vec::with_capacity(512);
     let decision = decide(&gate, &head, &place, &mut answer);
+    let is_stale = gate.count_stale_page(head.query());
     match decision {
         Ok(negotiated) => {
             let probe = gate.mark.is_on(&head);
             if !probe {
                 gate.metrics.accepted();
             }
-            let _ = gate.consider_page(head.query(), None);
             tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
             let asked = Asked { query: head.query(), greeting: answer, ahead, probe };
             let connection = Connection::new(Arc::clone(&gate), stream, place, negotiated, asked);
             // A task of its own: what the handshake needed is freed with this one.
             tasks.spawn(connection);
         }
-        Err(Refused { rejection, form, owner }) => {
-            let rejection = gate.consider_page(head.query(), Some(rejection.clone())).unwrap_or(rejection);
-            let refused = Refused { rejection, form, owner };
+        Err(mut refused) => {
+            if is_stale {
+                refused.rejection = stale::explain(refused.rejection);
+            }
             let linger = !ahead.is_empty();
             if gate.options.handshake.rejection == RejectionStyle::Close
                 && let Some(close) = Session::refusal(&gate.session, &refused.rejection)
                 && Upgrade::accept_to_close(&head, &gate.policy, &mut answer).is_ok()
             {
-                let request_id = gate.request_id();
-                gate.refused(&refused.rejection, &request_id, peer, refused.form, Some(&head));
-                gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
+                record(&gate, peer, &refused, Some(&head));
                 gate.metrics.closed(refused.rejection.reason.close_code(gate.session.close_profile), None);
                 answer.extend_from_slice(&close);
                 return finish(stream, &answer, true).await;
@@ -157,6 +157,14 @@ async fn read_head(
     }
 }
 
+/// Counts and keeps a refusal for everyone who may ask about it, and names it.
+fn record(gate: &Gate, peer: SocketAddr, refused: &Refused, head: Option<&Head<'_>>) -> String {
+    let request_id = gate.request_id();
+    gate.refused(&refused.rejection, &request_id, peer, refused.form, head);
+    gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
+    request_id
+}
+
 /// Tells the peer why, and ends the connection. Without a head it could not be read.
 async fn refuse(
     gate: &Gate,
@@ -166,9 +174,7 @@ async fn refuse(
     head: Option<&Head<'_>>,
     linger: bool,
 ) {
-    let request_id = gate.request_id();
-    gate.refused(&refused.rejection, &request_id, peer, refused.form, head);
-    gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
+    let request_id = record(gate, peer, refused, head);
     let method = head.map_or("", Head::method);
     let mut answer = Vec::new();
     write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);

@@ -231,13 +231,13 @@ impl Gate {
         }
     }
 
-    /// Adds what an old page shall hear to a refusal, and counts that page if it asked for an upgrade.
-    pub(crate) fn consider_page(&self, query: &str, refusal: Option<Rejection>) -> Option<Rejection> {
-        if stale::of_query(query) != Some(true) {
-            return refusal;
+    /// Whether the page that asks for an upgrade is of another build; each that is gets counted.
+    pub(crate) fn count_stale_page(&self, query: &str) -> bool {
+        let is_stale = stale::of_query(query) == Some(true);
+        if is_stale {
+            self.metrics.stale_pages.inc();
         }
-        self.metrics.stale_pages.inc();
-        refusal.map(stale::explain)
+        is_stale
     }
 }
 
