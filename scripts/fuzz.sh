@@ -47,24 +47,32 @@ bins=()
 for target in "${chosen[@]}"; do bins+=(--bin "$target"); done
 RUSTFLAGS="${flags[*]}" cargo build --locked --release --manifest-path "$root/fuzz/Cargo.toml" --target "$host" "${bins[@]}"
 
-status=0
-for target in "${chosen[@]}"; do
-    corpus=$root/fuzz/corpus/$target
-    artifacts=$root/fuzz/artifacts/$target
-    log=$CARGO_TARGET_DIR/$target.log
+# Fuzzes one target; its summary is one line, so that targets that run at the same time do not mix.
+fuzz() {
+    local target=$1
+    local corpus=$root/fuzz/corpus/$target artifacts=$root/fuzz/artifacts/$target log=$CARGO_TARGET_DIR/$1.log
+    local result=ok executions coverage
     rm -rf "$corpus"
     mkdir -p "$corpus" "$artifacts"
-    echo "fuzz $target: ${seconds} s"
-    result=ok
     "$CARGO_TARGET_DIR/$host/release/$target" "$corpus" "$root/fuzz/seeds/$target" -max_total_time="$seconds" \
         -timeout=5 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$artifacts/" \
         >"$log" 2>&1 || result="FINDING in $artifacts"
-    if [[ $result != ok ]]; then
-        status=1
-        tail -n 40 "$log"
-    fi
+    [[ $result == ok ]] || tail -n 40 "$log"
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     coverage=$(sed -n 's/.*cov: \([0-9]*\) ft: \([0-9]*\).*/\1 edges, \2 features/p' "$log" | tail -n 1)
     echo "fuzz $target: $result, ${executions:-no} executions, ${coverage:-no coverage}"
+    [[ $result == ok ]]
+}
+
+# As many at a time as there are processors: libFuzzer is single-threaded.
+status=0
+echo "fuzz: ${#chosen[@]} targets, $seconds s each, $(nproc) at a time"
+for ((first = 0; first < ${#chosen[@]}; first += $(nproc))); do
+    running=()
+    for target in "${chosen[@]:first:$(nproc)}"; do
+        fuzz "$target" &
+        running+=($!)
+    done
+    for process in "${running[@]}"; do wait "$process" || status=1; done
 done
 exit $status
