@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -63,10 +63,51 @@ impl Envelope {
 
     /// The text of a connection that speaks `format`.
     pub fn encode(&self, format: Format) -> Bytes {
+        let mut out = Vec::with_capacity(512);
+        self.write(format, &mut out);
+        Bytes::from(out)
+    }
+
+    /// Appends the text of a connection that speaks `format`. Absent members are left out.
+    ///
+    /// v1: `{"type","id","epoch","seq","thread_id","run_id","timestamp","payload"}`, in this order.
+    ///
+    /// Older clients: `{"type","data","thread_id","run_id","timestamp"}`. `thread_id` and `run_id` are kept beside what those
+    /// clients know: without them nobody could continue a thread or cancel a run. There is no `id`, `epoch` or `seq`,
+    /// because the mode does not resume.
+    pub fn write(&self, format: Format, out: &mut Vec<u8>) {
+        // The members are the same in every message, so their names are written as they stand: serde_json would look at
+        // each byte of them for something to escape, in every handshake and event.
+        put(out, &["{\"type\":\"", self.message.kind().as_str(), "\""]);
         match format {
-            Format::V1 => encode_v1(self),
-            Format::Legacy => encode_legacy(self),
+            Format::V1 => {
+                put_text(out, ",\"id\":", self.id.as_str());
+                if let Some(Position { epoch, seq }) = &self.position {
+                    put_text(out, ",\"epoch\":", epoch.as_str());
+                    put(out, &[",\"seq\":", itoa::Buffer::new().format(*seq)]);
+                }
+            }
+            Format::Legacy => self.put_payload(out, ",\"data\":"),
         }
+        if let Some(thread_id) = &self.thread_id {
+            put_text(out, ",\"thread_id\":", thread_id.as_str());
+        }
+        if let Some(run_id) = &self.run_id {
+            put_text(out, ",\"run_id\":", run_id.as_str());
+        }
+        put(out, &[",\"timestamp\":\""]);
+        out.extend_from_slice(&self.timestamp.write());
+        put(out, &["\""]);
+        if format == Format::V1 {
+            self.put_payload(out, ",\"payload\":");
+        }
+        put(out, &["}"]);
+    }
+
+    fn put_payload(&self, out: &mut Vec<u8>, name: &str) {
+        put(out, &[name]);
+        serde_json::to_writer(out, &Payload(&self.message))
+            .expect("messages are plain data with string keys");
     }
 
     /// Reads a v1 text, for the client's role: tester, bench and tests.
@@ -126,63 +167,19 @@ impl From<serde_json::Error> for ParseError {
     }
 }
 
-/// The v1 text: `{"type","id","epoch","seq","thread_id","run_id","timestamp","payload"}` in this order, absent
-/// members left out.
-pub fn encode_v1(envelope: &Envelope) -> Bytes {
-    write(envelope)
-}
-
-/// The text of older clients: `{"type","data","thread_id","run_id","timestamp"}`, absent members left out.
-///
-/// `thread_id` and `run_id` are kept beside what those clients know: without them nobody could continue a thread or
-/// cancel a run. There is no `id`, `epoch` or `seq`, because the mode does not resume.
-pub fn encode_legacy(envelope: &Envelope) -> Bytes {
-    write(&Flat(envelope))
-}
-
-fn write(value: &impl Serialize) -> Bytes {
-    let mut out = Vec::with_capacity(512);
-    serde_json::to_writer(&mut out, value).expect("messages are plain data with string keys");
-    Bytes::from(out)
-}
-
-impl Serialize for Envelope {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", self.message.kind().as_str())?;
-        map.serialize_entry("id", &self.id)?;
-        if let Some(Position { epoch, seq }) = &self.position {
-            map.serialize_entry("epoch", epoch)?;
-            map.serialize_entry("seq", seq)?;
-        }
-        if let Some(thread_id) = &self.thread_id {
-            map.serialize_entry("thread_id", thread_id)?;
-        }
-        if let Some(run_id) = &self.run_id {
-            map.serialize_entry("run_id", run_id)?;
-        }
-        map.serialize_entry("timestamp", &self.timestamp)?;
-        map.serialize_entry("payload", &Payload(&self.message))?;
-        map.end()
+fn put(out: &mut Vec<u8>, pieces: &[&str]) {
+    for piece in pieces {
+        out.extend_from_slice(piece.as_bytes());
     }
 }
 
-/// The legacy view of an envelope.
-struct Flat<'a>(&'a Envelope);
-
-impl Serialize for Flat<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", self.0.message.kind().as_str())?;
-        map.serialize_entry("data", &Payload(&self.0.message))?;
-        if let Some(thread_id) = &self.0.thread_id {
-            map.serialize_entry("thread_id", thread_id)?;
-        }
-        if let Some(run_id) = &self.0.run_id {
-            map.serialize_entry("run_id", run_id)?;
-        }
-        map.serialize_entry("timestamp", &self.0.timestamp)?;
-        map.end()
+/// Appends a member whose value is an identifier: visible ASCII, of which JSON escapes two characters (RFC 8259 §7).
+fn put_text(out: &mut Vec<u8>, name: &str, id: &str) {
+    put(out, &[name]);
+    if id.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
+        serde_json::to_writer(out, id).expect("a text is JSON");
+    } else {
+        put(out, &["\"", id, "\""]);
     }
 }
 

@@ -139,7 +139,12 @@ impl EventId {
     /// # Errors
     /// [`InvalidId`] if the whole is not an identifier.
     pub fn numbered(prefix: &str, number: u64) -> Result<Self, InvalidId> {
-        Self::new(&format!("{prefix}-{number}"))
+        // Made for every event: in one allocation, where `format!` grows the text piece by piece.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number);
+        let mut text = String::with_capacity(prefix.len() + 1 + digits.len());
+        text.extend([prefix, "-", digits]);
+        Self::new(&text)
     }
 }
 

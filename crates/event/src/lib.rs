@@ -19,7 +19,7 @@ pub use command::{
     Secret, UserMessage,
 };
 pub use decode::{MAX_PING_BYTES, MAX_RESUME_THREADS, MAX_SEQ, decode, message_id_of, resume_from_query};
-pub use envelope::{Envelope, ParseError, encode_legacy, encode_v1};
+pub use envelope::{Envelope, ParseError};
 pub use id::{
     AgentId, ApprovalId, ConnectionId, Epoch, EventId, ExecutionId, InvalidId, MAX_ID, MessageId, Position,
     RunId, ThreadId,

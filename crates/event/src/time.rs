@@ -42,7 +42,7 @@ impl Timestamp {
     }
 
     /// The 24 ASCII bytes of the written form, without an allocation.
-    fn write(self) -> [u8; 24] {
+    pub(crate) fn write(self) -> [u8; 24] {
         let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS) as u32);
         let (year, month, day) = civil(days);
         let mut out = *b"0000-00-00T00:00:00.000Z";

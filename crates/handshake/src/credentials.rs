@@ -1,8 +1,11 @@
 //! Step 5: where a token may stand, and every way of getting it wrong (design §3; RFC 6750).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::{Simd, general_purpose::NO_PAD},
+};
 use portcullis_reason::{Reason, Rejection};
 
 use crate::{Head, Policy, head::Known, policy::is_token_byte, target::parameters, upgrade::Request};
@@ -266,7 +269,7 @@ fn unwrap<'b, R>(text: &'b [u8], policy: &Policy<R>) -> Result<Found<'b>, Reject
         };
     }
     check_size(text.len() / 4 * 3, policy)?;
-    let Ok(decoded) = URL_SAFE_NO_PAD.decode(text) else {
+    let Ok(decoded) = BASE64URL.decode(text) else {
         return malformed(if text.ends_with(b"=") {
             "the token's base64url is padded"
         } else {
@@ -361,6 +364,9 @@ const fn is_bearer_byte(byte: u8) -> bool {
     let digit_or_mark = byte.wrapping_sub(b'-') < 13;
     letter | digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+')
 }
+
+/// Decodes with vectors where the processor has them.
+static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 /// Far more than a client offers, and few enough that a list of commas costs nothing.
 const MAX_ELEMENTS: usize = 128;

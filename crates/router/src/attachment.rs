@@ -123,8 +123,18 @@ impl Attachment {
 
     /// The connection's name.
     pub fn connection_id(&self) -> ConnectionId {
-        ConnectionId::new(&format!("c-{}-{}", self.seat.router.shared.node, self.number))
-            .expect("a node's name and a number are an identifier")
+        ConnectionId::new(&self.name()).expect("a node's name and a number are an identifier")
+    }
+
+    /// The text of the connection's name. It is made in every handshake: in one allocation, where `format!` grows it piece
+    /// by piece, and not kept, since every idle connection would pay for it.
+    fn name(&self) -> String {
+        let node: &str = &self.seat.router.shared.node;
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(self.number);
+        let mut name = String::with_capacity(3 + node.len() + digits.len());
+        name.extend(["c-", node, "-", digits]);
+        name
     }
 
     /// Goes on with a fresh token of the same user.
@@ -147,9 +157,7 @@ impl Attachment {
     pub fn notify(&self, message: ServerMessage) {
         let shared = &self.seat.router.shared;
         let number = self.controls.fetch_add(1, Ordering::Relaxed);
-        // The connection's id and a number, put together in one go: it is made in every handshake.
-        let id = EventId::new(&format!("c-{}-{}-{number}", shared.node, self.number))
-            .expect("a connection's id has room for a number");
+        let id = EventId::numbered(&self.name(), number).expect("a connection's id has room for a number");
         let envelope = Envelope::control(id, (shared.clock)(), message);
         if !self.outbox.push(encode(&envelope, self.mode.format())) {
             self.world.observer(shared).overflow();

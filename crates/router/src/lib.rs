@@ -29,7 +29,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use portcullis_event::{Envelope, Format, MessageType, Timestamp, encode_legacy};
+use portcullis_event::{Envelope, Format, MessageType, Timestamp};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -211,8 +211,5 @@ fn random_hex<const BYTES: usize>() -> String {
 
 /// The text frame of a message, ready for any number of sockets.
 fn encode(envelope: &Envelope, format: Format) -> Bytes {
-    portcullis_frame::shared_text(512, |out| match format {
-        Format::V1 => serde_json::to_writer(out, envelope).expect("messages are plain data with string keys"),
-        Format::Legacy => out.extend_from_slice(&encode_legacy(envelope)),
-    })
+    portcullis_frame::shared_text(512, |out| envelope.write(format, out))
 }

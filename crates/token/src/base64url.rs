@@ -1,6 +1,11 @@
 //! base64url as JWS wants it: no padding, no white space, one spelling for each value (RFC 7515 §2, RFC 4648 §3.5).
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::sync::LazyLock;
+
+use base64::{
+    Engine as _,
+    engine::{Simd, general_purpose::NO_PAD},
+};
 
 /// Why a text is not base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +38,22 @@ pub(crate) const fn decoded_len(len: usize) -> usize {
 
 /// Decodes into `out`, which has room for at least [`decoded_len`] bytes.
 pub(crate) fn decode_into<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Fault> {
-    match URL_SAFE_NO_PAD.decode_slice_unchecked(text, out) {
+    match ENGINE.decode_slice_unchecked(text, out) {
         Ok(len) => Ok(&out[..len]),
         Err(_) => Err(fault(text)),
     }
 }
 
 pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Fault> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| fault(text))
+    ENGINE.decode(text).map_err(|_| fault(text))
 }
 
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    ENGINE.encode(bytes)
 }
+
+/// Decodes with vectors where the processor has them: a token goes through here in every handshake.
+static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 
 /// Says what is wrong with a text that did not decode: the first bad byte, else its length, else its last character.
 fn fault(text: &[u8]) -> Fault {

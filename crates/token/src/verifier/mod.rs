@@ -55,8 +55,13 @@ impl Verifier {
             .with_hint(format!("The token is longer than {max} bytes.")));
         }
         let current = Arc::clone(&self.keys.read());
-        // Hashing costs a third of an HS256 verification, so it is done only where there is something to look up.
-        let cache = self.cache.as_ref().filter(|_| current.use_cache);
+        let mut room = vec![0; base64url::decoded_len(token.len())];
+        let parts = Compact::parse(token, &mut room)?;
+        let header = header::parse(parts.header, &self.policy)?;
+        // Hashing costs as much as an HMAC over the same bytes, so it is done only where there is something to look up. What
+        // `alg` says is not verified yet, but a token that lies about it is verified as what it says, or not at all.
+        let looked_up = current.use_cache && header.algorithm.family().is_asymmetric();
+        let cache = self.cache.as_ref().filter(|_| looked_up);
         let cache = cache.map(|cache| (cache, sha256(token.as_bytes())));
         if let Some((cache, hash)) = &cache
             && let Some((identity, lifetime)) = cache.get(hash, current.number)
@@ -70,9 +75,6 @@ impl Verifier {
             };
         }
 
-        let mut room = vec![0; base64url::decoded_len(token.len())];
-        let parts = Compact::parse(token, &mut room)?;
-        let header = header::parse(parts.header, &self.policy)?;
         let key = current
             .keys
             .verify(header.kid.as_deref(), header.algorithm, parts.signed, parts.signature)
