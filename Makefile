@@ -17,7 +17,7 @@ test: ## set up and pass all tests; `make test ARGS="lint test"` runs steps
 setup: ## install what is missing
 	./scripts/setup.sh test
 
-web: ## build the page that the binary embeds
+web: ## build the page and the documentation that the binary embeds
 	./scripts/setup.sh serve
 	./scripts/page.sh
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what this repository needs on a Debian 12 machine, as far as it is missing. Says nothing when nothing is.
 #
-#   scripts/setup.sh serve   what building and serving needs: a C and C++ compiler, the page's packages
+#   scripts/setup.sh serve   what building and serving needs: a C and C++ compiler, the packages of page and documentation
 #   scripts/setup.sh test    everything: also Chromium, valgrind, cargo-nextest, the client's packages   (default)
 #
 # Rust and Node are expected to be there: both are better chosen by you than by a script.
@@ -60,7 +60,7 @@ install_packages() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
 }
 
-# The page and the client: `npm ci`, again only when the lock file changed since.
+# The page, the documentation, the client: `npm ci`, again only when the lock file changed since.
 install_node_packages() {
     folder=$1
     stamp=$root/$folder/node_modules/.setup-stamp
@@ -108,8 +108,10 @@ fi
 install_packages
 
 install_node_packages web
+install_node_packages site
 if [ "$what" = test ]; then
     install_node_packages clients/typescript
+    install_node_packages docs/examples
     if ! cargo nextest --version >/dev/null 2>&1; then
         say 'building cargo-nextest; this takes some minutes, once'
         quietly 'Check the network and "rustc --version".' cargo install cargo-nextest --locked --quiet

@@ -42,6 +42,25 @@ pub(crate) enum Command {
     /// Manage the accounts of the auth service. Works while the server runs.
     #[command(subcommand)]
     Users(UsersCommand),
+    /// Print a page of the documentation that is made from the code.
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReferenceArgs {
+    /// Which page.
+    #[arg(value_enum)]
+    pub(crate) page: ReferencePage,
+}
+
+/// A page that is made from the code, beside the configuration's, which `config schema --markdown` prints.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ReferencePage {
+    /// The command line.
+    Cli,
+    /// The metrics.
+    Metrics,
 }
 
 /// Flags override environment variables (`PORTCULLIS_GATEWAY__LISTEN`), which override the file.

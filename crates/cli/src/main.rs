@@ -11,6 +11,7 @@ mod keys;
 mod log;
 mod operator;
 mod output;
+mod reference;
 mod serve;
 mod suggest;
 mod surroundings;
@@ -64,5 +65,6 @@ fn run(command: Command, out: Output) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(command, out),
         Command::Config(command) => config::command::run(command, out),
         Command::Users(command) => users::run(command, out),
+        Command::Reference(args) => reference::run(args.page, out),
     }
 }

@@ -8,6 +8,7 @@ mod accept;
 mod admin;
 mod admission;
 mod connection;
+mod docs;
 mod gate;
 mod history;
 mod metrics;
@@ -22,6 +23,7 @@ mod stale;
 #[cfg(test)]
 mod testing;
 
+pub use metrics::metrics_reference;
 pub use options::{
     AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, Options,
     ProbeOptions, RejectionStyle, RunOptions,

@@ -33,7 +33,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::{admission::Place, gate::Gate, page, stale};
+use crate::{admission::Place, docs, gate::Gate, page, stale};
 
 /// The longest body: a preflight with the longest list of protocols.
 const BODY: usize = 64 * 1024;
@@ -62,6 +62,7 @@ impl Plain {
             .route("/ws/preflight", post(preflight_post).get(preflight_get).options(preflight_options))
             .route("/ws/stats", get(stats))
             .route("/reasons/{id}", get(reason))
+            .merge(docs::routes())
             .fallback(page::serve)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(BODY))

@@ -3,7 +3,7 @@
 import type { Refusal } from '@portcullis/client';
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { Brand, Spinner } from '../ui/parts.tsx';
+import { Brand, DocsLink, Spinner } from '../ui/parts.tsx';
 import { RefusalCard } from '../ui/refusal.tsx';
 import { canSignIn, signIn, useToken } from './store.ts';
 
@@ -23,6 +23,7 @@ export function SignInScreen({ refusal }: { refusal: Refusal | undefined }) {
         )}
       </div>
       {refusal !== undefined && <RefusalCard refusal={refusal} />}
+      <DocsLink />
     </main>
   );
 }

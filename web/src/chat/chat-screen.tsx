@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals';
 import type { ConnectionState } from '@portcullis/client';
 import { chat, connection, openThread, type Session, signInAgain, signOut } from '../app/store.ts';
-import { Brand, Icon } from '../ui/parts.tsx';
+import { Brand, DocsLink, Icon } from '../ui/parts.tsx';
 import { RefusalCard } from '../ui/refusal.tsx';
 import { Composer } from './composer.tsx';
 import { ConnectionBadge } from './connection-badge.tsx';
@@ -47,6 +47,7 @@ export function ChatScreen({ session }: { session: Session }) {
           <Icon name="plus" /> New conversation
         </button>
         <ThreadList onChoose={choose} />
+        <DocsLink />
       </nav>
       <main class="conversation">
         <h1 class="visually-hidden">{thread?.title.value ?? 'New conversation'}</h1>

@@ -11,6 +11,15 @@ export function Brand({ large = false }: { large?: boolean }) {
   );
 }
 
+/** The server's own documentation, beside the page and not in its place: a conversation stays where it is. */
+export function DocsLink() {
+  return (
+    <a class="docs-link" href="/docs/" target="_blank" rel="noreferrer">
+      Documentation
+    </a>
+  );
+}
+
 /** With a label it speaks for itself; without one it stands beside words. */
 export function Spinner({ label }: { label?: string }) {
   return <span class="spinner" {...(label === undefined ? { 'aria-hidden': true } : { role: 'img', 'aria-label': label })} />;

@@ -138,16 +138,23 @@ fn the_schema_knows_every_setting() {
     assert_eq!(schema["additionalProperties"], false);
 }
 
-/// The page in the repository is what the command prints.
+/// The pages in the repository are what the commands print.
 #[test]
-fn the_reference_is_current() {
-    let printed = Place::new().run(&["config", "schema", "--markdown"]).ended(0).stdout;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
-    let written = std::fs::read_to_string(file).unwrap();
-    assert!(
-        printed == written,
-        "docs/configuration.md is stale: cargo run -p portcullis-cli -- config schema --markdown > docs/configuration.md"
-    );
+fn the_references_are_current() {
+    for (page, command) in [
+        ("configuration.md", &["config", "schema", "--markdown"][..]),
+        ("cli.md", &["reference", "cli"]),
+        ("metrics.md", &["reference", "metrics"]),
+    ] {
+        let printed = Place::new().run(command).ended(0).stdout;
+        let file = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+        let written = std::fs::read_to_string(file).unwrap_or_default();
+        let command = command.join(" ");
+        assert!(
+            printed == written,
+            "docs/{page} is stale: cargo run -p portcullis-cli -- {command} > docs/{page}"
+        );
+    }
 }
 
 #[test]
@@ -164,3 +171,27 @@ fn the_reference_names_every_setting() {
         assert!(tables || printed[section_at..].contains(&format!("| `{name}` |")), "{key}");
     }
 }
+
+/// What the documentation shows is what the program takes. Files and variables that the examples name are there.
+#[test]
+fn the_configurations_in_the_documentation_pass() {
+    let mut seen = 0;
+    for page in ["README.md", "docs/deployment.md", "docs/howto/fastapi.md", "docs/howto/cloud-run.md"] {
+        let text = std::fs::read_to_string(format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let shown =
+                block.split("```").next().unwrap().replace("/etc/portcullis-keys/jwks.json", "idp-keys.json");
+            let place =
+                Place::new().variable("JWT_SECRET", "5f0c8a1e94b7d263c1a90e7f4d8b6325e7b1d0946fa2c835");
+            place.write("idp-keys.json", PUBLIC_KEYS).write("shown.toml", &shown);
+            let report = place.run(&["config", "check", "shown.toml"]);
+            assert_eq!(report.code, 0, "{page}:\n{shown}\n{}", report.report());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen} configurations are shown");
+}
+
+/// RFC 7517, appendix A.1.
+const PUBLIC_KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"1"}]}"#;

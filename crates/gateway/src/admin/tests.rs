@@ -226,10 +226,10 @@ async fn the_deployed_rules_name_metrics_that_exist() {
     let described = |name: &str| {
         let base =
             ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        include_str!("../../../../docs/operations.md").contains(&format!("| `{base}` |"))
+        include_str!("../../../../docs/metrics.md").contains(&format!("| `{base}` |"))
     };
     for name in exported.iter().filter(|name| !name.is_empty()) {
-        assert!(described(name), "{name} is exported and not described in docs/operations.md");
+        assert!(described(name), "{name} is exported and not described in docs/metrics.md");
     }
     // The reasons that cost error budget are the catalogue's.
     let listed = rules.split("reason=~\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();

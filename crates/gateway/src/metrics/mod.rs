@@ -4,6 +4,7 @@
 
 mod latency;
 mod reading;
+mod reference;
 
 use std::{collections::BTreeMap, fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -43,6 +44,7 @@ struct CodeLabel {
 
 pub(crate) use latency::{Latency, precise};
 pub(crate) use reading::Reading;
+pub use reference::metrics_reference;
 
 /// One counter for each reason, found without hashing: refusals are on a hot path.
 struct ByReason(Vec<Counter>);
