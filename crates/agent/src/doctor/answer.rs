@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use portcullis_reason::{Fault as AtFault, Reason};
 
-use super::{
-    case::{Case, Fault, Weight},
-    knowledge::Entry,
-};
+use super::case::{Case, Fault, Sound, Told, Weight};
 
 /// What of a reason the user wants to hear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,15 +27,10 @@ const MOST_ALSO: usize = 4;
 pub(crate) fn compose(case: &Case, focus: Focus, partial: bool) -> String {
     let faults = case.faults();
     let primary = faults.first().copied();
-    let mut text = headline(case, primary);
-    // A single finding is already in the headline, unless a token or form was looked into.
+    let head = Head::of(case, primary);
+    let mut text = head.text(case);
     let looked_into = primary.is_some_and(|fault| fault.weight >= Weight::Token);
-    if case.found.len() > 1
-        || looked_into
-        || (case.found.len() == 1 && case.sections.is_empty() && primary.is_none())
-    {
-        section(&mut text, "What I found", &bullets(&case.found));
-    }
+    section(&mut text, "What I found", &bullets(&found(case, &head)));
     match (primary, focus) {
         (Some(fault), Focus::Cause) => section(&mut text, "Where it comes from", fault.reason.help().cause()),
         (Some(fault), Focus::Symptoms) => section(&mut text, "How to see it", fault.reason.help().symptoms()),
@@ -48,95 +40,149 @@ pub(crate) fn compose(case: &Case, focus: Focus, partial: bool) -> String {
         _ => {}
     }
     // Where the fault itself was seen, what codes and log lines mean in general would only bury it.
-    let headed_section = usize::from(has_headed_section(case, primary));
-    for (title, body) in case.sections.iter().skip(headed_section).filter(|_| !looked_into) {
-        section(&mut text, title, body);
+    for (at, (title, body)) in case.sections.iter().enumerate() {
+        if !(looked_into || matches!(head, Head::Section(headed) if headed == at)) {
+            section(&mut text, title, body);
+        }
     }
-    let headed = headed_entry(case, primary);
-    for entry in &case.entries {
+    for (at, entry) in case.entries.iter().enumerate() {
         // Of the lines that were quoted, only those about the same fault matter once it was seen.
         let quoted = case.found.iter().any(|found| found.contains(entry.title));
         let aside = looked_into && quoted && entry.reason != primary.map(|fault| fault.reason);
-        if headed.is_some_and(|headed| headed.title == entry.title) || aside {
-            continue;
+        if !(aside || matches!(head, Head::Entry(headed) if headed == at)) {
+            section(&mut text, entry.title, &entry.body);
         }
-        section(&mut text, entry.title, entry.body);
     }
     to_do(&mut text, case, primary, focus);
     also(&mut text, &faults);
     if partial {
-        text.push_str("\n\n*The message held more than I look into at once; send the rest by itself if something is missing here.*");
+        let _ = write!(text, "\n\n*{PARTIAL}*");
     }
     text
 }
 
-fn headed_entry<'c>(case: &'c Case, primary: Option<&Fault>) -> Option<&'c &'static Entry> {
-    let told = primary.is_some_and(|fault| fault.weight > Weight::Asked) || !case.found.is_empty();
-    if told { None } else { case.entries.first() }
+/// Told where not all of a message was looked into.
+pub(crate) const PARTIAL: &str =
+    "The message held more than I look into at once; send the rest by itself if something is missing here.";
+
+/// What the answer begins with.
+enum Head<'c> {
+    Fault(&'c Fault),
+    Likely(&'c Fault),
+    /// The section of this index, which needs no heading then.
+    Section(usize),
+    /// The entry of this index.
+    Entry(usize),
+    /// Nothing is wrong with what was pasted.
+    NoFault,
+    /// The first finding.
+    Finding,
+    Knowledge,
 }
 
-/// Whether the first section is told in the headline: nothing more decisive is known.
-fn has_headed_section(case: &Case, primary: Option<&Fault>) -> bool {
-    !case.sections.is_empty()
-        && primary.is_none_or(|fault| fault.weight == Weight::Asked)
-        && !case.found.is_empty()
-}
-
-fn headline(case: &Case, primary: Option<&Fault>) -> String {
-    if let Some(entry) = headed_entry(case, primary) {
-        return format!("**{}**\n\n{}", entry.title, entry.body);
+impl<'c> Head<'c> {
+    fn of(case: &'c Case, primary: Option<&'c Fault>) -> Self {
+        let about_numbers = case.entries.iter().position(|entry| entry.about_numbers);
+        match primary {
+            Some(fault) if fault.weight >= Weight::Quoted => Self::Fault(fault),
+            Some(fault) if fault.weight == Weight::Suggested => Self::Likely(fault),
+            _ if !case.sound.is_empty() => Self::NoFault,
+            _ => match (about_numbers, case.sections.is_empty(), case.entries.is_empty()) {
+                (Some(at), ..) => Self::Entry(at),
+                (None, false, _) => Self::Section(0),
+                (None, true, false) => Self::Entry(0),
+                (None, true, true) if case.found.is_empty() => Self::Knowledge,
+                (None, true, true) => Self::Finding,
+            },
+        }
     }
-    match primary {
-        Some(fault) if fault.weight >= Weight::Quoted => {
-            let mut text = format!("**{}: {}.**", fault.reason, fault.reason.title());
-            if !fault.why.is_empty() {
-                let _ = write!(text, " {}", fault.why);
+
+    fn text(&self, case: &Case) -> String {
+        match self {
+            Self::Fault(fault) => {
+                let mut text = format!("**{}: {}.**", fault.reason, fault.reason.title());
+                if !fault.why.is_empty() {
+                    let _ = write!(text, " {}", fault.why);
+                }
+                text
             }
-            text
+            Self::Likely(fault) => {
+                format!("**Most likely {}: {}.** {}", fault.reason, fault.reason.title(), fault.why)
+            }
+            Self::Section(at) => case.sections.get(*at).map(|(title, body)| titled(title, body)).unwrap_or_default(),
+            Self::Entry(at) => case.entries.get(*at).map(|entry| titled(entry.title, &entry.body)).unwrap_or_default(),
+            Self::NoFault if case.sound.contains(&Sound::Token) => {
+                "**I see no fault in what you pasted.** Only the signature remains, which a server with the key checks."
+                    .to_owned()
+            }
+            Self::NoFault => "**I see no fault in what you pasted.**".to_owned(),
+            Self::Finding => case.found.first().cloned().unwrap_or_default(),
+            Self::Knowledge => "**Here is what I know about it.**".to_owned(),
         }
-        Some(fault) if fault.weight == Weight::Suggested => {
-            format!("**Most likely {}: {}.** {}", fault.reason, fault.reason.title(), fault.why)
-        }
-        _ if case.found.is_empty() => "**Here is what I know about it.**".to_owned(),
-        _ => match (case.sections.first(), case.entries.first()) {
-            (Some((title, body)), _) => format!("**{title}**\n\n{body}"),
-            (None, Some(entry)) => format!("**{}**", entry.title),
-            (None, None) => "**I see no fault in what you pasted.** Only the signature remains, which a server with the key checks.".to_owned(),
-        },
     }
+}
+
+fn titled(title: &str, body: &str) -> String {
+    format!("**{title}**\n\n{body}")
+}
+
+/// The findings that are not in the headline already.
+fn found(case: &Case, head: &Head) -> Vec<String> {
+    let doubts = case.doubts.iter().map(|doubt| format!("**This does not fit together**: {}", doubt.what));
+    let told = match head {
+        // The one finding is the headline's own.
+        Head::Section(_) | Head::Entry(_) => case.found.len() == 1,
+        Head::Fault(fault) | Head::Likely(fault) => case.found.len() == 1 && fault.weight < Weight::Token,
+        Head::Finding => true,
+        Head::NoFault | Head::Knowledge => false,
+    };
+    doubts.chain(case.found.iter().skip(usize::from(told)).cloned()).collect()
 }
 
 fn to_do(text: &mut String, case: &Case, primary: Option<&Fault>, focus: Focus) {
-    let mut steps: Vec<&str> = case.steps.iter().map(String::as_str).collect();
+    let mut steps: Vec<&str> = case.doubts.iter().flat_map(|doubt| doubt.steps.iter().copied()).collect();
+    let doubted = steps.len();
+    steps.extend(case.steps.iter().map(String::as_str));
     let seen = primary.filter(|fault| fault.weight >= Weight::Token).map(|fault| fault.reason);
-    let each = |entry: &Entry| if seen.is_none() || entry.reason == seen { MOST_STEPS } else { 1 };
-    for step in case.entries.iter().flat_map(|entry| entry.steps.iter().take(each(entry))) {
-        if !steps.contains(step) {
-            steps.push(step);
+    let each = |entry: &Told| if seen.is_none() || entry.reason == seen { MOST_STEPS } else { 1 };
+    steps.extend(
+        case.entries.iter().flat_map(|entry| entry.steps.iter().take(each(entry))).map(String::as_str),
+    );
+    if primary.is_none_or(|fault| fault.weight == Weight::Asked) {
+        steps.extend(&case.otherwise);
+    }
+    let mut distinct: Vec<&str> = Vec::new();
+    for step in steps {
+        if !distinct.contains(&step) {
+            distinct.push(step);
         }
     }
-    steps.truncate(MOST_STEPS);
+    distinct.truncate(MOST_STEPS);
     let decided = primary.filter(|fault| fault.weight > Weight::Asked);
     if let Some(fault) = decided {
         let help = fault.reason.help();
         let first = format!("**{}**", help.remedy());
-        let mut list = steps.clone();
-        // A log line's own entry knows more of the case than the catalogue does.
-        let at = if fault.weight > Weight::Quoted { 0 } else { list.len() };
+        let mut list = distinct.clone();
+        // A log line's entry or a proxy's settings know more of the case than the catalogue does, and a doubt has to be
+        // settled first.
+        let general = fault.weight <= Weight::Quoted || case.blame.is_some();
+        let at = if general { list.len() } else { doubted.min(list.len()) };
         list.insert(at, &first);
         section(text, "What to do", &numbered(&list));
         if fault.weight >= Weight::Named && matches!(focus, Focus::All | Focus::Fix) {
             section(text, &format!("{}, step by step", fault.reason), help.fix());
         }
-        let who = match fault.reason.fault() {
-            AtFault::Client => "the client",
-            AtFault::Server => "the server",
-            AtFault::Operator => "whoever runs the server",
+        let who = match (case.blame, fault.reason.fault()) {
+            _ if doubted > 0 => "that is what the first step tells",
+            (Some(who), _) => who,
+            (None, AtFault::Client) => "the client",
+            (None, AtFault::Server) => "the server",
+            (None, AtFault::Operator) => "whoever runs the server",
         };
         let _ = write!(text, "\n\nWho has to change something: {who}. ");
         text.push_str(retry(fault.reason));
-    } else if !steps.is_empty() {
-        section(text, "What to do", &numbered(&steps));
+    } else if !distinct.is_empty() {
+        section(text, "What to do", &numbered(&distinct));
     }
     if let Some(fault) = primary.filter(|fault| fault.weight == Weight::Asked) {
         let _ =

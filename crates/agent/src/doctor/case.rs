@@ -1,8 +1,13 @@
 //! What the tools have found so far, and which of it decides.
 
+use std::borrow::Cow;
+
 use portcullis_reason::Reason;
 
-use super::knowledge::Entry;
+use super::{
+    knowledge::{self, Entry},
+    surroundings::Configuration,
+};
 
 /// How much a finding decides: the evidence that is nearest to the fault wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +34,54 @@ pub(crate) struct Fault {
     pub(crate) weight: Weight,
 }
 
+/// An entry of the knowledge, with what this server is configured to.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) title: &'static str,
+    pub(crate) body: String,
+    pub(crate) steps: Vec<String>,
+    pub(crate) reason: Option<Reason>,
+    /// It answers a question about the very numbers that the message names.
+    pub(crate) about_numbers: bool,
+}
+
+/// What was pasted that a server like this one would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sound {
+    /// A token in good form and in date.
+    Token,
+    /// A request, a header or a list as it was sent.
+    Sent,
+    /// Code that sends it.
+    Code,
+    /// Settings of a proxy.
+    Settings,
+}
+
+/// Two pieces of evidence that cannot both be the whole truth.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    pub(crate) what: Cow<'static, str>,
+    /// How to find out which it is.
+    pub(crate) steps: &'static [&'static str],
+}
+
 /// Everything that goes into the answer.
 #[derive(Debug, Default)]
 pub(crate) struct Case {
+    /// What does not fit together. Told before anything else.
+    pub(crate) doubts: Vec<Doubt>,
     /// One bullet each.
     pub(crate) found: Vec<String>,
+    pub(crate) sound: Vec<Sound>,
     /// What to do in this very case, before what the catalogue says in general.
     pub(crate) steps: Vec<String>,
+    /// Who has to change something, where it is not whom the catalogue names.
+    pub(crate) blame: Option<&'static str>,
+    /// What to do where no fault was found.
+    pub(crate) otherwise: Vec<&'static str>,
     /// Entries of the knowledge to tell in full.
-    pub(crate) entries: Vec<&'static Entry>,
+    pub(crate) entries: Vec<Told>,
     /// Whole sections: heading and text.
     pub(crate) sections: Vec<(String, String)>,
     faults: Vec<Fault>,
@@ -67,15 +111,34 @@ impl Case {
         }
     }
 
-    pub(crate) fn entry(&mut self, entry: &'static Entry) {
-        if !self.entries.iter().any(|known| known.title == entry.title) {
-            self.entries.push(entry);
+    pub(crate) fn entry(
+        &mut self,
+        entry: &'static Entry,
+        about_numbers: bool,
+        configuration: &Configuration,
+    ) {
+        if self.entries.iter().any(|known| known.title == entry.title) {
+            return;
         }
+        let here = |text| knowledge::here(text, configuration);
+        self.entries.push(Told {
+            title: entry.title,
+            body: here(entry.body),
+            steps: entry.steps.iter().map(|step| here(step)).collect(),
+            reason: entry.reason,
+            about_numbers,
+        });
+    }
+
+    /// What to do where no fault was found.
+    pub(crate) fn otherwise(&mut self, steps: &[&'static str]) {
+        self.otherwise.extend(steps.iter().filter(|step| !self.otherwise.contains(step)).collect::<Vec<_>>());
     }
 
     /// Whether there is nothing to tell.
     pub(crate) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.doubts.is_empty()
+            && self.found.is_empty()
             && self.steps.is_empty()
             && self.entries.is_empty()
             && self.sections.is_empty()

@@ -1,5 +1,7 @@
 //! Everything that a message shows, gathered before anything is concluded.
 
+use std::sync::LazyLock;
+
 use portcullis_reason::Reason;
 
 use super::{
@@ -7,9 +9,11 @@ use super::{
     scan::{
         credential::{Credential, Pasted, Place, credentials},
         head::request_head,
+        nginx,
         number::numbers,
         offer::{self, Offer, Source},
     },
+    vocabulary::{Vocabulary, words},
 };
 
 /// The most bytes of a message that are read.
@@ -41,12 +45,18 @@ pub(crate) struct Evidence {
     pub(crate) reasons: Vec<Reason>,
     pub(crate) statuses: Vec<u16>,
     pub(crate) close_codes: Vec<u16>,
+    /// Settings of nginx that pass requests on.
+    pub(crate) settings: Option<nginx::Settings>,
     /// Entries whose very text stands in the message.
     pub(crate) quoted: Vec<&'static Entry>,
     /// Entries that answer it as a question.
     pub(crate) asked: Vec<&'static Entry>,
+    /// Those are about the very numbers in it.
+    pub(crate) asked_about_numbers: bool,
     /// Whether the handshake is a browser's, as far as one can tell.
-    pub(crate) browser: bool,
+    pub(crate) browser: Browser,
+    /// It has code that opens a `WebSocket`.
+    pub(crate) script: bool,
     /// Some of the message was not read, or some of what it shows is not looked into.
     pub(crate) partial: bool,
 }
@@ -61,26 +71,29 @@ impl Evidence {
         evidence.head = request_head(text);
         evidence.gather_offers(text, &lower, &found);
         evidence.gather_tokens(&found);
-        for word in words_of_ids(text) {
-            if let Ok(reason) = word.parse()
-                && !evidence.reasons.contains(&reason)
-            {
-                evidence.reasons.push(reason);
-            }
-        }
-        let outside = blank(&lower, found.iter().map(|credential| &credential.range));
-        let numbers = numbers(&outside);
+        let spoken = |text: &str| text.to_lowercase().replace(['’', '‘'], "'").replace(['“', '”'], "\"");
+        let plain = spoken(&lower);
+        evidence.gather_reasons(text, &plain);
+        evidence.settings = nginx::settings(text);
+        evidence.quoted = knowledge::quoted(&plain);
+        evidence.browser = Browser::of(&lower);
+        evidence.script = lower.contains("new websocket(");
+        let outside = spoken(&blank(&lower, found.iter().map(|credential| &credential.range)));
+        let vocabulary = Vocabulary::of(&outside);
+        // Three words with a number are about the number.
+        let at_home =
+            !evidence.is_empty() || vocabulary.is_of_the_field() || words(&outside).take(4).count() < 4;
+        let numbers = numbers(&outside, at_home);
         evidence.statuses = numbers.statuses;
+        // A handshake that succeeded is the least of what a message tells.
+        evidence.statuses.sort_by_key(|status| *status == 101);
         evidence.close_codes = numbers.close_codes;
-        evidence.quoted = knowledge::quoted(&lower);
-        evidence.browser =
-            ["new websocket", "browser", "origin:", "chrome", "firefox", "safari", "javascript", "page"]
-                .iter()
-                .any(|word| lower.contains(word));
-        if evidence.is_empty() || is_question(&outside) {
-            evidence.asked = knowledge::asked(&outside);
+        if evidence.is_empty() || is_question(&outside, &vocabulary) {
+            evidence.asked = knowledge::asked(&vocabulary);
             let quoted = &evidence.quoted;
             evidence.asked.retain(|entry| !quoted.contains(entry));
+            evidence.asked_about_numbers =
+                evidence.asked.iter().any(|entry| entry.is_about_numbers(&vocabulary));
         }
         evidence.bound();
         evidence
@@ -94,7 +107,31 @@ impl Evidence {
             && self.reasons.is_empty()
             && self.statuses.is_empty()
             && self.close_codes.is_empty()
+            && self.settings.is_none()
             && self.quoted.is_empty()
+    }
+
+    /// Reasons by their identifier, by their title, or by a challenge.
+    fn gather_reasons(&mut self, text: &str, plain: &str) {
+        static TITLES: LazyLock<Vec<(String, Reason)>> = LazyLock::new(|| {
+            Reason::ALL.iter().map(|reason| (reason.title().to_lowercase(), *reason)).collect()
+        });
+        let named = words_of_ids(text).filter_map(|word| word.parse().ok());
+        // A title stands by itself: `the server failed to start` is not one.
+        let entitled = TITLES.iter().filter(|(title, _)| {
+            plain.match_indices(title.as_str()).any(|(at, title)| {
+                plain[at + title.len()..]
+                    .trim_start_matches([' ', '\t'])
+                    .chars()
+                    .next()
+                    .is_none_or(|c| !c.is_alphanumeric())
+            })
+        });
+        for reason in named.chain(entitled.map(|(_, reason)| *reason)).chain(challenge(plain)) {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
     }
 
     fn gather_offers(&mut self, text: &str, lower: &str, found: &[Credential]) {
@@ -209,13 +246,56 @@ fn blank<'r>(text: &str, ranges: impl Iterator<Item = &'r std::ops::Range<usize>
     out
 }
 
+/// A Bearer challenge without an error stands for a request that had no credentials (RFC 6750 §3.1).
+fn challenge(lower: &str) -> Option<Reason> {
+    let (_, rest) = lower.split_once("www-authenticate:")?;
+    let value = rest.lines().next().unwrap_or_default();
+    (value.contains("bearer") && !value.contains("error")).then_some(Reason::NoToken)
+}
+
+/// What a message tells about the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Browser {
+    /// Nothing, or that it is none.
+    #[default]
+    No,
+    /// It has code that browsers and others can run.
+    Perhaps,
+    Yes,
+}
+
+impl Browser {
+    fn of(lower: &str) -> Self {
+        const NAMES: [&str; 12] = [
+            "browser",
+            "origin:",
+            "chrome",
+            "firefox",
+            "safari",
+            "javascript",
+            "page",
+            "react",
+            "angular",
+            "svelte",
+            "vue",
+            "frontend",
+        ];
+        const OTHERS: [&str; 4] = ["require('ws')", "require(\"ws\")", "from 'ws'", "from \"ws\""];
+        let has = |list: &[&str]| list.iter().any(|word| lower.contains(word));
+        match (has(&OTHERS), has(&NAMES), lower.contains("new websocket")) {
+            (true, ..) | (_, false, false) => Self::No,
+            (_, true, _) => Self::Yes,
+            (_, false, true) => Self::Perhaps,
+        }
+    }
+}
+
 /// Whether someone asks: a question mark, or a question's first word, in what is not a paste.
-fn is_question(lower: &str) -> bool {
-    let first = knowledge::words(lower).next().unwrap_or_default();
-    lower.contains('?')
-        || [
-            "how", "why", "what", "which", "where", "can", "could", "does", "is", "should", "wie", "warum",
-            "was",
-        ]
-        .contains(&first)
+fn is_question(lower: &str, vocabulary: &Vocabulary) -> bool {
+    const FIRST: [&str; 12] =
+        ["how", "why", "what", "which", "where", "can", "could", "does", "is", "should", "wie", "warum"];
+    let unspaced = lower.chars().any(super::vocabulary::is_unspaced);
+    lower.contains(['?', '？'])
+        || words(lower).next().is_some_and(|first| FIRST.contains(&first))
+        || unspaced && FIRST[..3].iter().any(|word| vocabulary.has(word))
 }

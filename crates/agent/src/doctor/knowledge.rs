@@ -4,16 +4,20 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `phrase` | the entry applies where this text stands literally (letter case aside); one line of a log, an error |
+//! | `phrase` | the entry applies where this text stands literally (letter case aside), with `$` at the end of a line; one line of a log, an error |
 //! | `match` | the entry answers a question that has one word of every group; groups are set apart by spaces, words of a group by a bar |
 //! | `reason` | the reason of the catalogue that it is about |
 //! | `code` | the close code that it is about |
 //! | `status` | the HTTP status that it explains |
 //! | `tool` | the tool to run for it |
+//!
+//! In a body and its steps, `{leeway}` and the other names of [`here`] stand for what this server is configured to.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::sync::LazyLock;
 
 use portcullis_reason::Reason;
+
+use super::{surroundings::Configuration, tools::shown, vocabulary::Vocabulary};
 
 /// One thing that the doctor knows.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +29,7 @@ pub(crate) struct Entry {
     pub(crate) code: Option<u16>,
     statuses: Vec<u16>,
     pub(crate) tool: Option<&'static str>,
+    /// See [`here`], for the steps too.
     pub(crate) body: &'static str,
     pub(crate) steps: Vec<&'static str>,
 }
@@ -32,14 +37,28 @@ pub(crate) struct Entry {
 impl Entry {
     /// Whether one of its phrases stands in `lower`.
     pub(crate) fn is_quoted_in(&self, lower: &str) -> bool {
-        self.phrases.iter().any(|phrase| lower.contains(phrase))
+        self.phrases.iter().any(|phrase| match phrase.strip_suffix('$') {
+            Some(last) => lower.match_indices(last).any(|(at, last)| {
+                lower[at + last.len()..].lines().next().is_none_or(|rest| rest.trim().is_empty())
+            }),
+            None => lower.contains(phrase),
+        })
+    }
+
+    /// Whether it answers a question that names its very numbers: `401 403`, `1006`.
+    pub(crate) fn is_about_numbers(&self, words: &Vocabulary) -> bool {
+        self.matches.iter().any(|line| {
+            let mut met = line.iter().filter_map(|group| group.iter().find(|word| words.has(word)));
+            line.iter().all(|group| group.iter().any(|word| words.has(word)))
+                && met.any(|word| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_digit()))
+        })
     }
 
     /// How well it answers a question: the best of its `match` lines of which every group has a word in `words`. A
     /// group counts two, or one where only a word that stands in any question was met.
-    pub(crate) fn score(&self, words: &HashSet<&str>) -> usize {
+    fn score(&self, words: &Vocabulary) -> usize {
         let group = |group: &Vec<&str>| {
-            let met = group.iter().filter(|word| words.contains(**word));
+            let met = group.iter().filter(|word| words.has(word));
             met.map(|word| if GENERIC.contains(word) { 1 } else { 2 }).max()
         };
         let line = |line: &Vec<Vec<&str>>| line.iter().map(group).sum::<Option<usize>>();
@@ -58,10 +77,13 @@ pub(crate) fn quoted(lower: &str) -> Vec<&'static Entry> {
     entries().iter().filter(|entry| entry.is_quoted_in(lower)).collect()
 }
 
-/// The entries that answer the question in `lower` best: all that share the best score, two at most.
-pub(crate) fn asked(lower: &str) -> Vec<&'static Entry> {
-    let words: HashSet<&str> = words(lower).take(MAX_WORDS).collect();
-    let mut scored: Vec<_> = entries().iter().map(|entry| (entry.score(&words), entry)).collect();
+/// The entries that answer a question of these words best: all that share the best score, two at most. A question that
+/// has none of the field's own words is about something else.
+pub(crate) fn asked(words: &Vocabulary) -> Vec<&'static Entry> {
+    if !words.is_of_the_field() {
+        return Vec::new();
+    }
+    let mut scored: Vec<_> = entries().iter().map(|entry| (entry.score(words), entry)).collect();
     let best = scored.iter().map(|(score, _)| *score).max().unwrap_or(0);
     scored.retain(|(score, _)| best > 0 && *score == best);
     scored.into_iter().map(|(_, entry)| entry).take(2).collect()
@@ -72,18 +94,37 @@ pub(crate) fn status(status: u16) -> Option<&'static Entry> {
     entries().iter().find(|entry| entry.statuses.contains(&status))
 }
 
-/// The words of a text: letters and digits, with `-`, `_`, `.` and `'` inside.
-pub(crate) fn words(lower: &str) -> impl Iterator<Item = &str> {
-    lower
-        .split(|c: char| !(c.is_alphanumeric() || "-_.'".contains(c)))
-        .map(|word| word.trim_matches(['.', '\'', '-']))
-        .filter(|word| !word.is_empty())
+/// `text` of an entry with the names in braces replaced by what this server is configured to.
+pub(crate) fn here(text: &str, configuration: &Configuration) -> String {
+    if !text.contains('{') {
+        return text.to_owned();
+    }
+    let list = |values: &[String]| match values {
+        [] => "none".to_owned(),
+        values => {
+            values.iter().take(12).map(|value| format!("`{}`", shown(value))).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let facts = [
+        ("{algorithms}", list(&configuration.algorithms)),
+        ("{audiences}", list(&configuration.audiences)),
+        ("{heartbeat}", format!("{} s", configuration.heartbeat_interval_ms / 1000)),
+        ("{issuers}", list(&configuration.issuers)),
+        ("{leeway}", format!("{} s", configuration.leeway_seconds)),
+        ("{message_bytes}", configuration.max_message_bytes.to_string()),
+        ("{origins}", list(&configuration.origins)),
+        ("{prefixes}", list(&configuration.credential_prefixes)),
+        ("{subprotocols}", list(&configuration.subprotocols)),
+        ("{token_bytes}", configuration.max_token_bytes.to_string()),
+    ];
+    facts.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("knowledge/field.md"),
-    include_str!("knowledge/browser.md"),
+    include_str!("knowledge/libraries.md"),
     include_str!("knowledge/proxy.md"),
+    include_str!("knowledge/browser.md"),
     include_str!("knowledge/sending.md"),
     include_str!("knowledge/living.md"),
     include_str!("knowledge/statuses.md"),
@@ -94,9 +135,6 @@ const GENERIC: [&str; 16] = [
     "am", "can", "cannot", "do", "does", "how", "i", "is", "my", "should", "was", "we", "what", "where",
     "which", "why",
 ];
-
-/// Questions are short; a log of thousands of lines is matched by its phrases instead.
-const MAX_WORDS: usize = 400;
 
 fn parse(file: &'static str) -> Vec<Entry> {
     file.split("\n## ").skip(1).map(parse_entry).collect()
@@ -133,7 +171,9 @@ fn parse_entry(text: &'static str) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::HashSet;
+
+    use super::{super::vocabulary::words, *};
 
     #[test]
     fn every_entry_is_whole() {

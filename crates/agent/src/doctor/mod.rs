@@ -6,6 +6,7 @@
 
 mod answer;
 mod case;
+mod contradictions;
 mod evidence;
 mod knowledge;
 mod scan;
@@ -14,6 +15,7 @@ mod surroundings;
 mod tests;
 mod thread;
 mod tools;
+mod vocabulary;
 
 use std::{fmt, sync::Arc};
 
@@ -21,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::surroundings::{Configuration, Refusal, Surroundings};
 use self::{
-    answer::{Focus, compose, pieces},
+    answer::{Focus, PARTIAL, compose, pieces},
     case::{Case, Weight},
+    contradictions::Reported,
     evidence::Evidence,
     scan::offer::Source,
     thread::follow_up,
@@ -78,8 +81,11 @@ impl Doctor {
             now: self.surroundings.now(),
             configuration: self.surroundings.configuration(),
             browser: evidence.browser,
+            script: evidence.script,
+            offered: evidence.head.is_some() || !evidence.offers.is_empty(),
         };
         let partial = evidence.partial;
+        let reported = Reported::of(&evidence);
         for reason in &evidence.reasons {
             case.fault(*reason, Weight::Named, "");
         }
@@ -88,13 +94,17 @@ impl Doctor {
         for call in calls {
             run(&call, &context, &mut case, events).await?;
         }
+        reported.weigh(&mut case);
+        if let Some(doubt) = case.doubts.first() {
+            events.thinking(format!("Something does not fit: {}", doubt.what)).await?;
+        }
         let reasons: Vec<_> = case.faults().iter().take(MAX_REASONS).map(|fault| fault.reason).collect();
         for reason in reasons {
             run(&Call::ExplainReason(reason), &context, &mut case, events).await?;
         }
 
         let text = if case.is_empty() {
-            unknown(&task.content)
+            unknown(&task.content, partial)
         } else {
             if let [first, _, ..] = case.faults()[..]
                 && first.weight > Weight::Asked
@@ -121,6 +131,7 @@ impl Doctor {
             Source::RequestHeader | Source::Code | Source::List => Call::CheckTokenForm(offer),
         }));
         calls.extend(evidence.tokens.into_iter().map(Call::DecodeToken));
+        calls.extend(evidence.settings.map(Call::CheckProxySettings));
         let mut codes = evidence.close_codes;
         let entries = || evidence.quoted.iter().chain(&evidence.asked);
         codes.extend(entries().filter_map(|entry| entry.code));
@@ -128,7 +139,7 @@ impl Doctor {
         let quoted: Vec<_> = evidence.quoted.iter().copied().filter(|entry| entry.tool.is_none()).collect();
         let asked: Vec<_> = evidence.asked.iter().copied().filter(|entry| entry.tool.is_none()).collect();
         if !(quoted.is_empty() && asked.is_empty()) {
-            calls.push(Call::LookUp { quoted, asked });
+            calls.push(Call::LookUp { quoted, asked, about_numbers: evidence.asked_about_numbers });
         }
         calls.extend(evidence.statuses.into_iter().map(Call::ExplainStatus));
         let mut seen = Vec::new();
@@ -201,6 +212,9 @@ fn overview(evidence: &Evidence) -> String {
     count(evidence.tokens.len(), "a token", "tokens");
     count(evidence.quoted.len(), "an error or log line that I know", "errors or log lines that I know");
     let list = |numbers: &[u16]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if evidence.settings.is_some() {
+        parts.push("settings of nginx".to_owned());
+    }
     if !evidence.statuses.is_empty() {
         parts.push(format!("the HTTP status {}", list(&evidence.statuses)));
     }
@@ -222,9 +236,9 @@ fn overview(evidence: &Evidence) -> String {
 }
 
 /// The honest answer to what is not understood, or to someone who asks what can be asked.
-fn unknown(message: &str) -> String {
+fn unknown(message: &str, partial: bool) -> String {
     let lower = evidence::clip(message, 256).to_lowercase();
-    let greeting = knowledge::words(&lower).take(8).any(|word| {
+    let greeting = vocabulary::words(&lower).take(8).any(|word| {
         ["hello", "hi", "hey", "help", "hallo", "hilfe", "hola", "bonjour", "who", "thanks", "you"]
             .contains(&word)
     });
@@ -233,5 +247,6 @@ fn unknown(message: &str) -> String {
     } else {
         "**I cannot tell from this.**"
     };
-    format!("{first} {}", include_str!("knowledge/unknown.md").trim())
+    let rest = if partial { format!("\n\n*{PARTIAL}*") } else { String::new() };
+    format!("{first} {}{rest}", include_str!("knowledge/unknown.md").trim())
 }

@@ -2,7 +2,11 @@
 
 use portcullis_reason::Reason;
 
-use super::{answer::Focus, evidence::clip, knowledge::words};
+use super::{
+    answer::Focus,
+    evidence::clip,
+    vocabulary::{Vocabulary, words},
+};
 use crate::Turn;
 
 /// What a message without evidence refers to.
@@ -19,7 +23,7 @@ const MOST_TURNS: usize = 8;
 const MOST_WORDS: usize = 16;
 
 /// Words that point back.
-const POINTING: [&str; 24] = [
+const POINTING: [&str; 15] = [
     "it",
     "that",
     "this",
@@ -35,33 +39,27 @@ const POINTING: [&str; 24] = [
     "elaborate",
     "fix",
     "solve",
-    "das",
-    "es",
-    "den",
-    "fehler",
-    "beheben",
-    "eso",
-    "esto",
-    "ça",
-    "cela",
 ];
+
+/// A message that makes sense alone refers back only where it is this short.
+const MOST_WORDS_ALONE: usize = 6;
 
 /// Reads `message` as a follow-up to `history`, if it is one. `answered` says that the message makes sense alone.
 pub(crate) fn follow_up(message: &str, history: &[Turn], answered: bool) -> Option<FollowUp> {
     let lower = clip(message, 2048).to_lowercase();
-    let words: Vec<&str> = words(&lower).collect();
-    let points = words.iter().any(|word| POINTING.contains(word));
-    let short = words.len() <= MOST_WORDS;
-    let bare =
-        words.len() <= 2 && words.iter().any(|word| ["why", "how", "and", "warum", "wie"].contains(word));
-    if !short || !(points || bare) || (answered && !points) {
+    let count = words(&lower).take(MOST_WORDS + 1).count();
+    let vocabulary = Vocabulary::of(&lower);
+    let has = |list: &[&str]| list.iter().any(|word| vocabulary.has(word));
+    let points = has(&POINTING);
+    let bare = count <= 2 && has(&["why", "how", "and"]);
+    let most = if answered { MOST_WORDS_ALONE } else { MOST_WORDS };
+    if count > most || !(points || bare && !answered) {
         return None;
     }
     let reason = history.iter().rev().take(MOST_TURNS).find_map(|turn| headline_reason(&turn.answer))?;
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(word));
-    let focus = if has(&["fix", "solve", "repair", "cure", "do", "change", "beheben", "prevent", "avoid"]) {
+    let focus = if has(&["fix", "solve", "repair", "cure", "do", "change", "prevent", "avoid"]) {
         Focus::Fix
-    } else if has(&["why", "cause", "causes", "reason", "from", "warum", "come", "happen", "happens"]) {
+    } else if has(&["why", "cause", "causes", "reason", "from", "come", "happen", "happens"]) {
         Focus::Cause
     } else if has(&["see", "check", "verify", "test", "know", "recognise", "find", "debug"]) {
         Focus::Symptoms

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::doctor::vocabulary::is_unspaced;
+
 /// A credential that someone pasted. `Debug` shows its size alone; [`as_str`](Self::as_str) is for tools.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pasted(String);
@@ -33,8 +35,19 @@ pub(crate) enum Place {
     UnknownPrefix,
     /// After `Bearer`.
     Bearer,
-    /// In a URL's query or a form field.
+    /// In a URL's query.
     Query,
+    /// In a cookie.
+    Cookie,
+    /// In a header field that nobody here reads.
+    OtherHeader,
+}
+
+impl Place {
+    /// Whether this server looks for a credential there.
+    pub(crate) const fn is_read(self) -> bool {
+        !matches!(self, Self::Query | Self::Cookie | Self::OtherHeader)
+    }
 }
 
 /// A credential found in a text.
@@ -107,7 +120,7 @@ pub(crate) fn credentials(text: &str) -> Vec<Credential> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < bytes.len() && found.len() < MAX_FOUND {
-        let next = match starts_at(bytes, at) {
+        let next = match starts_at(text, at) {
             Some(start) => match read(text, at, start) {
                 Ok(credential) => {
                     let end = credential.range.end;
@@ -146,10 +159,19 @@ fn has_prefix(bytes: &[u8], prefix: &str) -> bool {
     bytes.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-fn starts_at(bytes: &[u8], at: usize) -> Option<Start> {
+/// Names of the parameters of a challenge, `WWW-Authenticate: Bearer error="…"`.
+const CHALLENGE: [&str; 5] = ["error=", "error_description=", "error_uri=", "realm=", "scope="];
+
+fn starts_at(text: &str, at: usize) -> Option<Start> {
+    let bytes = text.as_bytes();
     let before = at.checked_sub(1).map(|i| bytes[i]);
-    let within_word =
-        before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b >= 0x80);
+    let within_word = match before {
+        Some(b) if b >= 0x80 => text
+            .get(..at)
+            .and_then(|before| before.chars().next_back())
+            .is_none_or(|c| c.is_alphanumeric() && !is_unspaced(c)),
+        before => before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
+    };
     if within_word {
         return None;
     }
@@ -208,7 +230,8 @@ fn read(text: &str, at: usize, start: Start) -> Result<Credential, usize> {
             let telling = body.len() >= 24
                 || body.contains(['.', '_', '='])
                 || body.bytes().any(|b| b.is_ascii_digit());
-            if !telling || split_prefix(body).is_some() {
+            let challenge = CHALLENGE.iter().any(|name| body.starts_with(name));
+            if !telling || challenge || split_prefix(body).is_some() {
                 return Err(from);
             }
             Place::Bearer
@@ -217,20 +240,49 @@ fn read(text: &str, at: usize, start: Start) -> Result<Credential, usize> {
             if body.len() < 8 {
                 return Err(end.max(from));
             }
-            match text[..at].bytes().next_back() {
-                Some(b'.') => Place::UnknownPrefix,
-                Some(b'=') => Place::Query,
-                _ => Place::Bare,
-            }
+            place_of_jwt(&text[..at])
         }
     };
     Ok(Credential { token: Pasted::new(token), place, shortened, broken_lines, range: at..end })
 }
 
+/// Where a JWT stands that has no prefix of ours, by what is before it on its line.
+fn place_of_jwt(before: &str) -> Place {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if line.ends_with('.') {
+        return Place::UnknownPrefix;
+    }
+    let is_cookie = |name: &str| {
+        let start = line.trim_start_matches(['>', '<', ' ', '"', '\'']);
+        start.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    if is_cookie("cookie:") || is_cookie("set-cookie:") {
+        return Place::Cookie;
+    }
+    let name_of = |rest: &str| {
+        let start = rest.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+        start.map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8))
+    };
+    if let Some(rest) = line.strip_suffix('=') {
+        let in_query = rest[..name_of(rest)].ends_with(['?', '&']);
+        return if in_query { Place::Query } else { Place::Bare };
+    }
+    if let Some(rest) = line.trim_end().strip_suffix(':') {
+        let name = &rest[name_of(rest)..];
+        let ours = ["sec-websocket-protocol", "proxy-authorization"];
+        if name.contains('-') && !ours.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            return Place::OtherHeader;
+        }
+    }
+    Place::Bare
+}
+
 /// Where the run of characters that could be meant as a token ends: white space and what delimits things in code,
 /// URLs and headers. Other characters stay in, because a wrong one is a finding.
 fn run_end(text: &str, from: usize) -> usize {
-    let delimits = |c: char| c.is_whitespace() || c.is_control() || "\"'`,;<>()[]{}|\\&…".contains(c);
+    let delimits = |c: char| {
+        c.is_whitespace() || c.is_control() || is_unspaced(c) || "\"'`,;<>()[]{}|\\&…“”„‘’«»".contains(c)
+    };
     text[from..].find(delimits).map_or(text.len(), |length| from + length)
 }
 
@@ -272,7 +324,7 @@ fn is_talk(text: &str, at: usize, body: &str, end: usize, shortened: bool) -> bo
         return true;
     }
     // Nothing follows: an empty token where it is quoted, listed or introduced as a value, else a full stop.
-    let quote = |c: char| "\"'`,;:=".contains(c);
+    let quote = |c: char| "\"'`,;:=”’»".contains(c) || is_unspaced(c);
     let quoted = after.is_some_and(quote);
     let before = text[..at].trim_end();
     let introduced = before.is_empty() || before.ends_with(quote);
@@ -294,7 +346,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_sent_and_nothing_else() {
-        use Place::{Bare, Bearer, Element, Query, UnknownPrefix};
+        use Place::{Bare, Bearer, Cookie, Element, OtherHeader, Query, UnknownPrefix};
         let cases: &[(String, &[(Place, &str)])] = &[
             (JWT.to_owned(), &[(Bare, JWT)]),
             (format!("my token is {JWT}."), &[(Bare, JWT)]),
@@ -303,6 +355,13 @@ mod tests {
             (format!("'jwt.{JWT}'"), &[(Element("jwt."), JWT)]),
             (format!("myapp.v2.{JWT}"), &[(UnknownPrefix, JWT)]),
             (format!("wss://h/ws?token={JWT}&x=1"), &[(Query, JWT)]),
+            (format!("TOKEN={JWT}"), &[(Bare, JWT)]),
+            (format!("> Cookie: a=1; access_token={JWT}"), &[(Cookie, JWT)]),
+            (format!("X-Auth-Token: {JWT}"), &[(OtherHeader, JWT)]),
+            (format!("the token: {JWT}"), &[(Bare, JWT)]),
+            (format!("这个令牌：{JWT}，为什么"), &[(Bare, JWT)]),
+            ("「jwt.」と出ます".into(), &[(Element("jwt."), "")]),
+            ("Bearer error=\"invalid_token\"".into(), &[]),
             ("jwt.abc".into(), &[(Element("jwt."), "abc")]),
             ("jwt.".into(), &[(Element("jwt."), "")]),
             ("why is jwt. refused".into(), &[(Element("jwt."), "")]),

@@ -2,6 +2,7 @@
 
 pub(crate) mod credential;
 pub(crate) mod head;
+pub(crate) mod nginx;
 pub(crate) mod number;
 pub(crate) mod offer;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Close codes and HTTP statuses among the numbers of a text.
 
+use crate::doctor::vocabulary::is_unspaced;
+
 /// The numbers of a text that mean something here, each once, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
@@ -19,10 +21,12 @@ const COMMON_STATUSES: [u16; 27] = [
 ];
 
 /// A number before one of these counts or measures something.
-const UNITS: [&str; 24] = [
+const UNITS: [&str; 26] = [
     "b",
     "bytes",
     "byte",
+    "degrees",
+    "euros",
     "kb",
     "kib",
     "mb",
@@ -50,8 +54,9 @@ const CLOSE_WORDS: [&str; 6] = ["close", "closing", "code", "ws", "websocket", "
 const STATUS_WORDS: [&str; 9] =
     ["http", "status", "response", "code", "error", "got", "returns", "refused", "rejected"];
 
-/// Reads every number of `lower` (lower-case text) once.
-pub(crate) fn numbers(lower: &str) -> Numbers {
+/// Reads every number of `lower` (lower-case text) once. `at_home` says that the text is about our field; elsewhere 500 may
+/// be apples, so a number needs a word that says what it is.
+pub(crate) fn numbers(lower: &str, at_home: bool) -> Numbers {
     let bytes = lower.as_bytes();
     let mut found = Numbers::default();
     let mut at = 0;
@@ -64,16 +69,16 @@ pub(crate) fn numbers(lower: &str) -> Numbers {
         while at < bytes.len() && bytes[at].is_ascii_digit() {
             at += 1;
         }
-        if stands_alone(bytes, start, at)
+        if stands_alone(lower, start, at)
             && let Ok(number) = lower[start..at].parse::<u16>()
         {
-            classify(lower, start, at, number, &mut found);
+            classify(lower, start, at, number, at_home, &mut found);
         }
     }
     found
 }
 
-fn classify(lower: &str, start: usize, end: usize, number: u16, found: &mut Numbers) {
+fn classify(lower: &str, start: usize, end: usize, number: u16, at_home: bool, found: &mut Numbers) {
     let before = words_before(lower, start);
     let after = lower[end..].trim_start_matches([' ', '-']);
     let unit = after.split(|c: char| !c.is_alphanumeric() && c != '%').next().unwrap_or_default();
@@ -87,7 +92,7 @@ fn classify(lower: &str, start: usize, end: usize, number: u16, found: &mut Numb
     });
     let close_context = follows_code || CLOSE_WORDS.iter().any(|word| before.contains(word));
     let is_code = match number {
-        1001..=1015 => true,
+        1001..=1015 => at_home || close_context,
         1000 | 3000..=4999 => close_context || lower.trim() == &lower[start..end],
         _ => false,
     };
@@ -96,7 +101,13 @@ fn classify(lower: &str, start: usize, end: usize, number: u16, found: &mut Numb
         return;
     }
     let status_context = STATUS_WORDS.iter().any(|word| before.contains(word));
-    if COMMON_STATUSES.contains(&number) || (status_context && (100..=599).contains(&number)) {
+    // `expected 101 but was 401`, `200 instead of 101`: what did not come says nothing.
+    let wanted = before.rsplit([' ', ':']).filter(|word| !word.is_empty()).take(2);
+    if wanted.into_iter().any(|word| ["expected", "instead"].contains(&word)) {
+        return;
+    }
+    let common = COMMON_STATUSES.contains(&number) && (at_home || status_context);
+    if common || (status_context && (100..=599).contains(&number)) {
         // `line 401`, `port 443`, `id 500` name things.
         let names = ["line", "port", "id", "step", "page", "issue", "pid"];
         let last = before.trim_end_matches([' ', ':', '#', '=']).rsplit(' ').next().unwrap_or_default();
@@ -122,21 +133,23 @@ fn words_before(lower: &str, start: usize) -> &str {
     text.rsplit('\n').next().unwrap_or(text)
 }
 
-/// Neither part of a word, of a longer number (`10,000`, `1.006`, `12:1006`), nor of a date or address.
-fn stands_alone(bytes: &[u8], start: usize, end: usize) -> bool {
-    let at = |i: Option<usize>| i.and_then(|i| bytes.get(i)).copied();
-    let digit = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_digit());
-    let joins = |b: Option<u8>| matches!(b, Some(b'.' | b',' | b':' | b'-' | b'_' | b'/'));
-    let word = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80);
-    let (before, after) = (at(start.checked_sub(1)), at(Some(end)));
-    if word(before) || word(after) {
+/// Neither part of a word, of a longer number (`10,000`, `1.006`, `12:1006`), nor of a date or address, nor negative.
+fn stands_alone(lower: &str, start: usize, end: usize) -> bool {
+    let (mut before, mut after) = (lower[..start].chars().rev(), lower[end..].chars());
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let joins = |c: Option<char>| matches!(c, Some('.' | ',' | ':' | '-' | '_' | '/'));
+    let word = |c: Option<char>| c.is_some_and(|c| (c.is_alphanumeric() || c == '_') && !is_unspaced(c));
+    let (left, right) = (before.next(), after.next());
+    if word(left) || word(right) {
         return false;
     }
-    let joined_left = joins(before) && digit(at(start.checked_sub(2))) && before != Some(b'/');
-    let joined_right = joins(after) && digit(at(Some(end + 1))) && after != Some(b'/');
-    // `:8000` behind a host name is a port.
-    let port = before == Some(b':') && at(start.checked_sub(2)).is_some_and(|b| b.is_ascii_alphanumeric());
-    !(joined_left || joined_right || (port && end - start >= 4))
+    let (further_left, further_right) = (before.next(), after.next());
+    let joined_left = joins(left) && digit(further_left) && left != Some('/');
+    let joined_right = joins(right) && digit(further_right) && right != Some('/');
+    // `:8000` behind a host name is a port, `Code=-1011` a number of another kind.
+    let port = left == Some(':') && further_left.is_some_and(|c| c.is_ascii_alphanumeric());
+    let negative = left == Some('-') && further_left.is_none_or(|c| !word(Some(c)));
+    !(joined_left || joined_right || negative || (port && end - start >= 4))
 }
 
 #[cfg(test)]
@@ -166,14 +179,29 @@ mod tests {
             ("file.py line 401", &[], &[]),
             ("user 105945141827451681156", &[], &[]),
             ("1006 1006 401 401", &[1006], &[401]),
+            ("接続が1006で切れ、握手返回401错误", &[1006], &[401]),
+            ("nsurlerrordomain code=-1011", &[], &[]),
+            ("expected http 101 response but was '401 unauthorized'", &[], &[401]),
+            ("200 instead of 101", &[], &[200]),
+            ("bake at 401 degrees", &[], &[]),
         ];
         for (text, codes, statuses) in cases {
-            let found = numbers(text);
+            let found = numbers(text, true);
             assert_eq!(
                 (found.close_codes.as_slice(), found.statuses.as_slice()),
                 (*codes, *statuses),
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn numbers_of_another_field_need_a_word_that_says_what_they_are() {
+        let nothing = Numbers::default();
+        for text in ["i bought 500 apples and 404 pears", "the crusade of 1009"] {
+            assert_eq!(numbers(text, false), nothing, "{text}");
+        }
+        assert_eq!(numbers("it returns 500", false).statuses, [500]);
+        assert_eq!(numbers("closed: 1009", false).close_codes, [1009]);
     }
 }

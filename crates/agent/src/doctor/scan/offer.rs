@@ -403,9 +403,12 @@ fn constructor(text: &str, at: usize, open: usize) -> Option<Offer> {
             (None, ')') if depth == 0 => {
                 let close = open + i;
                 let argument = comma.map_or("", |comma: usize| text[comma + 1..close].trim());
-                if argument.starts_with(['[', '{'])
-                    || argument.bytes().all(|b| b.is_ascii_alphanumeric()) && comma.is_some()
-                {
+                let name = comma.is_some()
+                    && argument.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b));
+                let lower = argument.to_ascii_lowercase();
+                // A variable may hold the whole list, unless its name says what it is.
+                let names_list = name && !(lower.ends_with("token") || lower.ends_with("jwt"));
+                if argument.starts_with(['[', '{']) || names_list {
                     return None;
                 }
                 let elements = if argument.is_empty() { Vec::new() } else { vec![item_of(argument)] };
@@ -464,7 +467,7 @@ pub(crate) fn lists(text: &str, credentials: &[Credential], taken: &[Offer]) -> 
             (Place::Element(_) | Place::UnknownPrefix | Place::Bare, Some(name)) => {
                 offer.elements.extend([Element::literal(name), element]);
             }
-            (Place::Bare | Place::Query, _) => continue,
+            (Place::Bare | Place::Query | Place::Cookie | Place::OtherHeader, _) => continue,
         }
         let after = text[range.end..].trim_start_matches(['"', '\'', '`', ' ']);
         if let Some(after) = after.strip_prefix(',') {

@@ -2,20 +2,23 @@
 
 use std::fmt::Write as _;
 
-use portcullis_reason::{CloseCode, Reason};
+use portcullis_reason::{CloseCode, CloseProfile, Reason};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
     ToolOutput,
     doctor::{
-        case::{Case, Weight},
+        case::{Case, Fault, Weight},
         knowledge::{self, Entry},
     },
 };
 
-pub(super) fn reason(reason: Reason, context: &Context) -> ToolOutput {
+pub(super) fn reason(reason: Reason, context: &Context, case: &mut Case) -> ToolOutput {
     let help = reason.help();
+    if let Some(fact) = here(reason) {
+        case.found.push(format!("**`{reason}` here**: {}", knowledge::here(fact, &context.configuration)));
+    }
     let result = json!({
         "reason": reason,
         "title": reason.title(),
@@ -30,6 +33,25 @@ pub(super) fn reason(reason: Reason, context: &Context) -> ToolOutput {
     ToolOutput { summary: format!("{reason}: {}.", reason.title()), result: Some(result) }
 }
 
+/// What this server is configured to, where that decides about a reason.
+const fn here(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::AlgorithmNotAllowed => Some("this server's keys are for {algorithms}."),
+        Reason::AudienceMismatch => Some("this server answers to the audiences {audiences}."),
+        Reason::HeartbeatTimeout => Some("this server pings every {heartbeat}."),
+        Reason::IssuerMismatch => Some("this server takes tokens of {issuers}."),
+        Reason::MessageTooBig => Some("this server takes messages of up to {message_bytes} bytes."),
+        Reason::NoCommonSubprotocol => Some("this server speaks {subprotocols}."),
+        Reason::NotYetValid | Reason::TokenExpired => {
+            Some("this server allows clocks to differ by {leeway}.")
+        }
+        Reason::OriginNotAllowed => Some("beside its own, this server takes the origins {origins}."),
+        Reason::ProtocolMismatch => Some("this server takes tokens behind {prefixes}."),
+        Reason::TokenTooLarge => Some("this server takes tokens of up to {token_bytes} bytes."),
+        _ => None,
+    }
+}
+
 pub(super) fn close_code(code: u16, context: &Context, case: &mut Case) -> ToolOutput {
     let close = CloseCode(code);
     let help = close.help();
@@ -41,6 +63,18 @@ pub(super) fn close_code(code: u16, context: &Context, case: &mut Case) -> ToolO
         let _ = write!(
             text,
             "\n\nThis server closes with {code} for: {list}. The close reason text begins with the identifier."
+        );
+    }
+    let elsewhere = CloseProfile::ALL.iter().find(|profile| close.reasons(**profile).next().is_some());
+    if reasons.is_empty()
+        && let Some(profile) = elsewhere
+    {
+        let list: Vec<_> = close.reasons(*profile).map(|reason| format!("`{reason}`")).collect();
+        let _ = write!(
+            text,
+            "\n\nThis server does not send it. A Portcullis whose `handshake.close_codes` is `\"{}\"` does, for {}.",
+            profile.as_str(),
+            list.join(", ")
         );
     }
     case.sections.push((format!("Close code {code}: {}", help.name), text));
@@ -89,9 +123,13 @@ pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
             "\n\nThis server refuses a handshake with {status} for: {list}. The body's `reason` says which."
         );
     }
-    case.sections.push((format!("HTTP {status} as the answer to a handshake"), text));
-    for step in entry.map(|entry| entry.steps.as_slice()).unwrap_or_default() {
-        case.step(*step);
+    // Where the reason was told, what else the status could mean would only bury it.
+    let told = |fault: &&Fault| fault.weight >= Weight::Named && fault.reason.status() == Some(status);
+    if !case.faults().iter().any(told) {
+        case.sections.push((format!("HTTP {status} as the answer to a handshake"), text));
+        for step in entry.map(|entry| entry.steps.as_slice()).unwrap_or_default() {
+            case.step(*step);
+        }
     }
     if let [only] = handshake[..] {
         case.fault(
@@ -104,19 +142,27 @@ pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
     ToolOutput { summary: format!("HTTP {status}: {title}."), result: Some(result) }
 }
 
-pub(super) fn look_up(quoted: &[&'static Entry], asked: &[&'static Entry], case: &mut Case) -> ToolOutput {
+pub(super) fn look_up(
+    quoted: &[&'static Entry],
+    asked: &[&'static Entry],
+    about_numbers: bool,
+    context: &Context,
+    case: &mut Case,
+) -> ToolOutput {
+    let configuration = &context.configuration;
+    let first_sentence = |entry: &Entry| knowledge::here(&first_sentence(entry.body), configuration);
     for entry in quoted {
-        case.found.push(format!("**{}.** {}", entry.title, first_sentence(entry.body)));
+        case.found.push(format!("**{}.** {}", entry.title, first_sentence(entry)));
         if let Some(reason) = entry.reason {
-            case.fault(reason, Weight::Quoted, first_sentence(entry.body));
+            case.fault(reason, Weight::Quoted, first_sentence(entry));
         }
-        case.entry(entry);
+        case.entry(entry, false, configuration);
     }
     for entry in asked {
         if let Some(reason) = entry.reason {
             case.fault(reason, Weight::Asked, "");
         }
-        case.entry(entry);
+        case.entry(entry, about_numbers && entry.tool.is_none(), configuration);
     }
     let entry = |entry: &&Entry| json!({ "title": entry.title, "reason": entry.reason });
     let result: Vec<Value> = quoted.iter().chain(asked).map(entry).collect();

@@ -9,11 +9,12 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_token::inspect;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, shown, token::judge};
 use crate::{
     ToolError, ToolOutput,
     doctor::{
-        case::{Case, Weight},
+        case::{Case, Sound, Weight},
+        evidence::Browser,
         scan::{
             credential::{Pasted, looks_like_jwt, split_prefix},
             offer::{Element, Expression, Offer, Source},
@@ -132,7 +133,8 @@ pub(super) fn check(offer: &Offer, context: &Context, case: &mut Case) -> Result
     let elements: Vec<String> = offer.elements.iter().map(sent).collect();
     let protocols: Vec<&str> = elements.iter().map(String::as_str).collect();
     let authorization: Vec<String> = offer.authorization.iter().map(sent).collect();
-    let browser = context.browser || (offer.source == Source::Code && authorization.is_empty());
+    let browser =
+        context.browser != Browser::No || (offer.source == Source::Code && authorization.is_empty());
     let request = PreflightRequest {
         mode: "main",
         protocols: &protocols,
@@ -141,26 +143,41 @@ pub(super) fn check(offer: &Offer, context: &Context, case: &mut Case) -> Result
         host: Some(HOST),
     };
     let decide = || -> Result<Verdict, Rejection> {
+        if let Some(rejection) = never_sent(offer, &elements, context) {
+            return Err(rejection);
+        }
         if authorization.len() > 1 {
             return Err(Rejection::new(Reason::AmbiguousCredentials, "more than one Authorization field"));
         }
         let found = Preflight::check(&request, &policy)?.credentials(&policy)?;
         let sample = found.token() == SAMPLE || found.token().starts_with(SAMPLE);
-        let token = if sample { None } else { inspect(found.token(), context.now).reason() };
+        let token = if sample { None } else { judge(found.token(), context).reason() };
         let selected = found.select(&policy)?.map(|name| name.to_string());
         Ok(Verdict::Taken { form: found.form().as_str(), selected, token })
     };
     let verdict = decide().unwrap_or_else(Verdict::Refused);
     let shape = shape(offer);
     let mut output = conclude(&verdict, &format!("The form {shape}"), case);
+    match (&verdict, offer.source) {
+        (Verdict::Taken { .. }, Source::Code) => case.sound.push(Sound::Code),
+        (Verdict::Taken { .. }, _) => case.sound.push(Sound::Sent),
+        (Verdict::Refused(_), _) => {}
+    }
+    if matches!(verdict, Verdict::Taken { token: None, .. }) {
+        case.otherwise(&IF_REFUSED);
+    }
+    unusual_lead(offer, context, case);
     if offer.elements.iter().any(|element| element.expression == Some(Expression::Base64)) {
         case.step(
             "`btoa` makes standard base64: replace `+` by `-` and `/` by `_`, and drop the `=` at the end: \
              `btoa(token).replace(/\\+/g, '-').replace(/\\//g, '_').replace(/=+$/, '')`.",
         );
     }
-    if offer.source == Source::Code && !browser_can_send(offer) {
-        case.step("A browser's `WebSocket` cannot send `Authorization`; use the subprotocol form there.");
+    if context.browser == Browser::Perhaps && !offer.authorization.is_empty() {
+        case.step(
+            "In Node this works; a browser's `WebSocket` ignores headers and cannot send `Authorization`: use `['jwt-auth', 'jwt.' + \
+             base64url(token)]` there.",
+        );
     }
     if let Some(Value::Object(result)) = &mut output.result {
         result.insert("as_browser".to_owned(), Value::Bool(browser));
@@ -168,8 +185,63 @@ pub(super) fn check(offer: &Offer, context: &Context, case: &mut Case) -> Result
     Ok(output)
 }
 
-fn browser_can_send(offer: &Offer) -> bool {
-    offer.authorization.is_empty()
+/// What to do if a form that is right is refused.
+const IF_REFUSED: [&str; 1] = [
+    "If it is refused all the same, the token is what is left: paste it (an expired one of a test user), or the `reason` of the refusal.",
+];
+
+/// What a browser never sends, whatever the code says.
+fn never_sent(offer: &Offer, elements: &[String], context: &Context) -> Option<Rejection> {
+    let bad = |c: char| !(c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
+    if offer.source == Source::Code && elements.iter().any(|element| element.contains(bad)) {
+        let spaced = elements
+            .iter()
+            .any(|element| element.get(..7).is_some_and(|lead| lead.eq_ignore_ascii_case("bearer ")));
+        let hint = if spaced {
+            "Leave `Bearer ` out of a subprotocol: `['jwt-auth', 'jwt.' + base64url(token)]`. It belongs into the `Authorization` header."
+        } else {
+            "Encode with base64url without padding: `-` and `_` instead of `+` and `/`, and no `=`."
+        };
+        return Some(
+            Rejection::new(
+                Reason::TokenMalformed,
+                "`new WebSocket` throws a SyntaxError before anything is sent: a subprotocol may not hold a space, `/`, `=` or quotes",
+            )
+            .with_hint(hint),
+        );
+    }
+    let headers_alone =
+        offer.elements.is_empty() && offer.authorization.iter().any(|value| value.expression.is_some());
+    (context.browser == Browser::Yes && context.script && headers_alone).then(|| {
+        Rejection::new(
+            Reason::NoToken,
+            "a browser's WebSocket cannot send `Authorization`: it ignores the headers, and the server sees no credential",
+        )
+        .with_hint("In a browser: `new WebSocket(url, ['jwt-auth', 'jwt.' + base64url(token)])`.")
+    })
+}
+
+/// Names what stands before a token instead of a prefix that this server takes.
+fn unusual_lead(offer: &Offer, context: &Context, case: &mut Case) {
+    let prefixes = &context.configuration.credential_prefixes;
+    for element in &offer.elements {
+        let text = element.literal.as_str();
+        if let Some((prefix, _)) = split_prefix(text)
+            && !prefixes.is_empty()
+            && !prefixes.iter().any(|known| known == prefix)
+        {
+            case.step(format!(
+                "`{prefix}` is not one of this server's prefixes: send `jwt.` instead, or add it to `handshake.credential_prefixes`."
+            ));
+        }
+        let lead = text.find("eyJ").map(|at| &text[..at]).unwrap_or_default();
+        if lead.eq_ignore_ascii_case("jwt:")
+            || lead.eq_ignore_ascii_case("jwt=")
+            || lead.eq_ignore_ascii_case("jwt_")
+        {
+            case.step("Between `jwt` and the token belongs a dot: `jwt.<token>`.");
+        }
+    }
 }
 
 /// The offer on one line, with sizes in place of tokens.
@@ -235,13 +307,26 @@ pub(super) fn check_request(
     let decide = || -> Result<Verdict, Rejection> {
         let head = Head::parse(head.as_str().as_bytes(), &HeadLimits::default())?;
         let found = Upgrade::check(&head, &policy)?.credentials(&policy)?;
-        let token = inspect(found.token(), context.now).reason();
+        let token = judge(found.token(), context).reason();
         Ok(Verdict::Taken { form: found.form().as_str(), selected: None, token })
     };
     let verdict = decide().unwrap_or_else(Verdict::Refused);
+    if let Verdict::Taken { token, .. } = &verdict {
+        case.sound.push(Sound::Sent);
+        if token.is_none() {
+            case.otherwise(&IF_REFUSED);
+        }
+    }
     if let Verdict::Refused(rejection) = &verdict
         && rejection.reason == Reason::OriginNotAllowed
     {
+        if let Some(origin) = head
+            .as_str()
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("origin")))
+        {
+            case.found.push(format!("**Its origin** is `{}`.", shown(origin.1)));
+        }
         case.step("The pasted request was judged by this server's own origin rule; for another server, compare with its list.");
     }
     Ok(conclude(&verdict, "The pasted request", case))

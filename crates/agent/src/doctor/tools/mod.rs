@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod form;
+mod proxy;
 mod server;
 mod token;
 
@@ -13,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::{
     case::Case,
-    evidence::Token,
+    evidence::{Browser, Token},
     knowledge::Entry,
-    scan::{credential::Pasted, offer::Offer},
+    scan::{credential::Pasted, nginx::Settings, offer::Offer},
     surroundings::{Configuration, Refusal},
 };
 use crate::{ToolError, ToolOutput};
@@ -24,7 +25,11 @@ use crate::{ToolError, ToolOutput};
 pub(crate) struct Context {
     pub(crate) now: u64,
     pub(crate) configuration: Arc<Configuration>,
-    pub(crate) browser: bool,
+    pub(crate) browser: Browser,
+    /// Whether the message has code that opens a `WebSocket`.
+    pub(crate) script: bool,
+    /// Whether the message shows how credentials were sent. A token beside that is judged by itself.
+    pub(crate) offered: bool,
 }
 
 /// One call of a tool.
@@ -38,8 +43,10 @@ pub(crate) enum Call {
     CheckRequest(Pasted),
     /// Looks into what a server answered.
     CheckResponse(Offer),
+    /// Looks into a proxy's settings.
+    CheckProxySettings(Settings),
     /// Looks log lines, errors and questions up.
-    LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry> },
+    LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry>, about_numbers: bool },
     /// Explains a reason of the catalogue.
     ExplainReason(Reason),
     /// Explains a close code.
@@ -60,6 +67,7 @@ impl Call {
             Self::CheckTokenForm(_) => "check_token_form",
             Self::CheckRequest(_) => "check_request",
             Self::CheckResponse(_) => "check_response",
+            Self::CheckProxySettings(_) => "check_proxy_settings",
             Self::LookUp { .. } => "look_up",
             Self::ExplainReason(_) => "explain_reason",
             Self::ExplainCloseCode(_) => "explain_close_code",
@@ -75,7 +83,8 @@ impl Call {
             Self::DecodeToken(token) => token::args(token),
             Self::CheckTokenForm(offer) | Self::CheckResponse(offer) => form::args(offer),
             Self::CheckRequest(head) => json!({ "head_bytes": head.as_str().len() }),
-            Self::LookUp { quoted, asked } => {
+            Self::CheckProxySettings(_) => json!({ "proxy": "nginx" }),
+            Self::LookUp { quoted, asked, .. } => {
                 json!({ "lines_recognised": quoted.len(), "questions": asked.len() })
             }
             Self::ExplainReason(reason) => json!({ "reason": reason }),
@@ -104,6 +113,9 @@ impl Call {
             Self::CheckResponse(_) => {
                 "A server's answer names a subprotocol: checking that it is a good choice.".to_owned()
             }
+            Self::CheckProxySettings(_) => {
+                "These are settings of nginx: checking that upgrade, token and host pass.".to_owned()
+            }
             Self::LookUp { quoted, .. } if !quoted.is_empty() => {
                 "I know this text: looking up where it comes from.".to_owned()
             }
@@ -127,8 +139,11 @@ impl Call {
             Self::CheckTokenForm(offer) => form::check(offer, context, case),
             Self::CheckRequest(head) => form::check_request(head, context, case),
             Self::CheckResponse(offer) => Ok(form::check_response(offer, case)),
-            Self::LookUp { quoted, asked } => Ok(catalogue::look_up(quoted, asked, case)),
-            Self::ExplainReason(reason) => Ok(catalogue::reason(*reason, context)),
+            Self::CheckProxySettings(settings) => Ok(proxy::check(settings, context, case)),
+            Self::LookUp { quoted, asked, about_numbers } => {
+                Ok(catalogue::look_up(quoted, asked, *about_numbers, context, case))
+            }
+            Self::ExplainReason(reason) => Ok(catalogue::reason(*reason, context, case)),
             Self::ExplainCloseCode(code) => Ok(catalogue::close_code(*code, context, case)),
             Self::ExplainStatus(status) => Ok(catalogue::status(*status, case)),
             Self::AuditConfiguration => Ok(server::audit(context, case)),
@@ -144,7 +159,12 @@ pub(crate) fn shown(text: &str) -> String {
     if text.contains("eyJ") || text.contains("ZXlK") {
         return "(not shown)".to_owned();
     }
-    let mut out: String = text.chars().filter(|c| !c.is_control() && *c != '`').take(MOST).collect();
+    // Marks that turn the direction of text, or take no room, could make a name look like another.
+    let invisible = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{00AD}')
+    };
+    let mut out: String = text.chars().filter(|c| !invisible(*c) && *c != '`').take(MOST).collect();
     if text.chars().count() > MOST {
         out.push('…');
     }

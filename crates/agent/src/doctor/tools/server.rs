@@ -49,6 +49,10 @@ pub(super) fn audit(context: &Context, case: &mut Case) -> ToolOutput {
     }
     if remarks.is_empty() {
         case.found.push("**Configuration**: nothing to object to.".to_owned());
+        case.otherwise(&[
+            "Nothing has to change. Before you change something, `portcullis config check --config FILE` tells whether it would start, and \
+             `portcullis config show` what is in force.",
+        ]);
     } else {
         case.found.push(format!("**Configuration**: {} thing(s) to look at, listed below.", remarks.len()));
     }

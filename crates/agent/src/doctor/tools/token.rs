@@ -10,7 +10,7 @@ use super::{Context, shown};
 use crate::{
     ToolOutput,
     doctor::{
-        case::{Case, Weight},
+        case::{Case, Sound, Weight},
         evidence::Token,
         scan::credential::Place,
     },
@@ -20,6 +20,15 @@ use crate::{
 const SHOWN_CLAIMS: [&str; 8] = ["iss", "aud", "exp", "nbf", "iat", "scope", "azp", "token_use"];
 const SHOWN_HEADER: [&str; 3] = ["alg", "typ", "kid"];
 const MOST_NAMES: usize = 24;
+
+/// What is left to check where a token has no other fault.
+const CHECK_SIGNATURE: [&str; 3] = [
+    "Let a server with the key check the signature: `portcullis token verify` on the machine of this one (the token on standard input), \
+     or `POST /ws/preflight` with it.",
+    "If the signature fails, compare the secret or key of issuer and server: `printf %s \"$SECRET\" | sha256sum` on both, and the token's \
+     `kid` with the key set.",
+    "If it verifies and is refused all the same, paste the refusal: its `reason`, or the header in which the token was sent.",
+];
 
 pub(super) fn args(token: &Token) -> Value {
     let text = token.text.as_str();
@@ -32,12 +41,40 @@ fn place(place: Place) -> String {
         Place::Element(prefix) => format!("behind `{prefix}`"),
         Place::UnknownPrefix => "behind an unknown prefix".to_owned(),
         Place::Bearer => "after `Bearer`".to_owned(),
-        Place::Query => "in a query or form field".to_owned(),
+        Place::Query => "in the query of an address".to_owned(),
+        Place::Cookie => "in a cookie".to_owned(),
+        Place::OtherHeader => "in another header field".to_owned(),
     }
 }
 
+/// Looks into a token by this server's clock and leeway: what is still within the leeway is a remark.
+pub(super) fn judge(text: &str, context: &Context) -> Inspection {
+    let mut seen = inspect(text, context.now);
+    let leeway = context.configuration.leeway_seconds;
+    let time = |name: &str| seen.claims.as_ref()?.get(name)?.as_f64();
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
+    let (now, slack) = (context.now as f64, leeway as f64);
+    let alive = time("exp").is_some_and(|exp| now < exp + slack);
+    let begun = [time("nbf"), time("iat")].into_iter().flatten().all(|from| from <= now + slack);
+    for finding in &mut seen.findings {
+        let within = match finding.reason {
+            Some(Reason::TokenExpired) => alive,
+            Some(Reason::NotYetValid) => begun,
+            _ => false,
+        };
+        if within {
+            finding.reason = None;
+            let _ = write!(
+                finding.message,
+                " That is within this server's leeway of {leeway} s, so it is still taken here; if the token is fresh, a clock is off."
+            );
+        }
+    }
+    seen
+}
+
 pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolOutput {
-    let seen = inspect(token.text.as_str(), context.now);
+    let seen = judge(token.text.as_str(), context);
     let mut faults: Vec<(Reason, String)> =
         seen.findings.iter().filter_map(|f| Some((f.reason?, shown_message(&f.message)))).collect();
     if token.broken_lines {
@@ -58,6 +95,17 @@ pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolO
     for (reason, why) in &faults {
         case.fault(*reason, Weight::Token, why.clone());
     }
+    if faults.is_empty() {
+        case.sound.push(Sound::Token);
+        case.otherwise(&CHECK_SIGNATURE);
+    }
+    if !(token.place.is_read() || context.offered) {
+        case.fault(
+            Reason::NoToken,
+            Weight::Decided,
+            "Where this token stands, no server looks for it unless told to, and this one does not.",
+        );
+    }
     match token.place {
         Place::UnknownPrefix => case.step(format!(
             "The prefix before the token is not one of this server's ({}).",
@@ -68,7 +116,19 @@ pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolO
                 "Take the token out of the URL: it is not read from there, and it ends up in logs. Treat this one as disclosed.",
             );
         }
-        _ => {}
+        Place::Cookie => {
+            case.step(
+                "Take the token out of the cookie: a browser attaches it to the handshakes of foreign pages too, so it is not read. Send it \
+                 in the subprotocol.",
+            );
+        }
+        Place::OtherHeader => {
+            case.step(
+                "Send it as `Authorization: Bearer <token>`: a header of one's own, such as `X-Auth-Token`, is not read (and a browser's \
+                 `WebSocket` can set neither).",
+            );
+        }
+        Place::Bare | Place::Element(_) | Place::Bearer => {}
     }
     let reason = faults.first().map(|(reason, _)| *reason);
     let summary = match faults.first() {
@@ -137,9 +197,17 @@ fn mismatches(seen: &Inspection, context: &Context, faults: &mut Vec<(Reason, St
         };
         if !fits {
             let takes = quoted_list(&configuration.audiences);
+            let has = match claims.get("aud") {
+                Some(Value::String(aud)) => format!("Its audience is `{}`", shown(aud)),
+                Some(Value::Array(list)) if !list.is_empty() => {
+                    let list: Vec<_> = list.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
+                    format!("Its audiences are {}", quoted_list(&list))
+                }
+                _ => "It names no audience".to_owned(),
+            };
             faults.push((
                 Reason::AudienceMismatch,
-                format!("It is not meant for this server, which answers to {takes}."),
+                format!("{has}: it is not meant for this server, which answers to {takes}."),
             ));
         }
     }
