@@ -6,8 +6,8 @@
 //! and TLS to whatever stands in front.
 //!
 //! - [`Accounts`] works without the server, also from a second process while the server runs (`portcullis users`).
-//! - [`Service`] answers `/auth/login`, `/auth/refresh`, `/auth/logout`, `/auth/link`, `/health` and
-//!   `/.well-known/jwks.json`; its [`Handle`] makes one-time login links and knows the public keys.
+//! - [`Service`] answers `/auth/login`, `/auth/refresh`, `/auth/logout`, `/auth/revoke`, `/auth/link`, `/health` and
+//!   `/.well-known/jwks.json`; its [`Handle`] makes one-time login links, knows the public keys and tells which logins end.
 //!
 //! Invariants: a refresh token and a link's code are stored as SHA-256 alone; a refresh token is good for one use, and
 //! a second use ends the whole login; every login attempt that is not rate limited costs exactly one password hash;
@@ -15,6 +15,7 @@
 
 pub mod accounts;
 mod clock;
+mod endings;
 mod error;
 mod files;
 mod http;
@@ -31,6 +32,7 @@ mod stats;
 
 pub use accounts::{Accounts, User};
 pub use clock::{Clock, ManualClock};
+pub use endings::EndedLogin;
 pub use error::Error;
 pub use links::LinkCode;
 pub use options::{AttemptOptions, Options, PasswordOptions, ServerOptions};

@@ -41,6 +41,9 @@ pub struct Options {
     pub server: ServerOptions,
 }
 
+/// The longest that an access token may be given for.
+pub(crate) const MAX_ACCESS_TTL: Duration = Duration::from_hours(24);
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -174,7 +177,7 @@ impl Options {
             "each scope is visible ASCII without space, quote and backslash (RFC 6749 §3.3)",
         );
         rule(
-            within(self.access_ttl, Duration::from_secs(10), Duration::from_hours(24)),
+            within(self.access_ttl, Duration::from_secs(10), MAX_ACCESS_TTL),
             "access_ttl",
             "must be 10s to 24h",
         );

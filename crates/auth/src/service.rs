@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accounts, Clock, Error, LinkCode, Options, SharedSecret, Signing, Stats,
+    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats,
     accounts::{self, SessionPolicy},
+    endings::{self, Endings},
     http::Origins,
     limiter::Limiter,
     links::Links,
@@ -60,6 +61,7 @@ pub(crate) struct App {
     pub(crate) hashes: Pool,
     /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
     pub(crate) database: Pool,
+    pub(crate) endings: Endings,
 }
 
 impl fmt::Debug for App {
@@ -101,6 +103,7 @@ impl Service {
             counters: Counters::default(),
             hashes: Pool::new(options.passwords.concurrency.get(), options.passwords.queue),
             database: Pool::new(1, options.server.max_requests.get().saturating_add(16)),
+            endings: Endings::default(),
             options,
         })))
     }
@@ -115,7 +118,11 @@ impl Service {
     /// # Errors
     /// None at present: what goes wrong with a connection ends that connection alone.
     pub async fn run(self, listener: TcpListener, drain: CancellationToken) -> Result<(), Error> {
-        server::run(self.0, listener, drain).await;
+        let app = Arc::clone(&self.0);
+        tokio::select! {
+            () = server::run(self.0, listener, drain) => {}
+            () = endings::watch(app) => {}
+        }
         Ok(())
     }
 }
@@ -128,6 +135,16 @@ impl Handle {
     /// [`Error::LinkLifetime`] and [`Error::TooManyLinks`]. Whether the user exists is seen when the link is used.
     pub fn create_link(&self, user_id: &str, lifetime: Duration) -> Result<LinkCode, Error> {
         self.0.links.create(user_id, lifetime, self.0.clock.now_ms())
+    }
+
+    /// Has `hear` told of each login that ends, whoever ends it: in this process at once, in another one within half a
+    /// second; and now of those that ended before. To be called once, before the service runs. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Accounts`] if the accounts cannot be read.
+    pub fn on_end(&self, hear: impl Fn(Vec<EndedLogin>) + Send + Sync + 'static) -> Result<(), Error> {
+        self.0.endings.listen(hear);
+        self.0.endings.tell(&self.0.accounts).map_err(Error::Accounts)
     }
 
     /// The public keys as a JWK set; empty where a shared secret signs.

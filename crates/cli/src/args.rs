@@ -210,6 +210,8 @@ pub(crate) enum UsersCommand {
     List(ListArgs),
     /// Set an account's password. Its sessions end.
     Passwd(PasswordArgs),
+    /// End an account's sessions on all devices; its owner may log in again.
+    Logout(NameArgs),
     /// Lock an account. Its sessions end.
     Disable(NameArgs),
     /// Unlock an account.

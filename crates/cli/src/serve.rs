@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Configuration, Doctor};
-use portcullis_auth::{Handle, Setup as AuthSetup, User};
+use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
 use portcullis_event::Mode;
 use portcullis_gateway::{Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;
@@ -78,6 +78,13 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let agents = Agents::new(move || Arc::new(Doctor::new(Arc::clone(&server) as _)) as Arc<dyn Agent>);
     let admin = listeners.admin();
     let mut service = Service::new(options, Setup { verifier, agents, auth_url, own_refusals }, listeners)?;
+    if let Some(auth) = &auth {
+        let (handle, gate) = (auth.handle.clone(), service.handle());
+        let hear = move |logins: Vec<EndedLogin>| {
+            gate.revoke(logins.into_iter().map(|EndedLogin { session, tokens_end }| (session, tokens_end)));
+        };
+        tokio::task::spawn_blocking(move || handle.on_end(hear)).await??;
+    }
     if config.admin.dashboard {
         service = service.with_operator(&operator::key(data_dir.path())?)?;
     }

@@ -26,6 +26,7 @@ pub(crate) fn run(command: UsersCommand, out: Output) -> anyhow::Result<ExitCode
         UsersCommand::Add(args) => with_password(&args, out, "added", Accounts::add),
         UsersCommand::Passwd(args) => with_password(&args, out, "has a new password", Accounts::set_password),
         UsersCommand::Disable(args) => change(&args, out, "is disabled", Accounts::disable),
+        UsersCommand::Logout(args) => change(&args, out, "is logged out everywhere", Accounts::log_out),
         UsersCommand::Enable(args) => change(&args, out, "is enabled", Accounts::enable),
         UsersCommand::List(args) => list(&open(&args.place)?, out),
     }

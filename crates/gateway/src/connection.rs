@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     admission::Place,
-    gate::{Gate, Route, unix_seconds},
+    gate::{Gate, Live, Route, unix_seconds},
 };
 
 /// Bytes that one read may bring.
@@ -113,8 +113,8 @@ impl Connection {
         let Asked { query, greeting, ahead, probe } = asked;
         let now = Instant::now();
         let parts = negotiated.into_parts();
-        let expires_at = parts.identity.identity().expires_at();
-        let (warn_at, ends_at) = gate.token_times(expires_at, now);
+        let identity = parts.identity.identity().clone();
+        let (warn_at, ends_at) = gate.token_times(identity.expires_at(), now);
         let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
         let (link, rules, mode) = match parts.route {
             Route::Echo => (Link::Echo(parts.identity), &gate.echo, None),
@@ -123,7 +123,6 @@ impl Connection {
                     Ok(threads) => (Resume { threads }, None),
                     Err(rejection) => (Resume { threads: Vec::new() }, Some(rejection)),
                 };
-                let identity = parts.identity.identity().clone();
                 let protocol = parts.subprotocol;
                 let established = |id| established(&gate, id, mode, protocol, &identity).into();
                 let seat = if probe { parts.identity.unobserved() } else { parts.identity };
@@ -136,7 +135,11 @@ impl Connection {
         };
         let session = Session::new(rules, now, warn_at, ends_at);
         let first = session.poll_timeout(rules).unwrap_or(now);
-        let live = gate.live.lock().insert(Arc::clone(&outbox));
+        let live = gate.live.lock().insert(Live { outbox: Arc::clone(&outbox), identity: identity.clone() });
+        if gate.revocations.check(&identity).is_err() {
+            // Its login ended between the check and here.
+            outbox.end(Reason::TokenRevoked);
+        }
         if gate.ready().is_err() {
             // The server began to stop between the check and here, and may have told everyone else already.
             outbox.end(Reason::Draining);
@@ -182,7 +185,7 @@ impl Connection {
             match (&mut self.link, received) {
                 (Link::Routed(attachment), Received::Text(text)) => {
                     if let Some(fresh) = command(attachment, &text) {
-                        reauthenticate(&gate, attachment, &mut self.session, fresh, now);
+                        reauthenticate(&gate, attachment, &mut self.session, self.live, fresh, now);
                     }
                 }
                 (Link::Routed(attachment), Received::TooFast) => attachment.refuse(
@@ -440,15 +443,19 @@ fn reauthenticate(
     gate: &Gate,
     attachment: &mut Attachment,
     session: &mut Session,
+    live: usize,
     (fresh, id): (Reauthenticate, Option<MessageId>),
     now: Instant,
 ) {
-    let outcome = gate
-        .verifier
-        .verify(fresh.token.expose(), unix_seconds())
-        .and_then(|identity| attachment.reauthenticate(identity));
+    let outcome =
+        gate.identify(fresh.token.expose()).and_then(|identity| attachment.reauthenticate(identity));
     if let Err(rejection) = outcome {
         return attachment.refuse(&rejection, id);
+    }
+    // From here on the connection lives by another login, perhaps; this one may have ended a moment ago.
+    gate.live.lock()[live].identity = attachment.identity().clone();
+    if gate.revocations.check(attachment.identity()).is_err() {
+        return session.end(Reason::TokenRevoked);
     }
     let (warn_at, ends_at) = gate.token_times(attachment.identity().expires_at(), now);
     session.renew(warn_at, ends_at);

@@ -16,7 +16,7 @@ use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, SameOrigin};
 use portcullis_reason::{Reason, Rejection, Severity};
 use portcullis_router::{Outbox, Router, Seat};
 use portcullis_session as session;
-use portcullis_token::{Identity, Verifier, inspect};
+use portcullis_token::{Identity, Revocations, Verifier, inspect};
 use slab::Slab;
 
 use crate::{
@@ -38,6 +38,12 @@ pub(crate) enum Route {
     Echo,
 }
 
+/// A live connection, to be reached from outside.
+pub(crate) struct Live {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) identity: Identity,
+}
+
 /// The parts that every connection reads, and the few that it changes.
 pub(crate) struct Gate {
     pub(crate) options: Options,
@@ -45,6 +51,7 @@ pub(crate) struct Gate {
     pub(crate) proxies: Proxies,
     pub(crate) head_limits: HeadLimits,
     pub(crate) verifier: Arc<Verifier>,
+    pub(crate) revocations: Revocations,
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Router,
     pub(crate) metrics: Arc<Metrics>,
@@ -59,8 +66,8 @@ pub(crate) struct Gate {
     pub(crate) probes: ProbeLog,
     pub(crate) session: session::Options,
     pub(crate) echo: session::Options,
-    /// Queues of all live connections, to reach them when the server stops.
-    pub(crate) live: Mutex<Slab<Arc<Outbox>>>,
+    /// All live connections, to end them when the server stops or their login does.
+    pub(crate) live: Mutex<Slab<Live>>,
     pub(crate) node: Arc<str>,
     pub(crate) auth_url: Option<String>,
     pub(crate) started: Instant,
@@ -98,6 +105,7 @@ impl Gate {
             requests: AtomicU64::new(0),
             options,
             verifier,
+            revocations: Revocations::default(),
             router,
             metrics,
             refusals: Refusals::new(now),
@@ -120,9 +128,33 @@ impl Gate {
     /// Steps 6 and 7 for a claimed token: who is it, and may they have one more connection?
     pub(crate) fn authorize(&self, token: &str) -> Result<Seat, Rejection> {
         let started = Instant::now();
-        let identity = self.verifier.verify(token, unix_seconds());
+        let identity = self.identify(token);
         self.metrics.verified(started.elapsed());
         self.router.admit(identity?, self.options.limits.connections_per_user)
+    }
+
+    /// Whose token it is, of a login that goes on.
+    pub(crate) fn identify(&self, token: &str) -> Result<Identity, Rejection> {
+        let identity = self.verifier.verify(token, unix_seconds())?;
+        self.revocations.check(&identity)?;
+        Ok(identity)
+    }
+
+    /// Refuses the tokens of ended logins from now on, and ends the connections that live by one. Each login comes with
+    /// the second from which none of its tokens is good any more.
+    pub(crate) fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
+        self.revocations.add(logins, unix_seconds());
+        let revoked = |live: &Live| self.revocations.check(&live.identity).is_err();
+        let ended: Vec<_> = self
+            .live
+            .lock()
+            .iter()
+            .filter(|(_, live)| revoked(live))
+            .map(|(_, live)| Arc::clone(&live.outbox))
+            .collect();
+        for outbox in ended {
+            outbox.end(Reason::TokenRevoked);
+        }
     }
 
     /// Refuses new connections from now on.
@@ -213,8 +245,8 @@ impl Gate {
 impl Gate {
     pub(crate) fn gauges(&self) -> Gauges {
         let (mut queue_bytes, mut queue_bytes_largest) = (0, 0);
-        for (_, outbox) in self.live.lock().iter() {
-            let bytes = outbox.queued_bytes();
+        for (_, live) in self.live.lock().iter() {
+            let bytes = live.outbox.queued_bytes();
             queue_bytes += bytes;
             queue_bytes_largest = queue_bytes_largest.max(bytes);
         }

@@ -30,4 +30,4 @@ pub use options::{
 };
 pub use probe::ProbeAccount;
 pub use refusals::{OwnRefusal, OwnRefusals};
-pub use service::{Error, Listeners, Service, Setup};
+pub use service::{Error, Handle, Listeners, Service, Setup};

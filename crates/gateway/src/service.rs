@@ -108,6 +108,24 @@ pub struct Service {
     probe: Option<ProbeAccount>,
 }
 
+/// Reaches the gateway from outside, also while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Gate>);
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Refuses the tokens of ended logins from now on (`TOKEN_REVOKED`), and ends the connections that live by one. Each
+    /// login is named by the `sid` of its tokens and comes with the second from which none of them is good any more.
+    pub fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
+        self.0.revoke(logins);
+    }
+}
+
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("listeners", &self.listeners).finish_non_exhaustive()
@@ -143,6 +161,11 @@ impl Service {
         let listen = listeners.gateway();
         let gate = Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?;
         Ok(Self { gate: Arc::new(gate), listeners, dashboard: None, probe: None })
+    }
+
+    /// A handle on it.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.gate))
     }
 
     /// Serves the dashboard, where `admin.dashboard` says so, to whoever knows `key`.
@@ -232,7 +255,7 @@ fn spawn(
 /// Tells every client, lets runs end within the drain time, then closes everything.
 async fn end_all(gate: &Gate, connections: &TaskTracker) {
     gate.drain();
-    let outboxes: Vec<_> = gate.live.lock().iter().map(|(_, outbox)| Arc::clone(outbox)).collect();
+    let outboxes: Vec<_> = gate.live.lock().iter().map(|(_, live)| Arc::clone(&live.outbox)).collect();
     tracing::info!(connections = outboxes.len(), runs = gate.router.runs(), "draining");
     // Clients come back spread over a time that grows with their number: the spread must come from here, or a rollout
     // becomes a storm of reconnects.

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -53,9 +53,17 @@ impl Builder {
             config.push(format!("token.secrets = [{{ kid = \"{KID}\", file = \"secret.key\" }}]\n"));
         }
         fs::write(path("config.toml"), config.concat()).expect("a file can be written");
+        Server::launch(self.binary, Arc::new(folder), tokens)
+    }
+}
 
+impl Server {
+    /// Starts the binary on what is in `folder`, and waits until it accepts.
+    #[track_caller]
+    fn launch(binary: PathBuf, folder: Arc<TempDir>, tokens: Tokens) -> Self {
+        let path = |name: &str| folder.path().join(name);
         let anywhere = "127.0.0.1:0";
-        let mut child = Command::new(&self.binary)
+        let mut child = Command::new(&binary)
             .args(["serve", "--listen", anywhere, "--auth-listen", anywhere, "--admin-listen", anywhere])
             .arg("--data-dir")
             .arg(path("data"))
@@ -74,14 +82,14 @@ impl Builder {
         let pid = Pid::from_child(&child);
         let child = Mutex::new(Running { child, status: None });
         // From here on the process ends with this value, also where the next lines panic.
-        let mut server = Server {
+        let mut server = Self {
             folder,
             child,
             pid,
             log,
             stdout,
             tokens,
-            binary: self.binary,
+            binary,
             gateway: UNKNOWN,
             auth: None,
             admin: UNKNOWN,
@@ -104,7 +112,7 @@ impl Builder {
 /// A running server. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Server {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     child: Mutex<Running>,
     pid: Pid,
     log: Log,
@@ -255,6 +263,15 @@ impl Server {
         let output = child.wait_with_output().expect("the command ends");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Stops the server as an operator does, and starts another one on what it left behind.
+    #[must_use]
+    #[track_caller]
+    pub fn restart(self) -> Self {
+        let (binary, folder, tokens) = (self.binary.clone(), Arc::clone(&self.folder), self.tokens.clone());
+        drop(self);
+        Self::launch(binary, folder, tokens)
     }
 
     /// Asks the server to stop.

@@ -11,7 +11,7 @@ pub struct Identity(Arc<Inner>);
 
 /// One allocation for the texts and one for the rest: about 64 bytes and what the claims say.
 struct Inner {
-    /// `sub`, `iss`, `jti` and the scopes, one behind the other.
+    /// `sub`, `iss`, `jti`, `sid` and the scopes, one behind the other.
     text: Box<str>,
     /// `u64::MAX` for a token without `exp`, which no date reaches.
     expires_at: u64,
@@ -20,31 +20,36 @@ struct Inner {
     /// Where `iss` ends, which starts at `subject_end`; the same place if there is none: an empty `iss` counts as none.
     issuer_end: u16,
     jti_end: u16,
+    session_end: u16,
 }
 
-/// The claims of an identity, as the verifier found them.
+/// The claims of an identity, as the verifier found them; empty texts stand for absent ones.
+#[derive(Default)]
 pub(crate) struct Parts<'a> {
     pub(crate) subject: &'a str,
     pub(crate) issuer: &'a str,
     pub(crate) jti: &'a str,
+    /// `sid`.
+    pub(crate) session: &'a str,
     pub(crate) scopes: &'a [&'a str],
     pub(crate) expires_at: Option<u64>,
     pub(crate) issued_at: Option<u64>,
 }
 
 impl Identity {
-    /// The caller has bounded `sub`, `iss` and `jti`, so that their ends fit.
+    /// The caller has bounded `sub`, `iss`, `jti` and `sid`, so that their ends fit.
     pub(crate) fn new(parts: &Parts<'_>) -> Self {
         let scopes_len: usize = parts.scopes.iter().map(|scope| scope.len() + 1).sum();
-        let fixed = parts.subject.len() + parts.issuer.len() + parts.jti.len();
+        let fixed = parts.subject.len() + parts.issuer.len() + parts.jti.len() + parts.session.len();
         let mut text = String::with_capacity(fixed + scopes_len.saturating_sub(1));
         let mut push = |part: &str| {
             text.push_str(part);
-            u16::try_from(text.len()).expect("the verifier bounds sub, iss and jti")
+            u16::try_from(text.len()).expect("the verifier bounds sub, iss, jti and sid")
         };
         let subject_end = push(parts.subject);
         let issuer_end = push(parts.issuer);
         let jti_end = push(parts.jti);
+        let session_end = push(parts.session);
         for (index, scope) in parts.scopes.iter().enumerate() {
             if index > 0 {
                 text.push(' ');
@@ -58,6 +63,7 @@ impl Identity {
             subject_end,
             issuer_end,
             jti_end,
+            session_end,
         }))
     }
 
@@ -78,9 +84,15 @@ impl Identity {
         (!jti.is_empty()).then_some(jti)
     }
 
+    /// `sid`: the login that the token belongs to, if it says so (`OpenID` Connect Front-Channel Logout 1.0 §3).
+    pub fn session(&self) -> Option<&str> {
+        let session = &self.0.text[usize::from(self.0.jti_end)..usize::from(self.0.session_end)];
+        (!session.is_empty()).then_some(session)
+    }
+
     /// The scopes, in the token's order.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.text[usize::from(self.0.jti_end)..].split(' ').filter(|scope| !scope.is_empty())
+        self.0.text[usize::from(self.0.session_end)..].split(' ').filter(|scope| !scope.is_empty())
     }
 
     /// Whether `scope` is among [`scopes`](Self::scopes).
@@ -116,7 +128,7 @@ mod tests {
     use super::*;
 
     fn identity(subject: &str, issuer: &str, jti: &str, scopes: &[&str]) -> Identity {
-        Identity::new(&Parts { subject, issuer, jti, scopes, expires_at: Some(9), issued_at: None })
+        Identity::new(&Parts { subject, issuer, jti, scopes, expires_at: Some(9), ..Parts::default() })
     }
 
     #[test]

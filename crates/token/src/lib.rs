@@ -15,7 +15,8 @@
 //! 5. claims, of which nothing is told before this point: JSON with unique names (`TOKEN_MALFORMED`), `exp`, `nbf`,
 //!    `iat`, `iss`, `aud`, `sub`, required claims, required scopes
 //!
-//! Revocation is not checked here: callers ask for it after every `verify`, also when the answer came from the cache.
+//! Revocation is not checked there: callers ask [`Revocations::check`] after every `verify`, also when the answer came
+//! from the cache.
 
 mod algorithm;
 mod base64url;
@@ -25,6 +26,7 @@ mod inspect;
 mod json;
 mod keys;
 mod policy;
+mod revocations;
 pub mod secret;
 mod signer;
 mod verifier;
@@ -35,6 +37,7 @@ pub use identity::Identity;
 pub use inspect::{Finding, Inspection, MAX_INSPECTED_BYTES, Part, inspect};
 pub use keys::{KeyError, KeySet, KeyWarning, MAX_JWKS_BYTES};
 pub use policy::Policy;
+pub use revocations::Revocations;
 pub use secret::Secret;
 pub use signer::Signer;
 pub use verifier::Verifier;

@@ -243,7 +243,15 @@ impl Accounts {
         })
     }
 
-    /// Keeps a user out, and ends all their logins. Access tokens already out live on until they expire.
+    /// Ends all logins of a user; they may log in again.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn log_out(&self, name: &str) -> Result<User, Error> {
+        self.change(name, "logout", |_, _| Ok(()))
+    }
+
+    /// Keeps a user out, and ends all their logins.
     ///
     /// # Errors
     /// [`Error::Unknown`].

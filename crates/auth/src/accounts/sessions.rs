@@ -123,15 +123,55 @@ impl Accounts {
 
     /// Ends the login that a refresh token, used or not, belongs to. Gives its user, if there was anything to end.
     pub(crate) fn logout(&self, presented: &SecretHash) -> Result<Option<String>, Error> {
+        match self.login_of(presented)? {
+            Some(session) => self.end_login(&session, false),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Logins that ended.
+impl Accounts {
+    /// What ended behind the place `after` of the journal, each login with the second of its end; and the place behind
+    /// it.
+    pub(crate) fn ended(&self, after: i64) -> Result<(Vec<(String, u64)>, i64), Error> {
+        let connection = self.0.connection.lock();
+        let select = "SELECT number, family_id, ended_at FROM ended WHERE number > ?1 ORDER BY number";
+        let mut place = after;
+        let mut logins = Vec::new();
+        for row in connection
+            .prepare_cached(select)?
+            .query_map([after], |row| Ok((row.get::<_, i64>(0)?, (row.get(1)?, row.get(2)?))))?
+        {
+            let (number, login) = row?;
+            place = number;
+            logins.push(login);
+        }
+        Ok((logins, place))
+    }
+
+    /// Ends the login that `session` names, or with `all` every one of its user's. Gives the user, if there was
+    /// anything to end.
+    pub(crate) fn end_login(&self, session: &str, all: bool) -> Result<Option<String>, Error> {
         let now = self.0.clock.now();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
-        let Some(token) = Token::find(&transaction, presented)?.filter(|token| !token.revoked) else {
-            return Ok(None);
-        };
-        revoke(&transaction, &token.family, "logout", now)?;
+        let select = "SELECT user_id FROM families WHERE id = ?1 AND revoked_at IS NULL";
+        let user: Option<String> =
+            transaction.prepare_cached(select)?.query_row([session], |row| row.get(0)).optional()?;
+        let Some(user) = user else { return Ok(None) };
+        if all {
+            revoke_all(&transaction, &user, "logout", now)?;
+        } else {
+            revoke(&transaction, session, "logout", now)?;
+        }
         transaction.commit()?;
-        Ok(Some(token.user.id))
+        Ok(Some(user))
+    }
+
+    /// The login that a refresh token, used or not, belongs to.
+    pub(crate) fn login_of(&self, presented: &SecretHash) -> Result<Option<String>, Error> {
+        Ok(Token::find(&self.0.connection.lock(), presented)?.map(|token| token.family))
     }
 }
 
@@ -212,6 +252,8 @@ fn make_room(connection: &Connection, user_id: &str, max: u32, now: u64) -> Resu
 
 fn clear_ended(connection: &Connection, now: u64) -> Result<(), Error> {
     let clear = "DELETE FROM families WHERE id IN (SELECT id FROM families WHERE expires_at < ?1 LIMIT ?2)";
+    connection.prepare_cached(clear)?.execute((now.saturating_sub(ENDED_KEPT), CLEARED_AT_ONCE))?;
+    let clear = "DELETE FROM ended WHERE number IN (SELECT number FROM ended WHERE ended_at < ?1 ORDER BY number LIMIT ?2)";
     connection.prepare_cached(clear)?.execute((now.saturating_sub(ENDED_KEPT), CLEARED_AT_ONCE))?;
     Ok(())
 }

@@ -43,6 +43,19 @@ const MIGRATIONS: &[&str] = &["
         used_at    INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX refresh_tokens_by_family ON refresh_tokens (family_id, generation);
+", "
+    -- What ended, in the order of ending: read from a place on by the server, whoever ended it, in this process or another.
+    -- A number and not a time leads the reader, because clocks jump.
+    CREATE TABLE ended (
+        number    INTEGER PRIMARY KEY AUTOINCREMENT,
+        family_id TEXT NOT NULL,
+        ended_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE TRIGGER families_end AFTER UPDATE OF revoked_at ON families
+    WHEN OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL
+    BEGIN
+        INSERT INTO ended (family_id, ended_at) VALUES (NEW.id, NEW.revoked_at);
+    END;
 "];
 
 /// Opens or makes the database at `path`, brings it to this version's schema and sets it up for several processes.

@@ -36,6 +36,16 @@ pub(super) struct RefreshToken {
     pub refresh_token: Sensitive,
 }
 
+/// `POST /auth/revoke`.
+#[derive(Deserialize)]
+pub(super) struct Revoke {
+    /// A refresh token or an access token.
+    pub token: Sensitive,
+    /// Whether every login of the token's user ends, on all devices, or the token's alone.
+    #[serde(default)]
+    pub all: bool,
+}
+
 /// `POST /auth/link`.
 #[derive(Deserialize)]
 pub(super) struct LinkCode {
@@ -53,6 +63,10 @@ impl Expected for Login {
 
 impl Expected for RefreshToken {
     const HINT: &str = "Send a JSON object with the string `refresh_token`.";
+}
+
+impl Expected for Revoke {
+    const HINT: &str = "Send a JSON object with the string `token`, and `all` (true or false) if you like.";
 }
 
 impl Expected for LinkCode {

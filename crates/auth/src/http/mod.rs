@@ -83,7 +83,7 @@ impl Frontend {
         match route {
             Route::Health => return routes::health(&self.app).await,
             Route::Jwks => return Ok(routes::jwks(&self.app)),
-            Route::Login | Route::Refresh | Route::Logout | Route::Link => {}
+            Route::Login | Route::Refresh | Route::Logout | Route::Revoke | Route::Link => {}
         }
         self.check_origin(request.headers())?;
         let body = body::read(request, self.app.options.server.body_timeout.get()).await?;
@@ -96,6 +96,7 @@ impl Frontend {
             Route::Login => routes::login(&self.app, context, body::parse(&body)?).await,
             Route::Refresh => routes::refresh(&self.app, context, body::parse(&body)?).await,
             Route::Logout => routes::logout(&self.app, context, body::parse(&body)?).await,
+            Route::Revoke => routes::revoke(&self.app, context, body::parse(&body)?).await,
             Route::Link => routes::link(&self.app, context, body::parse(&body)?).await,
             Route::Health | Route::Jwks => Err(Reason::MethodNotAllowed.into()),
         }
@@ -138,13 +139,15 @@ enum Route {
     Login,
     Refresh,
     Logout,
+    Revoke,
     Link,
     Health,
     Jwks,
 }
 
 impl Route {
-    const ALL: [Self; 6] = [Self::Login, Self::Refresh, Self::Logout, Self::Link, Self::Health, Self::Jwks];
+    const ALL: [Self; 7] =
+        [Self::Login, Self::Refresh, Self::Logout, Self::Revoke, Self::Link, Self::Health, Self::Jwks];
 
     fn find(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|route| route.path() == path)
@@ -155,6 +158,7 @@ impl Route {
             Self::Login => "/auth/login",
             Self::Refresh => "/auth/refresh",
             Self::Logout => "/auth/logout",
+            Self::Revoke => "/auth/revoke",
             Self::Link => "/auth/link",
             Self::Health => "/health",
             Self::Jwks => "/.well-known/jwks.json",

@@ -69,7 +69,7 @@ pub(super) async fn refresh(app: &Arc<App>, context: &Context, body: body::Refre
     let malformed = || Rejection::new(Reason::TokenMalformed, "not of a refresh token's form");
     let presented = parse(REFRESH_PREFIX, &body.refresh_token.0).ok_or_else(malformed)?;
     let policy = app.session_policy();
-    let rotated = database(app, move |accounts| accounts.rotate(&presented, policy)).await?;
+    let rotated = ending(app, move |accounts| accounts.rotate(&presented, policy)).await?;
     let session = rotated.map_err(|(refusal, user_id)| {
         let user_id = user_id.as_deref().unwrap_or("none");
         let Context { request_id, address } = context;
@@ -93,10 +93,32 @@ pub(super) async fn refresh(app: &Arc<App>, context: &Context, body: body::Refre
 /// `POST /auth/logout`: done when it is done, also for a token that is good for nothing (RFC 7009 §2.2).
 pub(super) async fn logout(app: &Arc<App>, context: &Context, body: body::RefreshToken) -> Outcome {
     if let Some(presented) = parse(REFRESH_PREFIX, &body.refresh_token.0)
-        && let Some(user_id) = database(app, move |accounts| accounts.logout(&presented)).await?
+        && let Some(user_id) = ending(app, move |accounts| accounts.logout(&presented)).await?
     {
         app.counters.logouts.add();
         log(context, "logout", &user_id);
+    }
+    Ok(reply::no_content())
+}
+
+/// `POST /auth/revoke` (RFC 7009): ends the login of a refresh or an access token, or all of its user's. Done when it is
+/// done, also for a token that is good for nothing (§2.2), so that nobody learns by it which ones are.
+pub(super) async fn revoke(app: &Arc<App>, context: &Context, body: body::Revoke) -> Outcome {
+    let all = body.all;
+    let user_id = if let Some(presented) = parse(REFRESH_PREFIX, &body.token.0) {
+        ending(app, move |accounts| match accounts.login_of(&presented)? {
+            Some(session) => accounts.end_login(&session, all),
+            None => Ok(None),
+        })
+        .await?
+    } else if let Some(session) = app.signing.session_of(&body.token.0, app.clock.now()) {
+        ending(app, move |accounts| accounts.end_login(&session, all)).await?
+    } else {
+        None
+    };
+    if let Some(user_id) = user_id {
+        app.counters.logouts.add();
+        log(context, if all { "revoke all" } else { "revoke" }, &user_id);
     }
     Ok(reply::no_content())
 }
@@ -191,7 +213,22 @@ async fn check(
 /// Begins a login; none where the account is disabled or gone, or its password was changed meanwhile.
 async fn begin(app: &Arc<App>, user_id: String, hash: Option<String>) -> Result<Option<Session>, Rejection> {
     let policy = app.session_policy();
-    database(app, move |accounts| accounts.start_session(&user_id, hash.as_deref(), policy)).await
+    // One login too many ends the oldest.
+    ending(app, move |accounts| accounts.start_session(&user_id, hash.as_deref(), policy)).await
+}
+
+/// Runs something on the database's thread that may end logins; they are told of before it is answered.
+async fn ending<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&accounts::Accounts) -> Result<T, accounts::Error> + Send + 'static,
+) -> Result<T, Rejection> {
+    let told = Arc::clone(app);
+    database(app, move |accounts| {
+        let done = work(accounts)?;
+        told.endings.tell(accounts)?;
+        Ok(done)
+    })
+    .await
 }
 
 /// Runs something on the database's thread.

@@ -27,27 +27,27 @@ fn the_auth_service_earns_its_reasons() {
     }
 }
 
-fn add(server: &Server, name: &str) {
+pub(crate) fn add(server: &Server, name: &str) {
     let (code, text) = server.command(&["users", "add", name, "--password-stdin"], "correct horse battery\n");
     assert_eq!(code, 0, "{text}");
 }
 
-fn post(server: &Server, path: &str, body: &Value) -> Response {
+pub(crate) fn post(server: &Server, path: &str, body: &Value) -> Response {
     server.ask_auth(&Request::post(path, body))
 }
 
-fn login(server: &Server, name: &str, password: &str) -> Response {
+pub(crate) fn login(server: &Server, name: &str, password: &str) -> Response {
     post(server, "/auth/login", &json!({ "username": name, "password": password }))
 }
 
-fn granted(response: &Response) -> Value {
+pub(crate) fn granted(response: &Response) -> Value {
     assert_eq!(response.status, 200, "{}", response.raw);
     assert_eq!(response.field("Cache-Control"), Some("no-store"), "{}", response.raw);
     response.json()
 }
 
 /// Connects as a page does, with the token of `grant`.
-fn connect(server: &Server, grant: &Value) -> portcullis_test::Peer {
+pub(crate) fn connect(server: &Server, grant: &Value) -> portcullis_test::Peer {
     let element = format!("jwt.{}", wrap(grant["access_token"].as_str().unwrap()));
     let mut peer = server.connect();
     peer.open(&Request::upgrade("/ws").protocols(&["jwt-auth", &element]));
@@ -90,7 +90,7 @@ fn a_login_goes_on_until_it_is_ended() {
     let second = granted(&refresh(&first));
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     connect(&server, &second);
-    // An access token goes on until it ends by itself; the login does not.
+    // What becomes of its access tokens is in `revocation`.
     let logout = post(&server, "/auth/logout", &json!({ "refresh_token": second["refresh_token"] }));
     assert_eq!((logout.status, logout.body.as_str()), (204, ""), "{}", logout.raw);
     let refused = refresh(&second);

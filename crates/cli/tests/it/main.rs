@@ -14,6 +14,7 @@ mod plain;
 mod reasons;
 mod refusals;
 mod resume;
+mod revocation;
 mod secrecy;
 mod shutdown;
 mod support;

@@ -53,8 +53,7 @@ mod tests {
 
     #[test]
     fn what_old_keys_put_in_late_is_not_found() {
-        let parts =
-            Parts { subject: "ann", issuer: "", jti: "", scopes: &[], expires_at: Some(9), issued_at: None };
+        let parts = Parts { subject: "ann", expires_at: Some(9), ..Parts::default() };
         let (identity, lifetime) =
             (Identity::new(&parts), Lifetime { from: None, issued: None, until: Some(9) });
         let cache = Cache::new(10);

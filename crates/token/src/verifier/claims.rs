@@ -46,6 +46,7 @@ fn known(name: &[u8]) -> Option<usize> {
         b"aud" => Some(AUD),
         b"sub" => Some(SUB),
         b"jti" => Some(JTI),
+        b"sid" => Some(SID),
         b"scope" => Some(SCOPE),
         b"scp" => Some(SCP),
         _ => None,
@@ -61,15 +62,17 @@ const SUB: usize = 5;
 const JTI: usize = 6;
 const SCOPE: usize = 7;
 const SCP: usize = 8;
-const COUNT: usize = 9;
+const SID: usize = 9;
+const COUNT: usize = 10;
 
 /// A payload with more claims than this is no access token's.
 const MAX_CLAIMS: usize = 256;
 
-/// The longest `sub`, `iss` and `jti`: `OpenID` Connect Core §2 gives a `sub` 255 characters.
+/// The longest `sub`, `iss`, `jti` and `sid`: `OpenID` Connect Core §2 gives a `sub` 255 characters.
 const MAX_SUBJECT: usize = 256;
 const MAX_ISSUER: usize = 1024;
 const MAX_JTI: usize = 256;
+const MAX_SID: usize = 256;
 
 /// The last second of the year 9999. Larger numbers are milliseconds by mistake, or a way to never expire.
 const MAX_DATE: u64 = 253_402_300_799;
@@ -105,6 +108,7 @@ pub(super) fn check(
     let subject = text(claims[SUB].as_ref(), "sub", MAX_SUBJECT)?;
     let subject = subject.filter(|subject| !subject.is_empty()).ok_or_else(|| missing("sub"))?;
     let jti = text(claims[JTI].as_ref(), "jti", MAX_JTI)?;
+    let session = text(claims[SID].as_ref(), "sid", MAX_SID)?;
     if let Some(index) = present.iter().position(|present| !present) {
         return Err(missing(&policy.required_claims[index]));
     }
@@ -117,6 +121,7 @@ pub(super) fn check(
         subject,
         issuer: issuer.unwrap_or(""),
         jti: jti.unwrap_or(""),
+        session: session.unwrap_or(""),
         scopes: &scopes,
         expires_at: lifetime.until,
         issued_at: lifetime.issued,
