@@ -132,7 +132,13 @@ fn found(case: &Case, head: &Head) -> Vec<String> {
     let told = match head {
         // The one finding is the headline's own.
         Head::Section(_) | Head::Entry(_) => case.found.len() == 1,
-        Head::Fault(fault) | Head::Likely(fault) => case.found.len() == 1 && fault.weight < Weight::Token,
+        Head::Fault(fault) | Head::Likely(fault) => {
+            let why = fault.why.as_str();
+            fault.weight < Weight::Token
+                && !why.is_empty()
+                && case.found.len() == 1
+                && case.found.iter().all(|found| found.ends_with(why))
+        }
         Head::Finding => true,
         Head::NoFault | Head::Knowledge => false,
     };

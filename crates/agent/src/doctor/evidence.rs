@@ -88,8 +88,11 @@ impl Evidence {
         // A handshake that succeeded is the least of what a message tells.
         evidence.statuses.sort_by_key(|status| *status == 101);
         evidence.close_codes = numbers.close_codes;
-        if evidence.is_empty() || is_question(&outside, &vocabulary) {
+        let question = evidence.is_empty() || is_question(&outside, &vocabulary);
+        let one_number = evidence.statuses.len() + evidence.close_codes.len() == 1;
+        if question || (one_number && evidence.is_numbers_alone()) {
             evidence.asked = knowledge::asked(&vocabulary);
+            evidence.asked.retain(|entry| question || entry.is_about_numbers(&vocabulary));
             let quoted = &evidence.quoted;
             evidence.asked.retain(|entry| !quoted.contains(entry));
             evidence.asked_about_numbers =
@@ -101,12 +104,15 @@ impl Evidence {
 
     /// Whether nothing concrete was pasted; a question may still have been asked.
     pub(crate) fn is_empty(&self) -> bool {
+        self.is_numbers_alone() && self.statuses.is_empty() && self.close_codes.is_empty()
+    }
+
+    /// Whether all that was pasted are statuses and close codes.
+    fn is_numbers_alone(&self) -> bool {
         self.head.is_none()
             && self.offers.is_empty()
             && self.tokens.is_empty()
             && self.reasons.is_empty()
-            && self.statuses.is_empty()
-            && self.close_codes.is_empty()
             && self.settings.is_none()
             && self.quoted.is_empty()
     }

@@ -7,7 +7,11 @@ use std::{collections::HashSet, sync::LazyLock};
 
 /// The words of a text, its own and in English.
 #[derive(Debug, Default)]
-pub(crate) struct Vocabulary<'t>(HashSet<&'t str>);
+pub(crate) struct Vocabulary<'t> {
+    words: HashSet<&'t str>,
+    /// Neighbours, as `log_out` and `cloud_run`.
+    pairs: HashSet<String>,
+}
 
 /// The longest text whose words are looked at: a log of thousands of lines is matched by its phrases instead.
 const MAX_BYTES: usize = 4096;
@@ -17,22 +21,25 @@ impl<'t> Vocabulary<'t> {
     pub(crate) fn of(lower: &'t str) -> Self {
         let text = super::evidence::clip(lower, MAX_BYTES);
         let own: HashSet<&str> = words(text).collect();
+        let pairs =
+            words(text).zip(words(text).skip(1)).map(|(first, second)| format!("{first}_{second}")).collect();
         let told = |term: &&Term| match term.kind {
             Kind::Word => own.contains(term.foreign),
             Kind::Stem => own.iter().any(|word| word.starts_with(term.foreign)),
             Kind::Unspaced => text.contains(term.foreign),
         };
         let english: Vec<&str> = LISTS.terms.iter().filter(told).map(|term| term.english).collect();
-        Self(own.into_iter().chain(english).collect())
+        Self { words: own.into_iter().chain(english).collect(), pairs }
     }
 
     pub(crate) fn has(&self, word: &str) -> bool {
-        self.0.contains(word)
+        self.words.contains(word)
     }
 
     /// Whether one of the words is the field's own.
     pub(crate) fn is_of_the_field(&self) -> bool {
-        self.0.iter().any(|word| LISTS.field.contains(word))
+        self.words.iter().any(|word| LISTS.field.contains(word))
+            || self.pairs.iter().any(|pair| LISTS.field.contains(pair.as_str()))
     }
 }
 

@@ -90,10 +90,11 @@ fn classify(lower: &str, start: usize, end: usize, number: u16, at_home: bool, f
         let gap = lower[..start].trim_end_matches([' ', '/', ',']).strip_suffix(last.to_string().as_str());
         gap.is_some()
     });
+    let alone = lower.split_whitespace().take(4).count() < 4;
     let close_context = follows_code || CLOSE_WORDS.iter().any(|word| before.contains(word));
     let is_code = match number {
         1001..=1015 => at_home || close_context,
-        1000 | 3000..=4999 => close_context || lower.trim() == &lower[start..end],
+        1000 | 3000..=4999 => close_context || alone,
         _ => false,
     };
     if is_code {
