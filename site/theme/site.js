@@ -42,21 +42,18 @@ function close() {
 function show(found) {
   hits.replaceChildren(
     ...found.map(({ id, page, heading }, index) => {
-      const link = document.createElement('a');
-      link.href = root + id;
-      link.tabIndex = -1;
-      const title = document.createElement('strong');
-      title.textContent = heading;
-      link.append(title);
-      if (heading !== page) {
-        const place = document.createElement('span');
-        place.textContent = page;
-        link.append(place);
-      }
       const item = document.createElement('li');
       item.id = `hit-${index}`;
       item.role = 'option';
-      item.append(link);
+      item.dataset.href = root + id;
+      const title = document.createElement('strong');
+      title.textContent = heading;
+      item.append(title);
+      if (heading !== page) {
+        const place = document.createElement('span');
+        place.textContent = page;
+        item.append(place);
+      }
       return item;
     }),
   );
@@ -94,11 +91,13 @@ query.addEventListener('keydown', (event) => {
     event.preventDefault();
     mark((active + (event.key === 'ArrowDown' ? 1 : count - 1)) % count);
   } else if (event.key === 'Enter') {
-    options()[active]?.querySelector('a').click();
+    open(options()[active]);
   } else if (event.key === 'Escape') {
     close();
   }
 });
+const open = (option) => option && location.assign(option.dataset.href);
+hits.addEventListener('click', (event) => open(event.target.closest('[role=option]')));
 document.addEventListener('click', (event) => {
   if (!event.target.closest('search')) close();
 });

@@ -33,6 +33,8 @@ export class Connection {
   #socket: WebSocketLike | undefined;
   #timer: unknown;
   #live = false;
+  /** The server's name for this connection, once it is live. */
+  #id: string | undefined;
   #over = false;
   #heartbeatMs = 0;
   #heardAt = 0;
@@ -82,6 +84,7 @@ export class Connection {
     if (message.type === 'connection_established') {
       if (this.#live) return;
       this.#live = true;
+      this.#id = message.payload.connection_id;
       this.#heartbeatMs = message.payload.heartbeat_interval_ms;
       this.#watch();
       this.#handlers.established(message.payload, message.timestamp);
@@ -114,7 +117,7 @@ export class Connection {
     const refusal = closeRefusal(code, reason);
     const hidden = !this.#live && refusal.reason === 'CONNECTION_LOST';
     if (!hidden) {
-      this.#finish(refusal);
+      this.#finish(this.#id === undefined ? refusal : { ...refusal, connectionId: this.#id });
       return;
     }
     // The browser hides why a handshake failed. The preflight runs the same checks and tells.

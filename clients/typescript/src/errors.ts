@@ -32,6 +32,8 @@ export interface Refusal {
   readonly remedy: string;
   readonly retry: Retry;
   readonly requestId?: string;
+  /** The connection that a close frame ended, as the server's log names it. */
+  readonly connectionId?: string;
   /** The HTTP status that the handshake or the request earned. */
   readonly status?: number;
   /** The close code, where a close frame (or its absence, 1006) ended a connection. */

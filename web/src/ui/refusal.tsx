@@ -10,7 +10,7 @@ export interface RefusalAction {
 }
 
 export function RefusalCard({ refusal, actions = [] }: { refusal: Refusal; actions?: readonly RefusalAction[] }) {
-  const { reason, title, detail, remedy, requestId, status, closeCode } = refusal;
+  const { reason, title, detail, remedy, requestId, connectionId, status, closeCode } = refusal;
   return (
     <section class="refusal" role="alert" data-reason={reason}>
       <header>
@@ -36,13 +36,15 @@ export function RefusalCard({ refusal, actions = [] }: { refusal: Refusal; actio
       <footer>
         {status !== undefined && <span>HTTP {status}</span>}
         {closeCode !== undefined && <span>close code {closeCode}</span>}
-        {requestId !== undefined && <RequestId id={requestId} />}
+        {requestId !== undefined && <LogName what="request id" id={requestId} />}
+        {requestId === undefined && connectionId !== undefined && <LogName what="connection" id={connectionId} />}
       </footer>
     </section>
   );
 }
 
-function RequestId({ id }: { id: string }) {
+/** By what the server's log knows it. */
+function LogName({ what, id }: { what: string; id: string }) {
   const copied = useSignal(false);
   const copy = async () => {
     await navigator.clipboard?.writeText(id);
@@ -50,7 +52,7 @@ function RequestId({ id }: { id: string }) {
   };
   return (
     <span class="request-id">
-      request id <code>{id}</code>
+      {what} <code>{id}</code>
       {/* Not in an insecure context: there is no clipboard then, and the id can be selected. */}
       {'clipboard' in navigator && (
         <button type="button" class="link" onClick={() => void copy().catch(() => undefined)}>

@@ -89,6 +89,11 @@ export class Server {
     return execFileSync(binary(), ['token', 'mint', '--data-dir', this.#data, '--sub', sub, ...options], { encoding: 'utf8' }).trim();
   }
 
+  /** Runs `portcullis COMMAND …` on this server's data, as an operator does beside it. */
+  run(...command: string[]): void {
+    execFileSync(binary(), [...command, '--data-dir', this.#data], { stdio: 'pipe' });
+  }
+
   /** Ends the process; the data stay for a restart. */
   async stop(): Promise<void> {
     const child = this.#process;

@@ -1,0 +1,130 @@
+/** A conversation of ten thousand events: read to its beginning without the page stumbling. */
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Person } from './browser.ts';
+import { Server } from './server.ts';
+import { visitors } from './visitors.ts';
+
+const ADA = { name: 'ada', password: 'correct horse battery staple' };
+const EVENTS_OF_A_RUN = 25;
+
+let server: Server;
+const visitor = visitors(() => server.gateway);
+
+beforeAll(async () => {
+  server = await Server.start({ [ADA.name]: ADA.password });
+});
+
+afterAll(() => server?.remove());
+
+/** The events of one run, in the protocol's order, as the server would send them. */
+function run(number: number, firstSeq: number): string[] {
+  const tools = Array.from({ length: (EVENTS_OF_A_RUN - 3) / 2 }, (_, index) => {
+    const execution_id = `x-${number}-${index}`;
+    return [
+      { type: 'tool_executing', payload: { execution_id, tool_name: 'decode_token', tool_args: { token: 'eyJ…', part: index } } },
+      {
+        type: 'tool_completed',
+        payload: { execution_id, tool_name: 'decode_token', ok: true, result_summary: `Part ${index} is **good**.`, result: { index }, duration_ms: 3 },
+      },
+    ];
+  });
+  const events = [
+    { type: 'agent_started', payload: { agent_id: 'doctor', agent_type: 'builtin', user_id: 'ada' } },
+    { type: 'agent_thinking', payload: { agent_id: 'doctor', thinking_content: 'Looks at what was pasted.', step_number: 1 } },
+    ...tools.flat(),
+    {
+      type: 'agent_completed',
+      payload: { agent_id: 'doctor', final_response: `Answer ${number}.\n\n- one\n- two\n\n\`\`\`\ncode\n\`\`\``, execution_time_ms: 5 },
+    },
+  ];
+  return events.map((event, index) =>
+    JSON.stringify({
+      ...event,
+      id: `e-${firstSeq + index}`,
+      epoch: 'long',
+      seq: firstSeq + index,
+      thread_id: 'long',
+      run_id: `run-${number}`,
+      timestamp: '2026-01-01T00:00:00.000Z',
+    }),
+  );
+}
+
+/** A person whose connection, once live, brings that many events of one thread behind what the server says. */
+async function withThread(events: number): Promise<Person> {
+  const person = await visitor();
+  await person.page.routeWebSocket(/\/ws/, (socket) => {
+    const upstream = socket.connectToServer();
+    upstream.onMessage((message) => {
+      socket.send(message);
+      if (!String(message).includes('connection_established')) return;
+      for (let number = 0; number * EVENTS_OF_A_RUN < events; number += 1) {
+        for (const event of run(number, number * EVENTS_OF_A_RUN + 1)) socket.send(event);
+      }
+    });
+  });
+  await person.signIn(ADA.name, ADA.password);
+  await person.connected();
+  await person.page.getByRole('button', { name: 'From another device' }).click();
+  await person.page.getByText(`Answer ${events / EVENTS_OF_A_RUN - 1}.`).waitFor();
+  return person;
+}
+
+interface Scrolled {
+  readonly rows: number;
+  readonly frames: number;
+  /** Of a frame, in milliseconds. */
+  readonly median: number;
+}
+
+/** Shows everything, and scrolls through the end, the middle and the beginning as a hand on a wheel does. */
+async function scrollThrough(person: Person): Promise<Scrolled> {
+  const more = person.page.getByRole('button', { name: /^Show \d+ earlier questions$/ });
+  while ((await more.count()) > 0) await more.click();
+  const rows = await person.page.locator('[data-event]').count();
+  const times = await person.page.getByRole('log').evaluate(
+    async (log, { framesEach, step }) => {
+      const frame = () => new Promise<number>((done) => requestAnimationFrame(done));
+      const taken: number[] = [];
+      for (const place of [1, 0.5, 0]) {
+        log.scrollTop = place * log.scrollHeight;
+        await frame();
+        let last = await frame();
+        for (let count = 0; count < framesEach; count += 1) {
+          log.scrollTop += place === 0 ? step : -step;
+          const now = await frame();
+          taken.push(now - last);
+          last = now;
+        }
+      }
+      return taken;
+    },
+    { framesEach: 100, step: 100 },
+  );
+  const median = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
+  return { rows, frames: times.length, median };
+}
+
+test('ten thousand events scroll as smoothly as two hundred', async () => {
+  const short = await scrollThrough(await withThread(200));
+  const long = await scrollThrough(await withThread(10_000));
+  expect(short.rows).toBe(200);
+  expect(long.rows).toBe(10_000);
+  const told = `${long.frames} frames, median ${long.median.toFixed(1)} ms; in a short thread ${short.median.toFixed(1)} ms`;
+  console.info(`scrolling through 10,000 events: ${told}`);
+  // A ratio within one run: what else the machine is doing slows both.
+  expect(long.median, told).toBeLessThan(2 * short.median);
+});
+
+test('only what can be seen is laid out, and new events do not move a reader who is elsewhere', async () => {
+  const ada = await withThread(10_000);
+  const laidOut = await ada.page.locator('.turn .steps').evaluateAll((all) => all.filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length);
+  expect(laidOut).toBeGreaterThan(0);
+  expect(laidOut, 'turns far away cost no layout').toBeLessThan(25);
+  const log = ada.page.getByRole('log');
+  await log.evaluate((element) => (element.scrollTop = 0));
+  await ada.ask('What is NO_TOKEN?');
+  await ada.page.getByText('NO_TOKEN', { exact: false }).last().waitFor({ state: 'attached' });
+  expect(await log.evaluate((element) => element.scrollTop)).toBeLessThan(400);
+});
