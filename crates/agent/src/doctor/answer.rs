@@ -73,6 +73,8 @@ enum Head<'c> {
     Section(usize),
     /// The entry of this index.
     Entry(usize),
+    /// A token was cut or blacked out.
+    Unclear,
     /// Nothing is wrong with what was pasted.
     NoFault,
     /// The first finding.
@@ -86,6 +88,7 @@ impl<'c> Head<'c> {
         match primary {
             Some(fault) if fault.weight >= Weight::Quoted => Self::Fault(fault),
             Some(fault) if fault.weight == Weight::Suggested => Self::Likely(fault),
+            _ if case.shortened => Self::Unclear,
             _ if !case.sound.is_empty() => Self::NoFault,
             _ => match (about_numbers, case.sections.is_empty(), case.entries.is_empty()) {
                 (Some(at), ..) => Self::Entry(at),
@@ -111,6 +114,14 @@ impl<'c> Head<'c> {
             }
             Self::Section(at) => case.sections.get(*at).map(|(title, body)| titled(title, body)).unwrap_or_default(),
             Self::Entry(at) => case.entries.get(*at).map(|entry| titled(entry.title, &entry.body)).unwrap_or_default(),
+            Self::Unclear => {
+                let sent = case.sound.contains(&Sound::Sent);
+                let form = if sent { " The form in which it was sent is right." } else { "" };
+                format!(
+                    "**I cannot tell from this whether the token is good**: it was cut or blacked out where it was copied from, and what \
+                     was really sent does not stand here.{form}"
+                )
+            }
             Self::NoFault if case.sound.contains(&Sound::Token) => {
                 "**I see no fault in what you pasted.** Only the signature remains, which a server with the key checks."
                     .to_owned()
@@ -140,7 +151,7 @@ fn found(case: &Case, head: &Head) -> Vec<String> {
                 && case.found.iter().all(|found| found.ends_with(why))
         }
         Head::Finding => true,
-        Head::NoFault | Head::Knowledge => false,
+        Head::NoFault | Head::Unclear | Head::Knowledge => false,
     };
     doubts.chain(case.found.iter().skip(usize::from(told)).cloned()).collect()
 }

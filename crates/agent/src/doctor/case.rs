@@ -76,6 +76,8 @@ pub(crate) struct Case {
     pub(crate) sound: Vec<Sound>,
     /// What to do in this very case, before what the catalogue says in general.
     pub(crate) steps: Vec<String>,
+    /// A token was cut or blacked out in the paste, so nothing is known of it.
+    pub(crate) shortened: bool,
     /// Who has to change something, where it is not whom the catalogue names.
     pub(crate) blame: Option<&'static str>,
     /// What to do where no fault was found.

@@ -51,8 +51,8 @@ pub(crate) struct Evidence {
     pub(crate) quoted: Vec<&'static Entry>,
     /// Entries that answer it as a question.
     pub(crate) asked: Vec<&'static Entry>,
-    /// Those are about the very numbers in it.
-    pub(crate) asked_about_numbers: bool,
+    /// The one of those that is about the very numbers in it.
+    pub(crate) about_numbers: Option<&'static Entry>,
     /// Whether the handshake is a browser's, as far as one can tell.
     pub(crate) browser: Browser,
     /// It has code that opens a `WebSocket`.
@@ -85,8 +85,6 @@ impl Evidence {
             !evidence.is_empty() || vocabulary.is_of_the_field() || words(&outside).take(4).count() < 4;
         let numbers = numbers(&outside, at_home);
         evidence.statuses = numbers.statuses;
-        // A handshake that succeeded is the least of what a message tells.
-        evidence.statuses.sort_by_key(|status| *status == 101);
         evidence.close_codes = numbers.close_codes;
         let question = evidence.is_empty() || is_question(&outside, &vocabulary);
         let one_number = evidence.statuses.len() + evidence.close_codes.len() == 1;
@@ -95,8 +93,8 @@ impl Evidence {
             evidence.asked.retain(|entry| question || entry.is_about_numbers(&vocabulary));
             let quoted = &evidence.quoted;
             evidence.asked.retain(|entry| !quoted.contains(entry));
-            evidence.asked_about_numbers =
-                evidence.asked.iter().any(|entry| entry.is_about_numbers(&vocabulary));
+            evidence.about_numbers =
+                evidence.asked.iter().copied().find(|entry| entry.is_about_numbers(&vocabulary));
         }
         evidence.bound();
         evidence
@@ -179,9 +177,10 @@ impl Evidence {
                     token.broken_lines |= credential.broken_lines;
                 }
                 // A piece of what an offer already gave whole (an array's element with odd characters, say).
-                None if self.offers.iter().any(|offer| {
-                    offer.range.start <= credential.range.start && credential.range.end <= offer.range.end
-                }) => {}
+                None if !credential.shortened
+                    && self.offers.iter().any(|offer| {
+                        offer.range.start <= credential.range.start && credential.range.end <= offer.range.end
+                    }) => {}
                 None => self.tokens.push(Token {
                     text: credential.token.clone(),
                     place: credential.place,

@@ -39,7 +39,10 @@ impl Entry {
     pub(crate) fn is_quoted_in(&self, lower: &str) -> bool {
         self.phrases.iter().any(|phrase| match phrase.strip_suffix('$') {
             Some(last) => lower.match_indices(last).any(|(at, last)| {
-                lower[at + last.len()..].lines().next().is_none_or(|rest| rest.trim().is_empty())
+                lower[at + last.len()..]
+                    .lines()
+                    .next()
+                    .is_none_or(|rest| rest.chars().all(|c| c.is_whitespace() || "?!.".contains(c)))
             }),
             None => lower.contains(phrase),
         })
@@ -120,12 +123,13 @@ pub(crate) fn here(text: &str, configuration: &Configuration) -> String {
     facts.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("knowledge/field.md"),
     include_str!("knowledge/libraries.md"),
     include_str!("knowledge/proxy.md"),
     include_str!("knowledge/browser.md"),
     include_str!("knowledge/sending.md"),
+    include_str!("knowledge/tokens.md"),
     include_str!("knowledge/living.md"),
     include_str!("knowledge/statuses.md"),
 ];

@@ -139,9 +139,12 @@ impl Doctor {
         let quoted: Vec<_> = evidence.quoted.iter().copied().filter(|entry| entry.tool.is_none()).collect();
         let asked: Vec<_> = evidence.asked.iter().copied().filter(|entry| entry.tool.is_none()).collect();
         if !(quoted.is_empty() && asked.is_empty()) {
-            calls.push(Call::LookUp { quoted, asked, about_numbers: evidence.asked_about_numbers });
+            calls.push(Call::LookUp { quoted, asked, about_numbers: evidence.about_numbers });
         }
-        calls.extend(evidence.statuses.into_iter().map(Call::ExplainStatus));
+        // A handshake that succeeded is the least of what a message tells.
+        let (succeeded, statuses): (Vec<u16>, Vec<u16>) =
+            evidence.statuses.iter().partition(|status| **status == 101);
+        calls.extend(statuses.into_iter().map(Call::ExplainStatus));
         let mut seen = Vec::new();
         for code in codes {
             if !seen.contains(&code) {
@@ -149,6 +152,7 @@ impl Doctor {
                 calls.push(Call::ExplainCloseCode(code));
             }
         }
+        calls.extend(succeeded.into_iter().map(Call::ExplainStatus));
         if own.contains(&"audit_configuration") {
             calls.push(Call::AuditConfiguration);
         }
@@ -238,10 +242,12 @@ fn overview(evidence: &Evidence) -> String {
 /// The honest answer to what is not understood, or to someone who asks what can be asked.
 fn unknown(message: &str, partial: bool) -> String {
     let lower = evidence::clip(message, 256).to_lowercase();
-    let greeting = vocabulary::words(&lower).take(8).any(|word| {
-        ["hello", "hi", "hey", "help", "hallo", "hilfe", "hola", "bonjour", "who", "thanks", "you"]
-            .contains(&word)
-    });
+    let words: Vec<&str> = vocabulary::words(&lower).take(7).collect();
+    let greeting = words.len() < 7
+        && words.iter().any(|word| {
+            ["hello", "hi", "hey", "help", "hallo", "hilfe", "hola", "bonjour", "who", "thanks", "you"]
+                .contains(word)
+        });
     let first = if greeting {
         "**I am the handshake doctor of this gateway.**"
     } else {

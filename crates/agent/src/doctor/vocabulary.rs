@@ -20,7 +20,8 @@ impl<'t> Vocabulary<'t> {
     /// Reads `lower`, which is in lower case.
     pub(crate) fn of(lower: &'t str) -> Self {
         let text = super::evidence::clip(lower, MAX_BYTES);
-        let own: HashSet<&str> = words(text).collect();
+        // `Authorization-Header` is two words as well.
+        let own: HashSet<&str> = words(text).chain(words(text).flat_map(|word| word.split('-'))).collect();
         let pairs =
             words(text).zip(words(text).skip(1)).map(|(first, second)| format!("{first}_{second}")).collect();
         let told = |term: &&Term| match term.kind {

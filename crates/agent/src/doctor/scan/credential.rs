@@ -57,7 +57,7 @@ pub(crate) struct Credential {
     pub(crate) token: Pasted,
     /// Where it stood.
     pub(crate) place: Place,
-    /// The paste itself cut it short (`…`).
+    /// The paste itself cut it short or blacked it out (`…`, `[REDACTED]`).
     pub(crate) shortened: bool,
     /// It ran over several lines.
     pub(crate) broken_lines: bool,
@@ -76,6 +76,15 @@ pub(crate) const PREFIXES: [&str; 7] = [
     "ticket.",
     "jwt.",
 ];
+
+/// How people and programs black a token out.
+const BLACKED_OUT: [&str; 7] = ["…", "...", "***", "•••", "[redacted", "redacted", "xxxxxx"];
+
+/// Where `text` stops being what was sent, because it was cut or blacked out there.
+pub(crate) fn blacked_out(text: &str) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    BLACKED_OUT.iter().filter_map(|mark| lower.find(mark)).min()
+}
 
 /// What follows `jwt.` in code and prose that speaks about tokens and holds none.
 const TALK: [&str; 30] = [
@@ -201,9 +210,10 @@ fn read(text: &str, at: usize, start: Start) -> Result<Credential, usize> {
     let from = at + skip;
     let mut end = run_end(text, from);
     let mut body = &text[from..end];
-    let mut shortened = text[end..].starts_with('…');
-    if let Some(cut) = body.strip_suffix("...") {
-        body = cut;
+    let after = super::super::evidence::clip(&text[end..], 16);
+    let mut shortened = blacked_out(after).is_some_and(|at| after[..at].chars().all(|c| "[<(".contains(c)));
+    if let Some(at) = blacked_out(body) {
+        body = &body[..at];
         shortened = true;
     }
     let body = trim_sentence(body, matches!(start, Start::Jwt));
@@ -354,6 +364,7 @@ mod tests {
             (format!("Authorization: Bearer {JWT}"), &[(Bearer, JWT)]),
             (format!("'jwt.{JWT}'"), &[(Element("jwt."), JWT)]),
             (format!("myapp.v2.{JWT}"), &[(UnknownPrefix, JWT)]),
+            ("jwt.*** and jwt.[REDACTED] and Bearer REDACTED".into(), &[]),
             (format!("wss://h/ws?token={JWT}&x=1"), &[(Query, JWT)]),
             (format!("TOKEN={JWT}"), &[(Bare, JWT)]),
             (format!("> Cookie: a=1; access_token={JWT}"), &[(Cookie, JWT)]),
@@ -399,7 +410,12 @@ mod tests {
 
     #[test]
     fn notes_that_a_paste_was_shortened() {
-        for text in ["eyJhbGciOiJIUzI1NiIs…", "eyJhbGciOiJIUzI1NiIs..."] {
+        for text in [
+            "eyJhbGciOiJIUzI1NiIs…",
+            "eyJhbGciOiJIUzI1NiIs...",
+            "eyJhbGciOiJIUzI1NiIs[REDACTED]",
+            "eyJhbGciOiJIUzI1NiIs***",
+        ] {
             let credential = &credentials(text)[0];
             assert!(credential.shortened, "{text}");
             assert_eq!(credential.token.as_str(), "eyJhbGciOiJIUzI1NiIs");

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::credential::{Credential, Pasted, Place, looks_like_jwt, split_prefix};
+use super::{
+    credential::{Credential, Pasted, Place, looks_like_jwt, split_prefix},
+    element::{Element, KNOWN_NAMES, dynamic, item_of, with_placeholder},
+};
 
 /// Where an offer was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,36 +20,6 @@ pub(crate) enum Source {
     List,
 }
 
-/// What stands for a value that only the running program knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expression {
-    /// The value as it is.
-    Plain,
-    /// `btoa(…)` and the like: standard base64 with its `+`, `/` and `=`.
-    Base64,
-    /// A function whose name says base64url.
-    Base64Url,
-}
-
-/// One subprotocol element or header value: literal text, then perhaps an expression.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Element {
-    pub(crate) literal: Pasted,
-    pub(crate) expression: Option<Expression>,
-}
-
-impl Element {
-    pub(crate) fn literal(text: &str) -> Self {
-        Self { literal: Pasted::new(text.trim()), expression: None }
-    }
-
-    /// A name that may be shown as it is: it is well known, so it cannot be anyone's secret.
-    pub(crate) fn known_name(&self) -> Option<&'static str> {
-        let here = self.literal.as_str();
-        KNOWN_NAMES.into_iter().find(|name| self.expression.is_none() && *name == here)
-    }
-}
-
 /// The credentials of one handshake, as far as they were pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -58,28 +31,6 @@ pub(crate) struct Offer {
     /// The bytes it takes in the text.
     pub(crate) range: Range<usize>,
 }
-
-/// Subprotocol names that are public knowledge.
-const KNOWN_NAMES: [&str; 18] = [
-    "access_token",
-    "actioncable-v1-json",
-    "ag-ui.v1",
-    "anycable-token",
-    "base64.binary.k8s.io",
-    "bearer",
-    "chat",
-    "graphql-transport-ws",
-    "graphql-ws",
-    "jwt",
-    "jwt-auth",
-    "mqtt",
-    "other-protocol",
-    "portcullis.v1",
-    "stomp",
-    "token",
-    "v4.channel.k8s.io",
-    "v5.channel.k8s.io",
-];
 
 /// Names that announce that the next element is the token.
 const ANNOUNCING: [&str; 6] = ["jwt", "jwt-auth", "bearer", "token", "access_token", "anycable-token"];
@@ -241,42 +192,6 @@ fn direction(lower: &str, at: usize) -> Source {
     Source::RequestHeader
 }
 
-/// Whether the program's own value follows a literal: `'Bearer ' + token`.
-fn dynamic(value: &str, after: &str) -> Option<Expression> {
-    let after = after.trim_start_matches(['"', '\'', '`', ' ']);
-    (after.starts_with('+') || after.starts_with(".concat") || value.ends_with("%s"))
-        .then_some(Expression::Plain)
-}
-
-/// Cuts a value at a placeholder: `${token}`, `{token}`, `<token>`, `$TOKEN`, `…`.
-fn with_placeholder(value: &str, dynamic: Option<Expression>) -> Element {
-    let value = value.trim();
-    let value = value.trim_end_matches("%s");
-    match value.find(['$', '{', '<', '…']).or_else(|| value.find("...")) {
-        // A `$` in the middle of a token is a wrong character, not a placeholder.
-        Some(at) if value[..at].ends_with(['.', ' ']) || at == 0 => {
-            Element { literal: Pasted::new(&value[..at]), expression: Some(expression(&value[at..])) }
-        }
-        _ => Element { literal: Pasted::new(value), expression: dynamic },
-    }
-}
-
-fn expression(code: &str) -> Expression {
-    let code = code.to_ascii_lowercase();
-    let cleaned = code.contains("replace") || code.contains("trim");
-    if code.contains("base64url")
-        || code.contains("b64url")
-        || code.contains("urlsafe")
-        || code.contains("toBase64Url")
-    {
-        Expression::Base64Url
-    } else if code.contains("btoa") || code.contains("base64") || code.contains("b64encode") {
-        if cleaned { Expression::Base64Url } else { Expression::Base64 }
-    } else {
-        Expression::Plain
-    }
-}
-
 /// Arrays and `new WebSocket(...)` calls in code.
 pub(crate) fn code(text: &str, lower: &str) -> Vec<Offer> {
     let mut offers = Vec::new();
@@ -373,19 +288,6 @@ fn array(text: &str) -> (Option<Vec<Element>>, usize) {
         item.push(c);
     }
     (None, text.len())
-}
-
-/// One item of an array: a quoted literal, a template, a concatenation or a bare expression.
-fn item_of(item: &str) -> Element {
-    let item = item.strip_prefix('f').filter(|rest| rest.starts_with(['"', '\''])).unwrap_or(item);
-    let Some(quote) = item.chars().next().filter(|c| matches!(c, '"' | '\'' | '`')) else {
-        let code = Pasted::new("");
-        return Element { literal: code, expression: Some(expression(item)) };
-    };
-    let body = &item[1..];
-    let (literal, rest) = body.split_once(quote).unwrap_or((body, ""));
-    let dynamic = rest.trim_start().strip_prefix(['+', '.']).map(expression);
-    with_placeholder(literal, dynamic)
 }
 
 /// `new WebSocket(url)` or `new WebSocket(url, 'name')`; arrays are found on their own.

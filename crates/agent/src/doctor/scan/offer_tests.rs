@@ -1,5 +1,6 @@
 use super::credential::credentials;
-use super::offer::{Element, Expression, Offer, Source, code, headers, lists, tokens};
+use super::element::{Element, Expression};
+use super::offer::{Offer, Source, code, headers, lists, tokens};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
 

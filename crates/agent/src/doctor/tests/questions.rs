@@ -27,13 +27,14 @@ use serde_json::{Value, json};
 use super::support::{NOW, Transcript, claims, run_task, task, token};
 use crate::{Task, Turn};
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("reasons", include_str!("questions/reasons.toml")),
     ("forms", include_str!("questions/forms.toml")),
     ("clocks", include_str!("questions/clocks.toml")),
     ("logs", include_str!("questions/logs.toml")),
     ("network", include_str!("questions/network.toml")),
     ("plain", include_str!("questions/plain.toml")),
+    ("server", include_str!("questions/server.toml")),
     ("languages", include_str!("questions/languages.toml")),
     ("doubtful", include_str!("questions/doubtful.toml")),
 ];

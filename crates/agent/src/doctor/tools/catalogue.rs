@@ -145,7 +145,7 @@ pub(super) fn status(status: u16, case: &mut Case) -> ToolOutput {
 pub(super) fn look_up(
     quoted: &[&'static Entry],
     asked: &[&'static Entry],
-    about_numbers: bool,
+    about_numbers: Option<&'static Entry>,
     context: &Context,
     case: &mut Case,
 ) -> ToolOutput {
@@ -162,7 +162,7 @@ pub(super) fn look_up(
         if let Some(reason) = entry.reason {
             case.fault(reason, Weight::Asked, "");
         }
-        case.entry(entry, about_numbers && entry.tool.is_none(), configuration);
+        case.entry(entry, about_numbers == Some(entry) && entry.tool.is_none(), configuration);
     }
     let entry = |entry: &&Entry| json!({ "title": entry.title, "reason": entry.reason });
     let result: Vec<Value> = quoted.iter().chain(asked).map(entry).collect();

@@ -17,7 +17,8 @@ use crate::{
         evidence::Browser,
         scan::{
             credential::{Pasted, looks_like_jwt, split_prefix},
-            offer::{Element, Expression, Offer, Source},
+            element::{Element, Expression},
+            offer::{Offer, Source},
         },
         surroundings::Configuration,
     },
@@ -132,7 +133,15 @@ pub(super) fn check(offer: &Offer, context: &Context, case: &mut Case) -> Result
     let policy = policy(&context.configuration)?;
     let elements: Vec<String> = offer.elements.iter().map(sent).collect();
     let protocols: Vec<&str> = elements.iter().map(String::as_str).collect();
-    let authorization: Vec<String> = offer.authorization.iter().map(sent).collect();
+    let is_variable = |value: &&Element| value.literal.as_str().is_empty() && value.expression.is_some();
+    if offer.authorization.iter().any(|value| is_variable(&value)) {
+        case.step("Make sure that the value of `Authorization` begins with `Bearer ` and a space; the code alone does not show it.");
+    }
+    let authorization: Vec<String> = offer
+        .authorization
+        .iter()
+        .map(|value| if is_variable(&value) { format!("Bearer {SAMPLE}") } else { sent(value) })
+        .collect();
     let browser =
         context.browser != Browser::No || (offer.source == Source::Code && authorization.is_empty());
     let request = PreflightRequest {

@@ -46,7 +46,7 @@ pub(crate) enum Call {
     /// Looks into a proxy's settings.
     CheckProxySettings(Settings),
     /// Looks log lines, errors and questions up.
-    LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry>, about_numbers: bool },
+    LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry>, about_numbers: Option<&'static Entry> },
     /// Explains a reason of the catalogue.
     ExplainReason(Reason),
     /// Explains a close code.
