@@ -12,6 +12,7 @@ import { StepRow } from './step-row.tsx';
 export function Transcript({ thread }: { thread: Thread }) {
   const frame = useRef<HTMLDivElement>(null);
   const following = useRef(true);
+  const lastTop = useRef(0);
   const shown = useSignal(WINDOW_TURNS);
   useSignalEffect(() => {
     // Reads what grows, so that this runs whenever the last turn does.
@@ -31,7 +32,11 @@ export function Transcript({ thread }: { thread: Thread }) {
       aria-label="Conversation"
       tabIndex={0}
       onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
-        following.current = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+        // Far from the end alone says nothing: the text may have grown since the page scrolled there by itself. Only a
+        // reader goes upwards.
+        if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) following.current = true;
+        else if (scrollTop < lastTop.current) following.current = false;
+        lastTop.current = scrollTop;
       }}
     >
       <div class="column">

@@ -43,7 +43,7 @@ export function Plots() {
         lines={topLines(reasons, (bucket) => bucket.refused, perBucket)}
       />
       <PlotCard
-        title="Connections by mode"
+        title={`Connections by mode, node ${snapshot.value?.node ?? ''}`}
         unit="live connections"
         whole
         format={count}

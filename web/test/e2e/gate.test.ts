@@ -46,6 +46,10 @@ describe('asking', () => {
     await ada.ask(`Why is this token refused? ${MALFORMED}`);
     await ada.page.locator('[data-event="agent_completed"]').waitFor();
 
+    // Who reads along is at the end when the answer is.
+    const left = () => ada.page.getByRole('log').evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
+    await expect.poll(left).toBeLessThan(5);
+
     const names = await eventNames(ada);
     expect(names[0]).toBe('agent_started');
     expect(names.at(-1)).toBe('agent_completed');

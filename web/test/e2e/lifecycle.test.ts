@@ -15,9 +15,27 @@ beforeAll(async () => {
 
 afterAll(() => server?.remove());
 
-test('the printed link signs in once, and its code leaves the address', async () => {
+/** Each start prints a link of its own, good once. */
+async function freshLink(): Promise<string> {
+  await server.stop();
+  await server.restart();
   await expect.poll(() => server.output).toMatch(/#link=/);
-  const link = /https?:\/\/\S+#link=[\w-]+/.exec(server.output)?.[0] ?? '';
+  return /https?:\/\/\S+#link=[\w-]+/.exec(server.output)?.[0] ?? '';
+}
+
+/** The steps of docs/quickstart.md, on a phone, as somebody who reads nothing. */
+test('the first visit on a phone: the link, an example, Send, an answer', async () => {
+  const began = performance.now();
+  const { page } = await visitor(await freshLink(), { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+  await page.getByRole('button', { name: /^What is wrong with this token/ }).tap();
+  await page.getByRole('button', { name: 'Send', exact: true }).tap();
+  await page.locator('[data-event="agent_completed"]').waitFor();
+  expect(await page.getByTestId('answer').innerText()).toContain('TOKEN_MALFORMED');
+  console.info(`from the start of serve to the first answer: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+});
+
+test('the printed link signs in once, and its code leaves the address', async () => {
+  const link = await freshLink();
   const first = await visitor(link);
   await first.connected();
   expect(first.page.url()).toBe(`${server.gateway}/`);
