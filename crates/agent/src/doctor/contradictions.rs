@@ -14,6 +14,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Reported {
     reasons: Vec<Reason>,
+    /// Those of them that stand in the message by name.
+    named: Vec<Reason>,
     statuses: Vec<u16>,
     close_codes: Vec<u16>,
 }
@@ -24,6 +26,7 @@ impl Reported {
         let quoted = evidence.quoted.iter().filter_map(|entry| entry.reason);
         Self {
             reasons: evidence.reasons.iter().copied().chain(quoted).collect(),
+            named: evidence.reasons.clone(),
             statuses: evidence.statuses.clone(),
             close_codes: evidence.close_codes.clone(),
         }
@@ -45,8 +48,36 @@ impl Reported {
         if says(Reason::NotYetValid) && token && shown.is_none() {
             case.doubts.push(CLOCK_BEHIND);
         }
-        if code && !sent && shown == Some(Reason::ProtocolMismatch) {
+        if code && !sent && (shown == Some(Reason::ProtocolMismatch) || says(Reason::ProtocolMismatch)) {
             case.doubts.push(OLD_BUILD);
+        }
+        let other = self.named.iter().find(|reason| ABOUT_A_TOKEN.contains(reason));
+        if let Some(reason) = other
+            && token
+            && shown.is_none()
+        {
+            case.doubts.push(Doubt {
+                what: Cow::Owned(format!(
+                    "a server says {reason}, while this server would not say so of the token that you pasted. Either that server is \
+                     another one, or has other settings, or it was sent another token."
+                )),
+                steps: &[
+                    "Find out who refused: the host and the request id of the refusal. Staging and production often differ in issuer, \
+                     audience and keys.",
+                    "Compare the fingerprint of the token that you pasted with the one in that server's log.",
+                ],
+            });
+        }
+        // The signature is checked before times and names, so whoever says that it failed has not looked at these.
+        let signature = [Reason::SignatureInvalid, Reason::UnknownKey];
+        if let Some(reason) = self.named.iter().find(|reason| signature.contains(reason))
+            && shown.is_some_and(|shown| CHECKED_AFTER_THE_SIGNATURE.contains(&shown))
+        {
+            case.fault(
+                *reason,
+                Weight::Decided,
+                "The signature is checked before anything that the token says, so a fresh token with the same key would be refused too.",
+            );
         }
         if self.statuses.contains(&101) && self.statuses.iter().any(|status| *status >= 400) {
             case.doubts.push(TWO_REQUESTS);
@@ -71,6 +102,24 @@ impl Reported {
         }
     }
 }
+
+/// What a look into a token shows, whoever signed it.
+const ABOUT_A_TOKEN: [Reason; 6] = [
+    Reason::TokenMalformed,
+    Reason::TokenTooLarge,
+    Reason::AlgorithmNotAllowed,
+    Reason::IssuerMismatch,
+    Reason::AudienceMismatch,
+    Reason::ClaimMissing,
+];
+
+const CHECKED_AFTER_THE_SIGNATURE: [Reason; 5] = [
+    Reason::TokenExpired,
+    Reason::NotYetValid,
+    Reason::IssuerMismatch,
+    Reason::AudienceMismatch,
+    Reason::ClaimMissing,
+];
 
 const NOT_ARRIVED: Doubt = Doubt {
     what: Cow::Borrowed(
@@ -108,7 +157,7 @@ const CLOCK_BEHIND: Doubt = Doubt {
 
 const OLD_BUILD: Doubt = Doubt {
     what: Cow::Borrowed(
-        "the code that you pasted sends the token in the right form, the request that you pasted has another one. What runs is \
+        "the code that you pasted sends the token in the right form, while what was sent had another. What runs is \
                not that code: an old build of the page is still being served.",
     ),
     steps: &[

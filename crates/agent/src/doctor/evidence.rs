@@ -55,6 +55,8 @@ pub(crate) struct Evidence {
     pub(crate) about_numbers: Option<&'static Entry>,
     /// Whether the handshake is a browser's, as far as one can tell.
     pub(crate) browser: Browser,
+    /// The origin of a page that it names.
+    pub(crate) origin: Option<String>,
     /// It has code that opens a `WebSocket`.
     pub(crate) script: bool,
     /// Some of the message was not read, or some of what it shows is not looked into.
@@ -77,6 +79,7 @@ impl Evidence {
         evidence.settings = nginx::settings(text);
         evidence.quoted = knowledge::quoted(&plain);
         evidence.browser = Browser::of(&lower);
+        evidence.origin = origin(&lower);
         evidence.script = lower.contains("new websocket(");
         let outside = spoken(&blank(&lower, found.iter().map(|credential| &credential.range)));
         let vocabulary = Vocabulary::of(&outside);
@@ -256,6 +259,21 @@ fn challenge(lower: &str) -> Option<Reason> {
     let (_, rest) = lower.split_once("www-authenticate:")?;
     let value = rest.lines().next().unwrap_or_default();
     (value.contains("bearer") && !value.contains("error")).then_some(Reason::NoToken)
+}
+
+/// The first origin after that word: `Origin: https://app.example.com`, `origin=http://localhost:3000`. Only scheme, host
+/// and port are taken: the rest of an address may hold a credential.
+fn origin(lower: &str) -> Option<String> {
+    lower.match_indices("origin").take(64).find_map(|(at, word)| {
+        let rest = lower[at + word.len()..].trim_start_matches([':', '=', ' ', '"', '\'', '`']);
+        let (scheme, rest) =
+            rest.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))?;
+        let of_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let end = rest.find(|c| !of_host(c)).unwrap_or(rest.len());
+        let host = rest[..end].trim_end_matches(['.', ':']);
+        let whole = (1..=255).contains(&host.len()) && !rest[end..].starts_with('@');
+        whole.then(|| format!("{scheme}://{host}"))
+    })
 }
 
 /// What a message tells about the client.

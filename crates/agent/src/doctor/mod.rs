@@ -81,6 +81,8 @@ impl Doctor {
             now: self.surroundings.now(),
             configuration: self.surroundings.configuration(),
             browser: evidence.browser,
+            named: !evidence.reasons.is_empty(),
+            origin: evidence.origin.clone(),
             script: evidence.script,
             offered: evidence.head.is_some() || !evidence.offers.is_empty(),
         };
@@ -134,7 +136,7 @@ impl Doctor {
         calls.extend(evidence.settings.map(Call::CheckProxySettings));
         let mut codes = evidence.close_codes;
         let entries = || evidence.quoted.iter().chain(&evidence.asked);
-        codes.extend(entries().filter_map(|entry| entry.code));
+        codes.extend(evidence.asked.iter().filter_map(|entry| entry.code));
         let own: Vec<&str> = entries().filter_map(|entry| entry.tool).collect();
         let quoted: Vec<_> = evidence.quoted.iter().copied().filter(|entry| entry.tool.is_none()).collect();
         let asked: Vec<_> = evidence.asked.iter().copied().filter(|entry| entry.tool.is_none()).collect();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use portcullis_reason::{CloseCode, CloseProfile, Reason};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, origin};
 use crate::{
     ToolOutput,
     doctor::{
@@ -16,6 +16,9 @@ use crate::{
 
 pub(super) fn reason(reason: Reason, context: &Context, case: &mut Case) -> ToolOutput {
     let help = reason.help();
+    if reason == Reason::OriginNotAllowed {
+        origin::compare(context, case);
+    }
     if let Some(fact) = here(reason) {
         case.found.push(format!("**`{reason}` here**: {}", knowledge::here(fact, &context.configuration)));
     }

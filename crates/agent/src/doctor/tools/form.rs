@@ -9,7 +9,7 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_token::inspect;
 use serde_json::{Value, json};
 
-use super::{Context, shown, token::judge};
+use super::{Context, token::judge};
 use crate::{
     ToolError, ToolOutput,
     doctor::{
@@ -329,13 +329,6 @@ pub(super) fn check_request(
     if let Verdict::Refused(rejection) = &verdict
         && rejection.reason == Reason::OriginNotAllowed
     {
-        if let Some(origin) = head
-            .as_str()
-            .lines()
-            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("origin")))
-        {
-            case.found.push(format!("**Its origin** is `{}`.", shown(origin.1)));
-        }
         case.step("The pasted request was judged by this server's own origin rule; for another server, compare with its list.");
     }
     Ok(conclude(&verdict, "The pasted request", case))

@@ -42,7 +42,19 @@ pub(super) fn check(settings: &Settings, context: &Context, case: &mut Case) -> 
         let why = format!("nginx drops {names}, where the token travels, so the server behind finds none.");
         case.fault(Reason::NoToken, Weight::Token, why);
     }
-    if upgrade.is_empty() && dropped.is_empty() {
+    let heartbeat = context.configuration.heartbeat_interval_ms / 1000;
+    let cuts = settings.read_timeout.filter(|timeout| *timeout <= heartbeat);
+    if let Some(timeout) = cuts {
+        case.blame = Some("whoever runs the proxy");
+        case.found.push(format!(
+            "**nginx**: `proxy_read_timeout` is {timeout} s, and this server pings every {heartbeat} s."
+        ));
+        let why = format!(
+            "nginx ends a connection that is quiet for {timeout} s, before the next ping ({heartbeat} s) could keep it."
+        );
+        case.fault(Reason::HeartbeatTimeout, Weight::Token, why);
+    }
+    if upgrade.is_empty() && dropped.is_empty() && cuts.is_none() {
         case.sound.push(Sound::Settings);
         case.found
             .push("**nginx**: the upgrade, the token and the host pass with these settings.".to_owned());
@@ -121,9 +133,7 @@ fn remarks(settings: &Settings, context: &Context) -> Vec<&'static str> {
         );
     }
     if settings.read_timeout.unwrap_or(READ_TIMEOUT) <= heartbeat {
-        remarks.push(
-            "Raise it to `proxy_read_timeout 3600s;`: nginx cuts a connection sooner than this server pings, so quiet ones are lost.",
-        );
+        remarks.push("Set `proxy_read_timeout 3600s;`: it has to be well above the time between two pings.");
     } else if settings.read_timeout.is_none() {
         remarks.push(
             "Add `proxy_read_timeout 3600s;`: the default of 60 s is longer than this server's pings are apart, but not by much.",

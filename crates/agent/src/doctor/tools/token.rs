@@ -104,9 +104,10 @@ pub(super) fn decode(token: &Token, context: &Context, case: &mut Case) -> ToolO
         case.otherwise(&CHECK_SIGNATURE);
     }
     if !(token.place.is_read() || context.offered) {
+        let weight = if context.named { Weight::Quoted } else { Weight::Decided };
         case.fault(
             Reason::NoToken,
-            Weight::Decided,
+            weight,
             "Where this token stands, no server looks for it unless told to, and this one does not.",
         );
     }
@@ -228,7 +229,11 @@ fn mismatches(seen: &Inspection, context: &Context, faults: &mut Vec<(Reason, St
 fn describe(seen: &Inspection, faults: &[(Reason, String)]) -> String {
     let mut text = String::new();
     if let Some(alg) = seen.header.as_ref().and_then(|header| header.get("alg")).and_then(Value::as_str) {
-        let _ = write!(text, "its alg is `{}`. ", shown(alg));
+        let _ = write!(text, "its alg is `{}`", shown(alg));
+        if let Some(kid) = seen.header.as_ref().and_then(|header| header.get("kid")).and_then(Value::as_str) {
+            let _ = write!(text, ", its kid `{}`", shown(kid));
+        }
+        text.push_str(". ");
     }
     let remarks = seen.findings.iter().filter(|f| f.reason.is_none()).map(|f| f.message.as_str());
     let said: Vec<String> =
