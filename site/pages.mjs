@@ -30,6 +30,7 @@ export function sections(root) {
       sources: [
         'docs/howto/front-end.md',
         'docs/howto/token-refresh.md',
+        'docs/howto/ask-the-doctor.md',
         'docs/howto/fastapi.md',
         'docs/deployment.md',
         'docs/howto/cloud-run.md',
