@@ -92,11 +92,18 @@ describe('asking', () => {
     await ada.page.keyboard.type(ADA.password);
     await ada.page.keyboard.press('Enter');
     await ada.connected();
-    await ada.page.keyboard.type('Why does my browser only say 1006?');
+    // Its answer has a list with lines of code in it, wider than the screen.
+    await ada.page.keyboard.type('What is NO_TOKEN?');
     await ada.page.keyboard.press('Enter');
     await ada.page.locator('[data-event="agent_completed"]').waitFor();
     const wide = await ada.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     expect(wide, 'the page scrolls sideways').toBe(false);
+    const cut = await ada.page.getByTestId('answer').evaluate((answer) => {
+      const edge = answer.getBoundingClientRect().right;
+      const sticksOut = (element: Element) => element.getBoundingClientRect().right > edge;
+      return [...answer.querySelectorAll('p, li, pre')].filter(sticksOut).map((element) => element.textContent);
+    });
+    expect(cut, 'text is cut off at the edge of the answer').toEqual([]);
     await ada.screenshot('narrow-dark');
   });
 });
