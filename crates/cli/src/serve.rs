@@ -7,15 +7,16 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Configuration, Doctor};
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
-use portcullis_event::Mode;
-use portcullis_gateway::{Listeners, OwnRefusals, Service, Setup};
+use portcullis_event::{Mode, Timestamp};
+use portcullis_gateway::{EventStore, Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;
+use portcullis_log::{Embedded, EventLog};
 use portcullis_router::Agents;
 use portcullis_token::{Algorithm, Secret, Verifier};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
@@ -77,7 +78,9 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     ));
     let agents = Agents::new(move || Arc::new(Doctor::new(Arc::clone(&server) as _)) as Arc<dyn Agent>);
     let admin = listeners.admin();
-    let mut service = Service::new(options, Setup { verifier, agents, auth_url, own_refusals }, listeners)?;
+    let log = event_log(&config, &data_dir).await?;
+    let setup = Setup { verifier, agents, log, auth_url, own_refusals };
+    let mut service = Service::new(options, setup, listeners)?;
     if let Some(auth) = &auth {
         let (handle, gate) = (auth.handle.clone(), service.handle());
         let hear = move |logins: Vec<EndedLogin>| {
@@ -122,6 +125,32 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     drop(ready);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the record of events, and ends what a crash left open in it.
+async fn event_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<dyn EventLog>>> {
+    if config.events.store == EventStore::Memory {
+        return Ok(None);
+    }
+    let (path, durability) = (data_dir.path().join("events"), config.events.durability);
+    let opened = tokio::task::spawn_blocking(move || {
+        let log = Embedded::open(&path, durability)?;
+        let ended = portcullis_router::recover(&log, now)?;
+        anyhow::Ok((log, ended))
+    });
+    let (log, ended) = opened.await?.context("events.store = \"memory\" starts without the record")?;
+    if ended > 0 {
+        tracing::warn!(
+            runs = ended,
+            "runs that the last stop left open were ended; their users may ask again"
+        );
+    }
+    Ok(Some(Arc::new(log)))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The auth service with its listener, before it accepts.

@@ -167,7 +167,7 @@ impl Gate {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Rejection::new(Reason::Draining, "a request came while draining").with_retry_after(2));
         }
-        Ok(())
+        self.router.ready()
     }
 
     /// When a token's holder is to be warned, and when the connection ends; none for a token without an end.

@@ -25,8 +25,8 @@ mod testing;
 
 pub use metrics::metrics_reference;
 pub use options::{
-    AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, Options,
-    ProbeOptions, RejectionStyle, RunOptions,
+    AdminOptions, DevOptions, EventOptions, EventStore, GatewayOptions, HandshakeOptions, HeartbeatOptions,
+    LimitOptions, Options, ProbeOptions, RejectionStyle, RunOptions,
 };
 pub use probe::ProbeAccount;
 pub use refusals::{OwnRefusal, OwnRefusals};

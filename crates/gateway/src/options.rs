@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32};
 
+use portcullis_log::Durability;
 use portcullis_reason::CloseProfile;
 use portcullis_units::{ByteSize, Duration};
 use schemars::JsonSchema;
@@ -20,6 +21,8 @@ pub struct Options {
     pub heartbeat: HeartbeatOptions,
     /// `[runs]`
     pub runs: RunOptions,
+    /// `[events]`
+    pub events: EventOptions,
     /// `[dev]`
     pub dev: DevOptions,
     /// `[admin]`
@@ -254,13 +257,13 @@ pub struct RunOptions {
     pub timeout: Duration,
     /// Most bytes of events that a run may produce.
     pub output_bytes: ByteSize,
-    /// Most events of a thread that are kept for clients that come back.
+    /// Most events of a thread that are kept for clients that come back, in memory and on the disk.
     pub retained_events: usize,
     /// Most bytes of a thread's events that are kept.
     pub retained_bytes: ByteSize,
-    /// Most threads of one user that are kept; the longest unused goes first.
+    /// Most threads of one user that are kept in memory; the longest unused goes first.
     pub threads_per_user: usize,
-    /// How long a user's threads are kept after their last connection and run have ended.
+    /// How long a user's threads are kept in memory after their last connection and run have ended.
     pub retention: Duration,
 }
 
@@ -277,6 +280,43 @@ impl Default for RunOptions {
             retention: Duration::from_hours(1),
         }
     }
+}
+
+/// The record of events and accepted messages.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventOptions {
+    /// Where it is: `disk`, in the folder `events` of the data directory, or `memory`, where it ends with the process.
+    pub store: EventStore,
+    /// When an event counts as recorded, and may be seen: once it is on the `device`, or once the operating system (`os`)
+    /// has it, which survives the end of the process and not the loss of power.
+    #[schemars(with = "String")]
+    pub durability: Durability,
+    /// How long a thread is kept on the disk after its last event.
+    pub retention: Duration,
+    /// Most threads of one user that are kept on the disk; those that were silent for longest go first.
+    pub threads_per_user: usize,
+}
+
+impl Default for EventOptions {
+    fn default() -> Self {
+        Self {
+            store: EventStore::Disk,
+            durability: Durability::Device,
+            retention: Duration::from_days(30),
+            threads_per_user: 256,
+        }
+    }
+}
+
+/// Where events are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventStore {
+    /// In the data directory.
+    Disk,
+    /// In the process' memory.
+    Memory,
 }
 
 /// The operator dashboard, at `/dashboard` of `gateway.admin_listen`.

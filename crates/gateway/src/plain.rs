@@ -171,7 +171,10 @@ const ANY_ORIGIN: (header::HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORI
 async fn health(State(gate): State<Arc<Gate>>) -> Response {
     let (status, word) = match gate.ready() {
         Ok(()) => (StatusCode::OK, "ok"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        Err(rejection) if rejection.reason == Reason::Draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let body = json!({
         "status": word,

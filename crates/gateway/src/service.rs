@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use portcullis_log::{EventLog, Retention};
 use portcullis_reason::Reason;
 use portcullis_router::{self as router, Agents};
 use portcullis_token::{Secret, Verifier};
@@ -33,6 +34,8 @@ pub struct Setup {
     pub verifier: Arc<Verifier>,
     /// Answers messages.
     pub agents: Agents,
+    /// Where events and accepted messages are recorded; in memory without one.
+    pub log: Option<Arc<dyn EventLog>>,
     /// Where browsers reach the auth service, as an origin (`http://127.0.0.1:8081`); none if there is no such service.
     pub auth_url: Option<String>,
     /// Where refusals are kept that are somebody's own, for an agent that is asked about them.
@@ -104,6 +107,7 @@ impl Listeners {
 pub struct Service {
     gate: Arc<Gate>,
     listeners: Listeners,
+    log: Option<Arc<dyn EventLog>>,
     dashboard: Option<Arc<Admin>>,
     probe: Option<ProbeAccount>,
 }
@@ -138,7 +142,7 @@ impl Service {
     /// # Errors
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
-        let Setup { verifier, agents, auth_url, own_refusals } = setup;
+        let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
         let node: Arc<str> = Arc::from(node());
         let metrics = Arc::new(Metrics::new(&node, page::build()));
         let runs = &options.runs;
@@ -155,12 +159,13 @@ impl Service {
             },
             agents,
             Arc::clone(&metrics) as Arc<dyn router::Observer>,
+            log.clone(),
             Arc::clone(&node),
             timestamp,
         );
         let listen = listeners.gateway();
         let gate = Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?;
-        Ok(Self { gate: Arc::new(gate), listeners, dashboard: None, probe: None })
+        Ok(Self { gate: Arc::new(gate), listeners, log, dashboard: None, probe: None })
     }
 
     /// A handle on it.
@@ -192,12 +197,15 @@ impl Service {
 
     /// Serves until `drain` fires, then lets everyone end in order and returns.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { gate, listeners: Listeners { gateway, admin }, dashboard, probe } = self;
+        let Self { gate, listeners: Listeners { gateway, admin }, log, dashboard, probe } = self;
         let connections = TaskTracker::new();
         let background = TaskTracker::new();
         let stop = CancellationToken::new();
         background.spawn(admin::serve(Arc::clone(&gate), dashboard, admin, stop.clone()));
         background.spawn(sweep(Arc::clone(&gate), stop.clone()));
+        if let Some(log) = log {
+            background.spawn(sweep_log(Arc::clone(&gate), log, stop.clone()));
+        }
         background.spawn(sample(Arc::clone(&gate), stop.clone()));
         if let Some(account) = probe {
             let address = gateway.local_addr().expect("a bound socket has an address");
@@ -298,6 +306,24 @@ async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_mins(1));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         gate.router.sweep(Instant::now());
+    }
+}
+
+/// Lets the record go of what need not be kept, at the start and then every ten minutes.
+async fn sweep_log(gate: Arc<Gate>, log: Arc<dyn EventLog>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_mins(10));
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let options = &gate.options.events;
+        let age = options.retention.as_millis();
+        let retention =
+            Retention { before: unix_ms().saturating_sub(age), threads: options.threads_per_user };
+        let log = Arc::clone(&log);
+        match tokio::task::spawn_blocking(move || log.sweep(retention)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(threads)) => tracing::info!(threads, "old threads were removed"),
+            Ok(Err(error)) => tracing::error!(%error, "old threads cannot be removed"),
+            Err(error) => tracing::error!(%error, "removing old threads failed"),
+        }
     }
 }
 

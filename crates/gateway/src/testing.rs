@@ -50,6 +50,7 @@ pub(crate) fn start(
     let setup = Setup {
         verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
         agents: Agents::new(|| Arc::new(Parrot)),
+        log: None,
         auth_url: None,
         own_refusals: crate::OwnRefusals::default(),
     };

@@ -13,13 +13,14 @@ use portcullis_event::{
     ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
     Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
 };
+use portcullis_log::Owner;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 
 use crate::{
     Outbox, Router, encode, random_hex, run,
     thread::Run,
-    world::{Submitted, World, cancellation},
+    world::{Asking, Submitted, World, cancellation},
 };
 
 /// A reserved place for one connection of a verified user. Dropping it gives the place back.
@@ -105,7 +106,10 @@ impl Seat {
         let nothing = Resume { threads: Vec::new() };
         let resume = if attachment.may_resume(resume) { resume } else { &nothing };
         let outbox = Arc::clone(&attachment.outbox);
-        attachment.world.join(mode.format(), outbox, resume, &|message| attachment.notify(message));
+        let shared = &attachment.seat.router.shared;
+        let owner = || attachment.owner();
+        let reply = |message| attachment.notify(message);
+        attachment.world.join(shared, owner, mode.format(), outbox, resume, &reply);
         attachment
     }
 }
@@ -119,6 +123,11 @@ impl Attachment {
     /// The mode of the connection.
     pub const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whose events these are, in the record.
+    fn owner(&self) -> Owner {
+        Owner::new(self.identity().issuer(), self.identity().subject())
     }
 
     /// The connection's name.
@@ -224,9 +233,13 @@ impl Attachment {
             remembers: !fresh,
             cancel: cancellation(shared),
             accepted: Instant::now(),
+            owner: self.owner(),
+            recorded: None,
         };
-        match self.world.submit(shared, id, named, run, &|message| self.notify(message))? {
-            Submitted::Start(run) => run::start(&self.seat.router, &self.world, run),
+        let reply = |message| self.notify(message);
+        let asking = Asking { outbox: &self.outbox, format: self.mode.format(), reply: &reply };
+        match self.world.submit(shared, id, named, run, &asking)? {
+            Submitted::Start(run) => run::start(&self.seat.router, &self.world, *run),
             Submitted::Nothing => {}
         }
         Ok(())
@@ -234,7 +247,8 @@ impl Attachment {
 
     fn resume(&self, command: &Resume) {
         if self.may_resume(command) {
-            self.world.resume(&self.outbox, command, &|message| self.notify(message));
+            let shared = &self.seat.router.shared;
+            self.world.resume(shared, &self.owner(), &self.outbox, command, &|message| self.notify(message));
         }
     }
 

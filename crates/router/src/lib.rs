@@ -8,11 +8,14 @@
 //! recorded and are queued for every socket under that lock, so that all sockets see the same order, and a world holds
 //! no way to another one. A connection in the mode `isolated` is a world of its own.
 //!
-//! The record is in memory: it lasts as long as the process. Sockets, frames' details and clocks belong to the gateway.
+//! With an [`EventLog`] an event reaches a socket only once the log has acknowledged it, and an accepted message is told
+//! only once it is recorded; [`recover`] ends what a crash left open. Without one the record is in memory, and lasts as
+//! long as the process. Sockets, frames' details and clocks belong to the gateway.
 
 mod agents;
 mod attachment;
 mod outbox;
+mod recovery;
 mod run;
 mod thread;
 mod world;
@@ -22,7 +25,7 @@ use std::{
     hash::{Hash, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,6 +33,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use portcullis_event::{Envelope, Format, MessageType, Timestamp};
+use portcullis_log::EventLog;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use agents::Agents;
 pub use attachment::{Attachment, Seat};
 pub use outbox::{Outbox, Outgoing};
+pub use recovery::recover;
 
 use world::World;
 
@@ -96,6 +101,9 @@ struct Shared {
     options: Options,
     agents: Agents,
     observer: Arc<dyn Observer>,
+    log: Option<Arc<dyn EventLog>>,
+    /// The log has failed: nothing new is taken.
+    failed: AtomicBool,
     clock: fn() -> Timestamp,
     /// What the names of this process' connections begin with.
     node: Arc<str>,
@@ -126,11 +134,13 @@ impl Hash for Owner {
 }
 
 impl Router {
-    /// A router without users. `node` names this process in connection ids; `clock` tells the time of events.
+    /// A router without users. `node` names this process in connection ids; `clock` tells the time of events. Without a
+    /// log, events are kept in memory.
     pub fn new(
         options: Options,
         agents: Agents,
         observer: Arc<dyn Observer>,
+        log: Option<Arc<dyn EventLog>>,
         node: Arc<str>,
         clock: fn() -> Timestamp,
     ) -> Self {
@@ -139,6 +149,8 @@ impl Router {
                 options,
                 agents,
                 observer,
+                log,
+                failed: AtomicBool::new(false),
                 clock,
                 node,
                 worlds: Mutex::default(),
@@ -175,6 +187,14 @@ impl Router {
         self.shared.worlds.lock().retain(|_, world| !world.is_stale(now, retention));
     }
 
+    /// Whether the log takes what is said.
+    ///
+    /// # Errors
+    /// [`Reason::NotReady`] once it has failed: nothing is accepted until a restart.
+    pub fn ready(&self) -> Result<(), Rejection> {
+        self.shared.ready()
+    }
+
     /// Runs that are waiting or going on.
     pub fn runs(&self) -> usize {
         self.shared.runs.load(Ordering::Relaxed)
@@ -194,6 +214,22 @@ impl Router {
         if world.leave_seat(Instant::now()) {
             // Nothing was ever said: nothing to come back to.
             worlds.remove(&Owner(identity.clone()));
+        }
+    }
+}
+
+impl Shared {
+    fn ready(&self) -> Result<(), Rejection> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(Rejection::new(Reason::NotReady, "the event log has failed").with_retry_after(5));
+        }
+        Ok(())
+    }
+
+    /// Notes that something could not be recorded.
+    fn fail(&self, error: &portcullis_log::Error) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "events cannot be recorded; nothing is accepted until a restart");
         }
     }
 }

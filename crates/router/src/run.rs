@@ -14,10 +14,19 @@ use portcullis_event::{
 };
 use portcullis_reason::Reason;
 
-use crate::{Router, Shared, thread::Run, world::World};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Router, Shared,
+    thread::Run,
+    world::{Place, World},
+};
 
 /// Events between an agent and the router. A full channel makes the agent wait.
 const EVENTS: usize = 32;
+
+/// Events of a run that the log has not acknowledged: what one run may hold of its queue.
+const UNACKNOWLEDGED: u32 = 64;
 
 /// How long a cancelled agent has to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -30,41 +39,56 @@ pub(crate) fn start(router: &Router, world: &Arc<World>, run: Run) {
         let mut next = Some(run);
         while let Some(run) = next {
             let thread_id = run.thread_id.clone();
-            let turn = Driver { shared: &router.shared, world: &world, run, bytes: 0, open: Vec::new() }
-                .drive()
-                .await;
+            let turn = Driver::new(&router.shared, &world, run).drive().await;
             next = world.finish(&router.shared, &thread_id, turn);
         }
     });
 }
 
 struct Driver<'a> {
-    shared: &'a Shared,
-    world: &'a World,
+    shared: &'a Arc<Shared>,
+    world: &'a Arc<World>,
     run: Run,
+    place: Place,
+    /// Room for events that the log has not acknowledged.
+    window: Arc<Semaphore>,
     /// Bytes of events so far.
     bytes: usize,
     /// Tools that were announced and have not ended.
     open: Vec<(ExecutionId, Arc<str>, Instant)>,
 }
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
+        let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
+        Self { shared, world, run, place, window, bytes: 0, open: Vec::new() }
+    }
+
     /// Drives the run to its terminal event, and gives the turn to remember.
     async fn drive(mut self) -> Option<Turn> {
+        if let Some(recorded) = self.run.recorded.take()
+            && recorded.await != Ok(true)
+        {
+            // Nobody was told that it was accepted.
+            return None;
+        }
         self.emit(AgentStarted {
             agent_id: self.run.chosen.id.clone(),
             agent_type: Arc::clone(&self.run.chosen.kind),
             user_id: Arc::clone(&self.run.user_id),
-        });
+        })
+        .await;
         let outcome = self.run_agent().await;
-        self.close_tools();
+        self.close_tools().await;
         let outcome = match outcome {
             Ok(answer) if self.bytes + answer.final_response.len() > self.shared.options.run_output_bytes => {
                 Err(output_limit())
             }
             outcome => outcome,
         };
-        let answer = self.emit_terminal(outcome);
+        let answer = self.emit_terminal(outcome).await;
+        // A run that has ended is recorded to its end: nothing of it is on its way any more.
+        let _ = self.window.acquire_many(UNACKNOWLEDGED).await;
         self.run.remembers.then(|| Turn { question: std::mem::take(&mut self.run.content), answer })
     }
 
@@ -91,9 +115,12 @@ impl Driver<'_> {
                 // In this order: what the agent said before it ended is told before its end.
                 biased;
                 Some(event) = events.recv() => {
-                    self.relay(event);
+                    self.relay(event).await;
                     if self.bytes > self.shared.options.run_output_bytes {
                         break Err(output_limit());
+                    }
+                    if self.shared.ready().is_err() {
+                        break Err(Failure::new(Reason::NotReady, "The answer cannot be recorded any more."));
                     }
                 }
                 outcome = &mut work => break outcome.unwrap_or_else(|_| {
@@ -115,24 +142,23 @@ impl Driver<'_> {
             if self.bytes <= self.shared.options.run_output_bytes
                 || matches!(event, AgentEvent::ToolCompleted { .. })
             {
-                self.relay(event);
+                self.relay(event).await;
             }
         }
         outcome
     }
 
-    fn relay(&mut self, event: AgentEvent) {
+    async fn relay(&mut self, event: AgentEvent) {
         match event {
-            AgentEvent::Thinking { content, step } => self.emit(AgentThinking {
-                agent_id: self.run.chosen.id.clone(),
-                thinking_content: content,
-                step_number: step,
-            }),
+            AgentEvent::Thinking { content, step } => {
+                let agent_id = self.run.chosen.id.clone();
+                self.emit(AgentThinking { agent_id, thinking_content: content, step_number: step }).await;
+            }
             AgentEvent::ToolExecuting { execution_id, tool_name, tool_args } => {
                 let Ok(execution_id) = ExecutionId::new(&execution_id) else { return };
                 let tool_name: Arc<str> = tool_name.into();
                 self.open.push((execution_id.clone(), Arc::clone(&tool_name), Instant::now()));
-                self.emit(ToolExecuting { execution_id, tool_name, tool_args });
+                self.emit(ToolExecuting { execution_id, tool_name, tool_args }).await;
             }
             AgentEvent::ToolCompleted {
                 execution_id,
@@ -148,13 +174,14 @@ impl Driver<'_> {
                 };
                 let (execution_id, ..) = self.open.swap_remove(place);
                 let tool_name = tool_name.into();
-                self.emit(ToolCompleted { execution_id, tool_name, ok, result_summary, result, duration_ms });
+                self.emit(ToolCompleted { execution_id, tool_name, ok, result_summary, result, duration_ms })
+                    .await;
             }
-            AgentEvent::PartialResult { delta } => self.emit(PartialResult { delta }),
+            AgentEvent::PartialResult { delta } => self.emit(PartialResult { delta }).await,
         }
     }
 
-    fn close_tools(&mut self) {
+    async fn close_tools(&mut self) {
         for (execution_id, tool_name, started) in std::mem::take(&mut self.open) {
             self.emit(ToolCompleted {
                 execution_id,
@@ -163,12 +190,13 @@ impl Driver<'_> {
                 result_summary: "The tool was stopped.".to_owned(),
                 result: None,
                 duration_ms: milliseconds(started.elapsed()),
-            });
+            })
+            .await;
         }
     }
 
     /// Emits the one terminal event, and gives the answer's text.
-    fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> String {
+    async fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> String {
         let elapsed = self.run.accepted.elapsed();
         let agent_id = self.run.chosen.id.clone();
         match outcome {
@@ -182,7 +210,8 @@ impl Driver<'_> {
                     final_response: final_response.clone(),
                     execution_time_ms: milliseconds(elapsed),
                     usage,
-                });
+                })
+                .await;
                 self.world.observer(self.shared).run_ended(None, elapsed);
                 final_response
             }
@@ -193,15 +222,17 @@ impl Driver<'_> {
                     } else {
                         failure
                     };
-                self.emit(AgentFailed { agent_id, error: RunError { reason, message, retryable } });
+                self.emit(AgentFailed { agent_id, error: RunError { reason, message, retryable } }).await;
                 self.world.observer(self.shared).run_ended(Some(reason), elapsed);
                 String::new()
             }
         }
     }
 
-    fn emit(&mut self, message: impl Into<ServerMessage>) {
-        self.bytes += self.world.emit(self.shared, &self.run.thread_id, &self.run.id, message.into());
+    /// Sends an event on its way; waits while too many are on theirs.
+    async fn emit(&mut self, message: impl Into<ServerMessage>) {
+        let room = Arc::clone(&self.window).acquire_owned().await.ok();
+        self.bytes += self.world.emit(self.shared, &self.place, message.into(), room);
     }
 }
 

@@ -1,13 +1,17 @@
 //! One thread's stream: its epoch, its events as far as they are kept, its turns, and the runs that wait for it.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, mem, ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use futures_util::future::Shared;
 use portcullis_agent::Turn;
 use portcullis_event::{Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId, ThreadId};
+use portcullis_frame::Opcode;
+use portcullis_log::{Owner, Stored};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{agents::Chosen, random_hex};
+use crate::{agents::Chosen, random_hex, world::Place};
 
 /// Most turns that an agent is shown, and most bytes of them.
 const HISTORY_TURNS: usize = 20;
@@ -16,9 +20,14 @@ const HISTORY_BYTES: usize = 64 * 1024;
 /// A thread of one world.
 pub(crate) struct Thread {
     epoch: Epoch,
+    /// The last number that was given.
     last_seq: u64,
-    /// The last events as v1 frames, oldest first; their numbers end with `last_seq`.
+    /// The last event that may be seen: with a record, the last that it acknowledged.
+    tail: u64,
+    /// The last events as v1 frames, oldest first; their numbers end with `tail`.
     kept: VecDeque<Bytes>,
+    /// The first event that the record still has.
+    recorded_from: u64,
     kept_bytes: usize,
     pub(crate) active: Option<Active>,
     pub(crate) waiting: VecDeque<Run>,
@@ -44,6 +53,20 @@ pub(crate) struct Run {
     pub(crate) remembers: bool,
     pub(crate) cancel: CancellationToken,
     pub(crate) accepted: Instant,
+    /// Whose it is, in the record.
+    pub(crate) owner: Owner,
+    /// Whether its acceptance was recorded, once that is known; it begins no sooner. None without a record.
+    pub(crate) recorded: Option<Recorded>,
+}
+
+/// Whether something was recorded, once that is known. An end without a word means no.
+pub(crate) type Recorded = Shared<oneshot::Receiver<bool>>;
+
+impl Run {
+    /// Where its events go.
+    pub(crate) fn place(&self) -> Place {
+        Place { owner: self.owner, thread_id: self.thread_id.clone(), run_id: self.id.clone() }
+    }
 }
 
 impl Thread {
@@ -51,13 +74,43 @@ impl Thread {
         Self {
             epoch: Epoch::new(&random_hex::<8>()).expect("hexadecimal digits are an epoch"),
             last_seq: 0,
+            tail: 0,
             kept: VecDeque::new(),
+            recorded_from: 1,
             kept_bytes: 0,
             active: None,
             waiting: VecDeque::new(),
             history: VecDeque::new(),
             last_used: now,
         }
+    }
+
+    /// A thread as the record has it.
+    pub(crate) fn recorded(stored: &Stored, now: Instant) -> Self {
+        let kept: VecDeque<Bytes> = stored
+            .texts
+            .iter()
+            .map(|text| portcullis_frame::Frame::new(Opcode::Text, &text[..]).to_bytes())
+            .collect();
+        Self {
+            epoch: stored.epoch.clone(),
+            last_seq: stored.tail(),
+            tail: stored.tail(),
+            kept_bytes: kept.iter().map(Bytes::len).sum(),
+            kept,
+            recorded_from: stored.first,
+            ..Self::new(now)
+        }
+    }
+
+    /// The events that the record need not keep any more; they are asked for once.
+    pub(crate) fn take_trimmed(&mut self) -> Range<u64> {
+        let to = self.first_kept();
+        mem::replace(&mut self.recorded_from, to)..to
+    }
+
+    fn first_kept(&self) -> u64 {
+        self.tail + 1 - self.kept.len() as u64
     }
 
     /// Whether a run is going on or waits.
@@ -71,8 +124,9 @@ impl Thread {
         Position { epoch: self.epoch.clone(), seq: self.last_seq }
     }
 
-    /// Keeps the event that was just numbered, and forgets the oldest ones beyond the bounds.
+    /// Keeps the event behind the tail, which may be seen from now on, and forgets the oldest ones beyond the bounds.
     pub(crate) fn keep(&mut self, frame: Bytes, most_events: usize, most_bytes: usize) {
+        self.tail += 1;
         self.kept_bytes += frame.len();
         self.kept.push_back(frame);
         while self.kept.len() > most_events || self.kept_bytes > most_bytes {
@@ -86,11 +140,11 @@ impl Thread {
         &self,
         point: &ResumePoint,
     ) -> Result<(ResumedThread, impl Iterator<Item = &Bytes>), ResumeGap> {
-        let first_kept = self.last_seq - self.kept.len() as u64 + 1;
+        let first_kept = self.first_kept();
         let fault = match &point.epoch {
             Some(epoch) if *epoch != self.epoch => Some(GapReason::EpochChanged),
             None if point.after_seq != 0 => Some(GapReason::EpochChanged),
-            _ if point.after_seq > self.last_seq => Some(GapReason::Ahead),
+            _ if point.after_seq > self.tail => Some(GapReason::Ahead),
             _ if point.after_seq + 1 < first_kept => Some(GapReason::Trimmed),
             _ => None,
         };
@@ -99,7 +153,7 @@ impl Thread {
                 thread_id: point.thread_id.clone(),
                 epoch: Some(self.epoch.clone()),
                 first_available_seq: (!self.kept.is_empty()).then_some(first_kept),
-                last_seq: self.last_seq,
+                last_seq: self.tail,
                 reason,
             });
         }
@@ -108,7 +162,7 @@ impl Thread {
             thread_id: point.thread_id.clone(),
             epoch: self.epoch.clone(),
             from_seq: point.after_seq + 1,
-            to_seq: self.last_seq,
+            to_seq: self.tail,
         };
         Ok((resumed, self.kept.iter().skip(known)))
     }

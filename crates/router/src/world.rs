@@ -2,24 +2,29 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    mem, slice,
+    mem,
+    ops::Range,
+    slice,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use portcullis_agent::Turn;
 use portcullis_event::{
     AgentFailed, AgentStarted, CancelRun, Envelope, EventId, Format, GapReason, MessageAccepted, MessageId,
     Resume, ResumeGap, Resumed, RunError, RunId, ServerMessage, ThreadId,
 };
+use portcullis_log::{self as log, Change, EventLog, OpenRun, Owner, Record};
 use portcullis_reason::{Reason, Rejection};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Observer, Outbox, Shared, Unheard, encode,
-    thread::{Active, Run, Thread},
+    Observer, Outbox, Shared, Unheard, encode, random_hex,
+    thread::{Active, Recorded, Run, Thread},
 };
 
 /// Message ids that are remembered, so that the same one again is not run twice.
@@ -59,14 +64,45 @@ struct Talk {
     threads: HashMap<ThreadId, Thread>,
     /// Runs that are waiting or going on.
     runs: usize,
-    seen: VecDeque<(MessageId, RunId, ThreadId)>,
+    seen: VecDeque<Seen>,
     last_used: Instant,
+}
+
+/// A message that was accepted, or is about to be.
+#[derive(Clone)]
+struct Seen {
+    id: MessageId,
+    run_id: RunId,
+    thread_id: ThreadId,
+    recorded: Option<Recorded>,
+}
+
+/// An event with its place, not yet seen by anybody.
+struct Numbered {
+    envelope: Envelope,
+    /// As v1.
+    frame: Bytes,
+}
+
+/// Where a run's events go.
+pub(crate) struct Place {
+    pub(crate) owner: Owner,
+    pub(crate) thread_id: ThreadId,
+    pub(crate) run_id: RunId,
+}
+
+/// The socket that sent a message.
+pub(crate) struct Asking<'a> {
+    pub(crate) outbox: &'a Arc<Outbox>,
+    pub(crate) format: Format,
+    /// Answers it at once.
+    pub(crate) reply: &'a dyn Fn(ServerMessage),
 }
 
 /// What became of a message.
 pub(crate) enum Submitted {
     /// Start this run now.
-    Start(Run),
+    Start(Box<Run>),
     /// It waits for the run before it, or was accepted earlier.
     Nothing,
 }
@@ -119,12 +155,17 @@ impl World {
     /// Adds a socket. What it missed is queued in the same step, so that nothing falls between.
     pub(crate) fn join(
         &self,
+        shared: &Shared,
+        owner: impl FnOnce() -> Owner,
         format: Format,
         outbox: Arc<Outbox>,
         resume: &Resume,
         reply: &dyn Fn(ServerMessage),
     ) {
         let mut state = self.state.lock();
+        if let Some(log) = self.log(shared).filter(|_| !resume.threads.is_empty()) {
+            state.load(shared, Some(log), &owner(), resume);
+        }
         state.resume(self.retains, &outbox, resume, reply);
         state.sockets.push(Socket { format, outbox });
     }
@@ -143,62 +184,129 @@ impl World {
         }
     }
 
-    /// Accepts a run, in the thread that the client named or in a new one: `message_accepted` to the asking socket, then its place in its thread.
+    /// Accepts a run, in the thread that the client named or in a new one: its place in its thread, and `message_accepted`
+    /// to the asking socket, with a log only once that has it.
     ///
     /// # Errors
-    /// `TOO_MANY_RUNS`, `DRAINING`.
+    /// `TOO_MANY_RUNS`, `DRAINING`, `NOT_READY`.
     pub(crate) fn submit(
         &self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         id: Option<MessageId>,
         thread_named: bool,
-        run: Run,
-        reply: &dyn Fn(ServerMessage),
+        mut run: Run,
+        asking: &Asking<'_>,
     ) -> Result<Submitted, Rejection> {
+        let log = self.log(shared);
         let mut state = self.state.lock();
         let talk = state.talk.get_or_insert_with(|| Box::new(Talk::new(run.accepted)));
         if let Some(id) = &id
-            && let Some((_, run_id, thread_id)) = talk
-                .seen
-                .iter()
-                .find(|(seen, _, thread)| seen == id && (!thread_named || *thread == run.thread_id))
+            && let Some(seen) = talk.seen(id, thread_named, &run, log)?
         {
-            reply(accepted(id.clone(), run_id.clone(), thread_id.clone(), true));
+            let answer = accepted(id.clone(), seen.run_id, seen.thread_id, true);
+            match seen.recorded.filter(|recorded| recorded.peek().is_none()) {
+                None => (asking.reply)(answer),
+                Some(recorded) => asking.reply_once(shared, recorded, answer),
+            }
             return Ok(Submitted::Nothing);
         }
         if shared.tasks.is_closed() {
             return Err(Rejection::new(Reason::Draining, "a message came while draining"));
         }
+        shared.ready()?;
         let options = &shared.options;
         if talk.runs >= options.runs_per_user || shared.runs.load(Ordering::Relaxed) >= options.runs {
             return Err(Rejection::new(Reason::TooManyRuns, "the cap on runs is reached")
                 .with_hint("too many runs are going on; wait for one to end or cancel one"));
         }
         talk.make_room(options.threads_per_user, &run.thread_id)?;
+        talk.load(log, &run.owner, &run.thread_id, run.accepted)?;
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
         self.observer(shared).accepted();
         let id = id.unwrap_or_else(|| MessageId::new(run.id.as_str()).expect("a run's id is a message's id"));
-        talk.remember(id.clone(), run.id.clone(), run.thread_id.clone());
-        reply(accepted(id, run.id.clone(), run.thread_id.clone(), false));
+        let answer = accepted(id.clone(), run.id.clone(), run.thread_id.clone(), false);
+        match log {
+            None => (asking.reply)(answer),
+            Some(log) => run.recorded = Some(asking.record(shared, log, &run, id.clone(), answer)),
+        }
+        talk.remember(Seen {
+            id,
+            run_id: run.id.clone(),
+            thread_id: run.thread_id.clone(),
+            recorded: run.recorded.clone(),
+        });
         let thread = talk.thread(&run.thread_id, run.accepted);
         if thread.active.is_some() {
             thread.waiting.push_back(run);
             return Ok(Submitted::Nothing);
         }
         thread.active = Some(Active { id: run.id.clone(), cancel: run.cancel.clone() });
-        Ok(Submitted::Start(run))
+        Ok(Submitted::Start(Box::new(run)))
     }
 
-    /// Numbers an event, keeps it and queues it for every socket, in one step. Gives back its size in bytes.
+    /// Numbers an event and, without a log, keeps it and queues it for every socket in the same step. With one, that
+    /// happens once the log has acknowledged it, and `held` is let go then. Gives back its size in bytes.
     pub(crate) fn emit(
-        &self,
-        shared: &Shared,
-        thread_id: &ThreadId,
-        run_id: &RunId,
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        run: &Place,
         message: ServerMessage,
+        held: Option<OwnedSemaphorePermit>,
     ) -> usize {
-        self.state.lock().emit(self.retains, shared, self.observer(shared), thread_id, run_id, message)
+        self.emit_locked(&mut self.state.lock(), shared, run, message, held)
+    }
+
+    fn emit_locked(
+        self: &Arc<Self>,
+        state: &mut State,
+        shared: &Arc<Shared>,
+        run: &Place,
+        message: ServerMessage,
+        held: Option<OwnedSemaphorePermit>,
+    ) -> usize {
+        let last = matches!(message, ServerMessage::AgentCompleted(_) | ServerMessage::AgentFailed(_));
+        let Some(numbered) = state.number(shared, run, message) else { return 0 };
+        let size = numbered.frame.len();
+        let Some(log) = self.log(shared) else {
+            state.deliver(self.retains, shared, self.observer(shared), numbered);
+            return size;
+        };
+        let change = Change::Event {
+            record: numbered.record(run.owner),
+            trim: state.trimmed(&run.thread_id),
+            ends: last.then(|| run.run_id.clone()),
+        };
+        let (world, router) = (Arc::clone(self), Arc::clone(shared));
+        // Handed over under the lock, so that the log sees a thread's events in the order of their numbers.
+        log.append(
+            change,
+            Box::new(move |outcome| {
+                world.recorded(&router, numbered, outcome);
+                drop(held);
+            }),
+        );
+        size
+    }
+
+    /// What the log said of an event: seen by all, or by nobody for ever.
+    fn recorded(&self, shared: &Shared, numbered: Numbered, outcome: Result<(), &log::Error>) {
+        let mut state = self.state.lock();
+        match outcome {
+            Ok(()) => state.deliver(self.retains, shared, self.observer(shared), numbered),
+            Err(error) => {
+                shared.fail(error);
+                // There is a hole from here on: whoever listens comes back to what was really recorded.
+                for socket in state.sockets.as_slice() {
+                    socket.outbox.end(Reason::NotReady);
+                }
+            }
+        }
+    }
+
+    /// Where this world's events are recorded.
+    fn log<'s>(&self, shared: &'s Shared) -> Option<&'s dyn EventLog> {
+        shared.log.as_deref().filter(|_| self.retains)
     }
 
     /// Ends a run's place in its thread, and gives the next one that waited.
@@ -230,7 +338,11 @@ impl World {
     ///
     /// # Errors
     /// `UNKNOWN_RUN`, also for another user's run.
-    pub(crate) fn cancel(&self, shared: &Shared, command: &CancelRun) -> Result<(), Rejection> {
+    pub(crate) fn cancel(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        command: &CancelRun,
+    ) -> Result<(), Rejection> {
         let mut state = self.state.lock();
         let mut waiting = None;
         for thread in state.talk.iter_mut().flat_map(|talk| talk.threads.values_mut()) {
@@ -243,7 +355,7 @@ impl World {
                 break;
             }
         }
-        let Some(Run { id: run_id, thread_id, chosen, user_id, accepted, .. }) = waiting else {
+        let Some(run) = waiting else {
             return Err(Rejection::new(Reason::UnknownRun, "the user has no such run")
                 .with_hint("no run of yours that is going on or waits has that run_id"));
         };
@@ -251,23 +363,34 @@ impl World {
             talk.runs -= 1;
             shared.runs.fetch_sub(1, Ordering::Relaxed);
         }
+        let place = run.place();
+        let Run { chosen, user_id, accepted, .. } = run;
         let started = AgentStarted { agent_id: chosen.id.clone(), agent_type: chosen.kind, user_id };
-        let observer = self.observer(shared);
-        state.emit(self.retains, shared, observer, &thread_id, &run_id, started.into());
+        // Both under one lock: no event of the run that goes on comes between.
+        self.emit_locked(&mut state, shared, &place, started.into(), None);
         let error = RunError {
             reason: Reason::RunCancelled,
             message: "The run was cancelled before it began.".to_owned(),
             retryable: false,
         };
-        let failed = AgentFailed { agent_id: chosen.id, error };
-        state.emit(self.retains, shared, observer, &thread_id, &run_id, failed.into());
-        observer.run_ended(Some(Reason::RunCancelled), accepted.elapsed());
+        self.emit_locked(&mut state, shared, &place, AgentFailed { agent_id: chosen.id, error }.into(), None);
+        drop(state);
+        self.observer(shared).run_ended(Some(Reason::RunCancelled), accepted.elapsed());
         Ok(())
     }
 
     /// Says what can be resumed, then queues it; a thread that cannot be resumed has its own `resume_gap`.
-    pub(crate) fn resume(&self, outbox: &Outbox, command: &Resume, reply: &dyn Fn(ServerMessage)) {
-        self.state.lock().resume(self.retains, outbox, command, reply);
+    pub(crate) fn resume(
+        &self,
+        shared: &Shared,
+        owner: &Owner,
+        outbox: &Outbox,
+        command: &Resume,
+        reply: &dyn Fn(ServerMessage),
+    ) {
+        let mut state = self.state.lock();
+        state.load(shared, self.log(shared), owner, command);
+        state.resume(self.retains, outbox, command, reply);
     }
 }
 
@@ -309,27 +432,28 @@ impl Sockets {
 }
 
 impl State {
-    fn emit(
-        &mut self,
-        retains: bool,
-        shared: &Shared,
-        observer: &dyn Observer,
-        thread_id: &ThreadId,
-        run_id: &RunId,
-        message: ServerMessage,
-    ) -> usize {
-        let thread = self.talk.as_mut().and_then(|talk| talk.threads.get_mut(thread_id));
-        let thread = thread.expect("a thread with a run is never forgotten");
-        let kind = message.kind();
-        let position = thread.advance();
+    /// Gives an event its place. None for a thread that was forgotten, which one with a run never is.
+    fn number(&mut self, shared: &Shared, run: &Place, message: ServerMessage) -> Option<Numbered> {
+        let position = self.talk.as_mut()?.threads.get_mut(&run.thread_id)?.advance();
         let id = EventId::numbered(position.epoch.as_str(), position.seq)
             .expect("an epoch and a number are an id");
         let now = (shared.clock)();
-        let envelope = Envelope::event(id, position, thread_id.clone(), run_id.clone(), now, message);
+        let (thread_id, run_id) = (run.thread_id.clone(), run.run_id.clone());
+        let envelope = Envelope::event(id, position, thread_id, run_id, now, message);
+        Some(Numbered { frame: encode(&envelope, Format::V1), envelope })
+    }
+
+    /// The numbers that the record of a thread need not keep any more.
+    fn trimmed(&mut self, thread_id: &ThreadId) -> Range<u64> {
+        let thread = self.talk.as_mut().and_then(|talk| talk.threads.get_mut(thread_id));
+        thread.map_or(0..0, Thread::take_trimmed)
+    }
+
+    /// Keeps an event, and queues it for every socket.
+    fn deliver(&mut self, retains: bool, shared: &Shared, observer: &dyn Observer, numbered: Numbered) {
+        let Numbered { envelope, frame } = numbered;
         // Each form is encoded once for all sockets, and the older one only where one of them speaks it.
-        let frame = encode(&envelope, Format::V1);
         let mut legacy: Option<Bytes> = None;
-        let size = frame.len();
         for socket in self.sockets.as_slice() {
             let frame = match socket.format {
                 Format::V1 => frame.clone(),
@@ -339,11 +463,31 @@ impl State {
                 observer.overflow();
             }
         }
-        if retains {
+        let thread = envelope.thread_id.as_ref().and_then(|id| self.talk.as_mut()?.threads.get_mut(id));
+        if let Some(thread) = thread.filter(|_| retains) {
             thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
         }
-        observer.event(kind, self.sockets.as_slice().len());
-        size
+        observer.event(envelope.message.kind(), self.sockets.as_slice().len());
+    }
+
+    /// Gets from the log what a client asks for and memory does not have.
+    fn load(&mut self, shared: &Shared, log: Option<&dyn EventLog>, owner: &Owner, command: &Resume) {
+        if log.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        for point in &command.threads {
+            let talk = self.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
+            // What cannot be had is told as a thread that is not there.
+            if talk.make_room(shared.options.threads_per_user, &point.thread_id).is_ok()
+                && let Err(rejection) = talk.load(log, owner, &point.thread_id, now)
+            {
+                tracing::error!(%rejection, "a thread cannot be read");
+            }
+        }
+        if self.talk.as_ref().is_some_and(|talk| talk.threads.is_empty()) {
+            self.talk = None;
+        }
     }
 
     fn resume(&self, retains: bool, outbox: &Outbox, command: &Resume, reply: &dyn Fn(ServerMessage)) {
@@ -400,12 +544,127 @@ impl Talk {
         Ok(())
     }
 
-    fn remember(&mut self, id: MessageId, run_id: RunId, thread_id: ThreadId) {
+    fn remember(&mut self, seen: Seen) {
         if self.seen.len() == REMEMBERED_MESSAGES {
             self.seen.pop_front();
         }
-        self.seen.push_back((id, run_id, thread_id));
+        self.seen.push_back(seen);
     }
+
+    /// The message of that id that was sent before, on the same thread or without naming one.
+    fn seen(
+        &self,
+        id: &MessageId,
+        thread_named: bool,
+        run: &Run,
+        log: Option<&dyn EventLog>,
+    ) -> Result<Option<Seen>, Rejection> {
+        let same = |thread: &ThreadId| !thread_named || *thread == run.thread_id;
+        if let Some(seen) = self.seen.iter().find(|seen| seen.id == *id && same(&seen.thread_id)) {
+            return Ok(Some(seen.clone()));
+        }
+        let Some(log) = log else { return Ok(None) };
+        let found = log.message(&run.owner, id).map_err(|error| unreadable(&error))?;
+        let found = found.filter(|(_, thread)| same(thread));
+        Ok(found.map(|(run_id, thread_id)| Seen { id: id.clone(), run_id, thread_id, recorded: None }))
+    }
+
+    /// Gets a thread from the log, if that has it and memory does not.
+    fn load(
+        &mut self,
+        log: Option<&dyn EventLog>,
+        owner: &Owner,
+        id: &ThreadId,
+        now: Instant,
+    ) -> Result<(), Rejection> {
+        if let Some(log) = log.filter(|_| !self.threads.contains_key(id))
+            && let Some(stored) = log.thread(owner, id).map_err(|error| unreadable(&error))?
+        {
+            self.threads.insert(id.clone(), Thread::recorded(&stored, now));
+        }
+        Ok(())
+    }
+}
+
+impl Numbered {
+    fn record(&self, owner: Owner) -> Record {
+        let position = self.envelope.position.as_ref().expect("a numbered event has a place");
+        // The text without the frame's header, which the reader makes anew.
+        let header = match self.frame[1] {
+            ..126 => 2,
+            126 => 4,
+            _ => 10,
+        };
+        Record {
+            owner,
+            thread_id: self.envelope.thread_id.clone().expect("an event has a thread"),
+            epoch: position.epoch.clone(),
+            seq: position.seq,
+            at: self.envelope.timestamp.unix_ms().unsigned_abs(),
+            text: self.frame.slice(header..),
+        }
+    }
+}
+
+impl Asking<'_> {
+    /// Has an acceptance recorded, and told then.
+    fn record(
+        &self,
+        shared: &Arc<Shared>,
+        log: &dyn EventLog,
+        run: &Run,
+        message_id: MessageId,
+        answer: ServerMessage,
+    ) -> Recorded {
+        let open = OpenRun {
+            owner: run.owner,
+            run_id: run.id.clone(),
+            thread_id: run.thread_id.clone(),
+            message_id,
+            agent_id: run.chosen.id.as_str().to_owned(),
+            agent_type: run.chosen.kind.to_string(),
+            user_id: run.user_id.to_string(),
+            accepted_at: (shared.clock)().unix_ms().unsigned_abs(),
+        };
+        let (told, recorded) = oneshot::channel();
+        let answer = self.answer(shared, answer);
+        let (outbox, shared) = (Arc::clone(self.outbox), Arc::clone(shared));
+        log.append(
+            Change::Accept(open),
+            Box::new(move |outcome| {
+                match outcome {
+                    Ok(()) => drop(outbox.push(answer)),
+                    Err(error) => {
+                        shared.fail(error);
+                        outbox.end(Reason::NotReady);
+                    }
+                }
+                // The run begins only now, so that its first event comes behind the acceptance.
+                let _ = told.send(outcome.is_ok());
+            }),
+        );
+        recorded.shared()
+    }
+
+    /// Answers once something is recorded, and never if it is not.
+    fn reply_once(&self, shared: &Shared, recorded: Recorded, answer: ServerMessage) {
+        let (outbox, answer) = (Arc::clone(self.outbox), self.answer(shared, answer));
+        shared.tasks.spawn(async move {
+            if recorded.await == Ok(true) {
+                outbox.push(answer);
+            }
+        });
+    }
+
+    /// The frame of an answer that is sent later, named by the run that it is about.
+    fn answer(&self, shared: &Shared, answer: ServerMessage) -> Bytes {
+        let id = EventId::new(&format!("c-{}-{}", shared.node, random_hex::<8>())).expect("visible ASCII");
+        encode(&Envelope::control(id, (shared.clock)(), answer), self.format)
+    }
+}
+
+fn unreadable(error: &log::Error) -> Rejection {
+    Rejection::new(Reason::NotReady, error.to_string()).with_retry_after(5)
 }
 
 fn accepted(message_id: MessageId, run_id: RunId, thread_id: ThreadId, duplicate: bool) -> ServerMessage {

@@ -242,6 +242,22 @@ impl Peer {
         }
     }
 
+    /// Sends a message as JSON text; false where the connection has ended.
+    pub fn try_say(&mut self, message: &Value) -> bool {
+        self.try_send(&masked(Frame::text(&message.to_string())))
+    }
+
+    /// The next message, which is text, as JSON; none where the connection ended, in whatever way.
+    pub fn try_json(&mut self) -> Option<Value> {
+        loop {
+            match self.message_within(PATIENCE)? {
+                Message::Text(text) => return serde_json::from_str(&text).ok(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Binary(_) | Message::Close(_) => return None,
+            }
+        }
+    }
+
     /// The next message of that type; what comes before it is passed over.
     #[track_caller]
     pub fn wait_for(&mut self, kind: &str) -> Value {

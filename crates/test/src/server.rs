@@ -274,6 +274,20 @@ impl Server {
         Self::launch(binary, folder, tokens)
     }
 
+    /// Ends the process as a crash does (`kill -9`), and starts another one on what it left behind.
+    #[must_use]
+    #[track_caller]
+    pub fn crash(self) -> Self {
+        self.kill();
+        self.running().wait();
+        self.restart()
+    }
+
+    /// Ends the process as a crash does.
+    pub fn kill(&self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+
     /// Asks the server to stop.
     pub fn terminate(&self) {
         // One that is gone needs no asking.

@@ -14,8 +14,8 @@ mod rules;
 use std::path::PathBuf;
 
 use portcullis_gateway::{
-    AdminOptions, DevOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions, ProbeOptions,
-    RunOptions,
+    AdminOptions, DevOptions, EventOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions,
+    ProbeOptions, RunOptions,
 };
 use portcullis_token::Algorithm;
 use portcullis_units::Duration;
@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) heartbeat: HeartbeatOptions,
     /// Limits of agents' runs.
     pub(crate) runs: RunOptions,
+    /// The record of events and accepted messages.
+    pub(crate) events: EventOptions,
     /// Doors for development and test suites.
     pub(crate) dev: DevOptions,
     /// The operator dashboard.
@@ -72,6 +74,7 @@ impl Config {
             limits: self.limits.clone(),
             heartbeat: self.heartbeat.clone(),
             runs: self.runs.clone(),
+            events: self.events.clone(),
             dev: self.dev.clone(),
             admin: self.admin.clone(),
             probe: self.probe.clone(),

@@ -7,6 +7,7 @@ mod admission;
 mod close;
 mod credentials;
 mod crowd;
+mod durable;
 mod echo;
 mod live;
 mod malformed;

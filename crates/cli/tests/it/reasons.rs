@@ -12,7 +12,10 @@ const OUT_OF_REACH: &[(Reason, &str)] = &[
         Reason::AuthUnavailable,
         "keys and revocations are asked of others only with remote key sets and introspection",
     ),
-    (Reason::NotReady, "the listeners accept once everything behind them is ready"),
+    (
+        Reason::NotReady,
+        "the listeners accept once everything behind them is ready, and the disk fails at nobody's request: the router's tests fail it",
+    ),
     (Reason::AgentError, "the built-in agent does not fail; agents over the network can"),
     (Reason::Internal, "our own failure: whatever brings it about is a bug"),
 ];

@@ -3,5 +3,6 @@
 
 mod interleavings;
 mod limits;
+mod recorded;
 mod script;
 mod world;

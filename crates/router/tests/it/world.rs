@@ -12,6 +12,7 @@ use portcullis_event::{
     Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, Timestamp, UserMessage,
 };
 use portcullis_frame::{Decoder, Limits, Message, Role};
+use portcullis_log::EventLog;
 use portcullis_reason::Reason;
 use portcullis_router::{Attachment, Observer, Options, Outbox, Outgoing, Router};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
@@ -46,7 +47,12 @@ pub(crate) fn roomy() -> Options {
 }
 
 pub(crate) fn router(options: Options) -> Router {
-    Router::new(options, scripted(), Arc::new(Deaf), Arc::from("node"), || Timestamp::from_unix_ms(0))
+    recording(options, None)
+}
+
+/// A router with a log.
+pub(crate) fn recording(options: Options, log: Option<Arc<dyn EventLog>>) -> Router {
+    Router::new(options, scripted(), Arc::new(Deaf), log, Arc::from("node"), || Timestamp::from_unix_ms(0))
 }
 
 /// A verified user. There is no other way to one than through a verifier.
@@ -65,6 +71,8 @@ pub(crate) struct Device {
     outbox: Arc<Outbox>,
     attachment: Option<Attachment>,
     decoder: Decoder,
+    /// Why the connection was ended from the other side.
+    pub(crate) ended: Option<Reason>,
     /// Everything that came in v1, in order.
     pub(crate) seen: Vec<Envelope>,
     /// Everything that came in the older form.
@@ -98,6 +106,7 @@ impl Device {
             outbox,
             attachment: Some(attachment),
             decoder: Decoder::new(Role::Client, Limits { frame: 8 << 20, message: 8 << 20, fragments: 1 }),
+            ended: None,
             seen: Vec::new(),
             flat: Vec::new(),
         }
@@ -139,6 +148,10 @@ impl Device {
         loop {
             match self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
                 Poll::Ready(Outgoing::Frames { .. }) => {}
+                Poll::Ready(Outgoing::End(reason)) => {
+                    self.ended = Some(reason);
+                    break;
+                }
                 Poll::Ready(other) => panic!("{other:?}"),
                 Poll::Pending => break,
             }

@@ -1,0 +1,71 @@
+//! The one thread that writes: it takes all changes that wait, writes them together, syncs once, and acknowledges them in
+//! their order.
+
+use std::sync::mpsc::Receiver;
+
+use fjall::{OwnedWriteBatch, PersistMode};
+
+use super::{Durability, Remembered, Store, keys};
+use crate::{Change, Done, Error, OpenRun, Record};
+
+/// Changes that are written together at most: more would let the first wait for long.
+const MOST: usize = 512;
+
+/// Works until nobody can hand over changes any more.
+pub(super) fn run(store: &Store, queue: &Receiver<(Change, Done)>, durability: Durability) {
+    let mut failure: Option<Error> = None;
+    while let Ok(first) = queue.recv() {
+        let waiting = std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok()));
+        let (changes, dones): (Vec<Change>, Vec<Done>) = waiting.take(MOST).unzip();
+        if failure.is_none() {
+            failure = write(store, changes, durability).err().map(|error| Error::Failed(error.to_string()));
+        }
+        // Once failed, failed: a device that lost one write may say the next time that all is well.
+        for done in dones {
+            done(failure.as_ref().map_or(Ok(()), Err));
+        }
+    }
+}
+
+fn write(store: &Store, changes: Vec<Change>, durability: Durability) -> Result<(), fjall::Error> {
+    let mode = match durability {
+        Durability::Device => PersistMode::SyncData,
+        Durability::Os => PersistMode::Buffer,
+    };
+    let mut batch = store.database.batch().durability(Some(mode));
+    for change in changes {
+        match change {
+            Change::Accept(run) => accept(store, &mut batch, &run),
+            Change::Event { record, trim, ends } => {
+                for seq in trim {
+                    batch.remove(&store.events, keys::event(&record.owner, record.thread_id.as_str(), seq));
+                }
+                add(store, &mut batch, &record);
+                if let Some(run_id) = ends {
+                    batch.remove(&store.open, keys::named(&record.owner, run_id.as_str()));
+                }
+            }
+        }
+    }
+    batch.commit()
+}
+
+fn accept(store: &Store, batch: &mut OwnedWriteBatch, run: &OpenRun) {
+    batch.insert(&store.open, keys::named(&run.owner, run.run_id.as_str()), json(run));
+    let (run_id, thread_id) = (run.run_id.clone(), run.thread_id.clone());
+    let leads_to = Remembered { run_id, thread_id, at: run.accepted_at };
+    batch.insert(&store.messages, keys::named(&run.owner, run.message_id.as_str()), json(&leads_to));
+}
+
+fn add(store: &Store, batch: &mut OwnedWriteBatch, record: &Record) {
+    let value = keys::Event { at: record.at, epoch: record.epoch.as_str(), text: &record.text };
+    batch.insert(
+        &store.events,
+        keys::event(&record.owner, record.thread_id.as_str(), record.seq),
+        value.write(),
+    );
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data with string keys")
+}
