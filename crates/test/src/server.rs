@@ -23,6 +23,7 @@ pub struct Builder {
     binary: PathBuf,
     settings: BTreeMap<String, String>,
     secret: bool,
+    data: Option<PathBuf>,
 }
 
 impl Builder {
@@ -40,6 +41,13 @@ impl Builder {
         self
     }
 
+    /// Its data directory is there, on another device perhaps.
+    #[must_use]
+    pub fn data_in(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
     /// Starts it, and waits until it accepts.
     #[track_caller]
     pub fn start(self) -> Server {
@@ -53,20 +61,21 @@ impl Builder {
             config.push(format!("token.secrets = [{{ kid = \"{KID}\", file = \"secret.key\" }}]\n"));
         }
         fs::write(path("config.toml"), config.concat()).expect("a file can be written");
-        Server::launch(self.binary, Arc::new(folder), tokens)
+        let data = self.data.unwrap_or_else(|| path("data"));
+        Server::launch(self.binary, Arc::new(folder), data, tokens)
     }
 }
 
 impl Server {
     /// Starts the binary on what is in `folder`, and waits until it accepts.
     #[track_caller]
-    fn launch(binary: PathBuf, folder: Arc<TempDir>, tokens: Tokens) -> Self {
+    fn launch(binary: PathBuf, folder: Arc<TempDir>, data: PathBuf, tokens: Tokens) -> Self {
         let path = |name: &str| folder.path().join(name);
         let anywhere = "127.0.0.1:0";
         let mut child = Command::new(&binary)
             .args(["serve", "--listen", anywhere, "--auth-listen", anywhere, "--admin-listen", anywhere])
             .arg("--data-dir")
-            .arg(path("data"))
+            .arg(&data)
             .arg("--config")
             .arg(path("config.toml"))
             .arg("--ready-file")
@@ -84,6 +93,7 @@ impl Server {
         // From here on the process ends with this value, also where the next lines panic.
         let mut server = Self {
             folder,
+            data,
             child,
             pid,
             log,
@@ -113,6 +123,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Server {
     folder: Arc<TempDir>,
+    data: PathBuf,
     child: Mutex<Running>,
     pid: Pid,
     log: Log,
@@ -133,7 +144,7 @@ struct Running {
 impl Server {
     /// A server for tests: `binary`, a shared secret, cheap passwords, and limits on rates that no test meets by chance.
     pub fn builder(binary: &str) -> Builder {
-        let builder = Builder { binary: binary.into(), settings: BTreeMap::new(), secret: true };
+        let builder = Builder { binary: binary.into(), settings: BTreeMap::new(), secret: true, data: None };
         builder
             .set("environment", "\"testing\"")
             .set("auth.passwords.memory", "\"64 KiB\"")
@@ -180,7 +191,7 @@ impl Server {
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// The configuration file.
@@ -269,9 +280,10 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn restart(self) -> Self {
-        let (binary, folder, tokens) = (self.binary.clone(), Arc::clone(&self.folder), self.tokens.clone());
+        let (binary, folder) = (self.binary.clone(), Arc::clone(&self.folder));
+        let (data, tokens) = (self.data.clone(), self.tokens.clone());
         drop(self);
-        Self::launch(binary, folder, tokens)
+        Self::launch(binary, folder, data, tokens)
     }
 
     /// Ends the process as a crash does (`kill -9`), and starts another one on what it left behind.

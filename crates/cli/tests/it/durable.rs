@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,10 +13,11 @@ use std::{
     thread,
 };
 
+use portcullis_reason::Reason;
 use portcullis_test::{Peer, Request, Server};
 use serde_json::{Value, json};
 
-use crate::support::{events, question};
+use crate::support::{assert_problem, events, question};
 
 /// Everything that the server has of a thread, asked for from its beginning.
 fn whole(server: &Server, user: &str, thread_id: &str) -> (Value, Vec<Value>) {
@@ -75,7 +78,7 @@ struct Witness {
 
 impl Witness {
     /// Asks without a pause, and writes down what comes, until the connection breaks.
-    fn watch(server: &Server, user: &str, round: usize, stop: &AtomicBool, heard: &Sender<()>) -> Self {
+    fn watch(server: &Server, user: &str, round: u64, stop: &AtomicBool, heard: &Sender<()>) -> Self {
         let mut witness = Self::default();
         let mut peer = server.live("/ws", user);
         let mut asked = 0;
@@ -87,18 +90,7 @@ impl Witness {
             }
             while let Some(message) = peer.try_json() {
                 let _ = heard.send(());
-                match message["type"].as_str() {
-                    Some("message_accepted") => {
-                        let payload = &message["payload"];
-                        let text = |name: &str| payload[name].as_str().unwrap().to_owned();
-                        witness.accepted.insert(text("message_id"), text("run_id"));
-                    }
-                    _ if message["seq"].is_u64() => {
-                        let twice = witness.seen.insert(message["seq"].as_u64().unwrap(), message.clone());
-                        assert!(twice.is_none(), "seen twice: {message}");
-                    }
-                    _ => {}
-                }
+                witness.take(std::slice::from_ref(&message));
                 if message["type"] == "agent_completed" {
                     break;
                 }
@@ -107,11 +99,24 @@ impl Witness {
         witness
     }
 
-    /// Holds what was seen against what the next server has.
-    fn check(&self, server: &Server, user: &str) {
-        if self.accepted.is_empty() {
-            return;
+    /// Writes down what came.
+    fn take(&mut self, messages: &[Value]) {
+        for message in messages {
+            if message["type"] == "message_accepted" {
+                let text = |name: &str| message["payload"][name].as_str().unwrap().to_owned();
+                self.accepted.insert(text("message_id"), text("run_id"));
+            } else if let Some(seq) = message["seq"].as_u64() {
+                assert!(self.seen.insert(seq, message.clone()).is_none(), "seen twice: {message}");
+            }
         }
+    }
+
+    /// Holds what was seen against what the next server has; gives how many runs were cut off.
+    fn check(&self, server: &Server, user: &str) -> usize {
+        if self.accepted.is_empty() {
+            return 0;
+        }
+        let mut cut_off = 0;
         let (answer, stream) = whole(server, user, user);
         assert_eq!(answer["type"], "resumed", "{user}: {answer}");
         for (index, event) in stream.iter().enumerate() {
@@ -127,6 +132,7 @@ impl Witness {
             let ends =
                 kinds.iter().filter(|kind| matches!(**kind, "agent_completed" | "agent_failed")).count();
             assert_eq!(ends, 1, "{user}: {message} has {kinds:?}");
+            cut_off += usize::from(kinds.last() == Some(&"agent_failed"));
             assert_eq!(kinds.first(), Some(&"agent_started"), "{user}: {message}");
             assert!(matches!(kinds.last(), Some(&("agent_completed" | "agent_failed"))), "{user}: {kinds:?}");
             let mut open = HashSet::new();
@@ -140,18 +146,31 @@ impl Witness {
             }
             assert!(open.is_empty(), "{user}: {message} left tools open: {open:?}");
         }
+        cut_off
     }
 }
 
+/// A number from the environment, for `scripts/crash.sh`.
+fn setting(name: &str, otherwise: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's to say")]
+    let given = std::env::var(name);
+    given.map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
 #[test]
+#[expect(clippy::print_stdout, reason = "progress, for who runs it for long")]
 fn whatever_was_accepted_ends_through_kill_9() {
     const USERS: usize = 6;
+    let (rounds, mut seed) = (setting("CRASH_ROUNDS", 10), setting("CRASH_SEED", 1));
     let mut server = crate::server()
         .set("runs.retained_events", "1000000")
         .set("runs.retained_bytes", "\"64 MiB\"")
         .start();
-    let mut accepted = 0;
-    for round in 0..10 {
+    let (mut accepted, mut told, mut cut_off) = (0, 0, 0);
+    for round in 0..rounds {
+        // At no particular moment: how far each client is differs from run to run, and the promise does not.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let until = 1 + usize::try_from(seed >> 33).unwrap() % 1_500;
         let stop = Arc::new(AtomicBool::new(false));
         let running = Arc::new(server);
         let (heard, messages) = mpsc::channel();
@@ -162,18 +181,99 @@ fn whatever_was_accepted_ends_through_kill_9() {
                 thread::spawn(move || Witness::watch(&server, &name, round, &stop, &heard))
             })
             .collect();
-        // At no particular moment: how far each client is differs from run to run, and the promise does not.
-        assert_eq!(messages.iter().take(10 + 137 * round).count(), 10 + 137 * round);
+        assert_eq!(messages.iter().take(until).count(), until);
         running.kill();
         stop.store(true, Ordering::Relaxed);
-        let seen: Vec<Witness> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        let witnesses: Vec<Witness> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         server = Arc::into_inner(running).unwrap().crash();
-        for (user, witness) in seen.iter().enumerate() {
-            witness.check(&server, &format!("user-{round}-{user}"));
+        for (user, witness) in witnesses.iter().enumerate() {
+            cut_off += witness.check(&server, &format!("user-{round}-{user}"));
             accepted += witness.accepted.len();
+            told += witness.seen.len();
         }
+        println!(
+            "crash {} of {rounds}, after {until} messages: {accepted} messages accepted, {told} events seen, {cut_off} runs cut off; \
+             lost 0, gaps 0, repeats 0, unpaired tools 0",
+            round + 1
+        );
     }
     assert!(accepted > 0, "nothing was accepted in time");
+    assert!(rounds < 5 || cut_off > 0, "no crash came at a bad moment");
+}
+
+/// A file system of its own, as small as a test needs it; none where that may not be made.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut ballast = fs::File::create(self.0.path().join("ballast")).unwrap();
+        let piece = vec![1; 4096];
+        while ballast.write_all(&piece).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "a test that could not be made says so")]
+fn a_full_disk_is_told_and_takes_back_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not tested: a file system can be mounted by root alone");
+        return;
+    };
+    let server = crate::server().data_in(&disk.0.path().join("data")).start();
+    let mut witness = Witness::default();
+    let mut peer = server.live("/ws", "ann");
+    witness.take(&ask(&mut peer, "before", "ann"));
+    disk.fill();
+    // What is written already has room of its own, so that it takes some until it shows.
+    for number in 0..100_000 {
+        if !peer.try_say(&question(&format!("full-{number}"), "ann", "What does 1006 mean?")) {
+            break;
+        }
+        let mut messages = Vec::new();
+        while let Some(message) = peer.try_json() {
+            let last = matches!(message["type"].as_str(), Some("agent_completed" | "agent_failed"));
+            messages.push(message);
+            if last {
+                break;
+            }
+        }
+        witness.take(&messages);
+        if !matches!(messages.last(), Some(last) if last["type"] == "agent_completed") {
+            break;
+        }
+    }
+    // Readiness is off, and who comes is told why and when to come back.
+    let health = server.ask(&Request::plain("GET", "/ws/health"));
+    assert_eq!((health.status, &health.json()["status"]), (503, &json!("not ready")), "{}", health.raw);
+    let refused = server.ask(&Request::upgrade("/ws").bearer(&server.token("ann")));
+    assert_problem("a failed record", &refused, Reason::NotReady);
+    assert_eq!(refused.status, 503);
+    assert!(refused.has("Retry-After"), "{}", refused.raw);
+    server.log().line(&["events cannot be recorded"]);
+
+    disk.free();
+    let server = server.crash();
+    assert!(witness.accepted.contains_key("before"));
+    witness.check(&server, "ann");
+    ask(&mut server.live("/ws", "ann"), "after", "ann");
 }
 
 #[test]
