@@ -1,34 +1,39 @@
 //! One user's world: sockets, threads and runs behind one lock, with no way to another world.
 
+mod asking;
+mod numbered;
+mod sockets;
+mod state;
+mod talk;
+
 use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-    ops::Range,
-    slice,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use portcullis_agent::Turn;
 use portcullis_event::{
-    AgentFailed, AgentStarted, CancelRun, Envelope, EventId, Format, GapReason, MessageAccepted, MessageId,
-    Resume, ResumeGap, Resumed, RunError, RunId, ServerMessage, ThreadId,
+    AgentFailed, AgentStarted, CancelRun, Format, MessageAccepted, MessageId, Resume, RunError, RunId,
+    ServerMessage, ThreadId,
 };
-use portcullis_log::{self as log, Change, EventLog, OpenRun, Owner, Record};
+use portcullis_log::{self as log, Change, EventLog, Owner};
 use portcullis_reason::{Reason, Rejection};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    numbered::Numbered,
+    sockets::{Socket, Sockets},
+    state::State,
+    talk::{Seen, Talk},
+};
 use crate::{
-    Observer, Outbox, Shared, Unheard, encode, random_hex,
-    thread::{Active, Recorded, Run, Thread},
+    Observer, Outbox, Shared, Unheard,
+    thread::{Active, Run, Thread},
 };
 
-/// Message ids that are remembered, so that the same one again is not run twice.
-const REMEMBERED_MESSAGES: usize = 256;
+pub(crate) use self::{asking::Asking, numbered::Place};
 
 pub(crate) struct World {
     /// Whether threads outlive their runs: false for a connection in the mode `isolated`.
@@ -36,67 +41,6 @@ pub(crate) struct World {
     /// Whether the router's observer hears of what happens here.
     observed: bool,
     state: Mutex<State>,
-}
-
-struct State {
-    seats: u32,
-    sockets: Sockets,
-    /// Made with the first message: a connection that only listens holds none.
-    talk: Option<Box<Talk>>,
-}
-
-/// A connection, known by its outbox.
-struct Socket {
-    format: Format,
-    outbox: Arc<Outbox>,
-}
-
-/// The connections of a user: mostly one, which needs no list. Every idle connection pays for what stands here.
-enum Sockets {
-    None,
-    One(Socket),
-    Many(Box<Many>),
-}
-
-struct Many(Vec<Socket>);
-
-struct Talk {
-    threads: HashMap<ThreadId, Thread>,
-    /// Runs that are waiting or going on.
-    runs: usize,
-    seen: VecDeque<Seen>,
-    last_used: Instant,
-}
-
-/// A message that was accepted, or is about to be.
-#[derive(Clone)]
-struct Seen {
-    id: MessageId,
-    run_id: RunId,
-    thread_id: ThreadId,
-    recorded: Option<Recorded>,
-}
-
-/// An event with its place, not yet seen by anybody.
-struct Numbered {
-    envelope: Envelope,
-    /// As v1.
-    frame: Bytes,
-}
-
-/// Where a run's events go.
-pub(crate) struct Place {
-    pub(crate) owner: Owner,
-    pub(crate) thread_id: ThreadId,
-    pub(crate) run_id: RunId,
-}
-
-/// The socket that sent a message.
-pub(crate) struct Asking<'a> {
-    pub(crate) outbox: &'a Arc<Outbox>,
-    pub(crate) format: Format,
-    /// Answers it at once.
-    pub(crate) reply: &'a dyn Fn(ServerMessage),
 }
 
 /// What became of a message.
@@ -394,279 +338,6 @@ impl World {
     }
 }
 
-impl Sockets {
-    fn as_slice(&self) -> &[Socket] {
-        match self {
-            Self::None => &[],
-            Self::One(socket) => slice::from_ref(socket),
-            Self::Many(many) => &many.0,
-        }
-    }
-
-    fn push(&mut self, socket: Socket) {
-        *self = match mem::replace(self, Self::None) {
-            Self::None => Self::One(socket),
-            Self::One(first) => Self::Many(Box::new(Many(vec![first, socket]))),
-            Self::Many(mut many) => {
-                many.0.push(socket);
-                Self::Many(many)
-            }
-        };
-    }
-
-    fn remove(&mut self, outbox: &Arc<Outbox>) {
-        let is_it = |socket: &Socket| Arc::ptr_eq(&socket.outbox, outbox);
-        match self {
-            Self::One(socket) if is_it(socket) => *self = Self::None,
-            Self::None | Self::One(_) => {}
-            Self::Many(many) => {
-                many.0.retain(|socket| !is_it(socket));
-                if many.0.len() == 1
-                    && let Some(last) = many.0.pop()
-                {
-                    *self = Self::One(last);
-                }
-            }
-        }
-    }
-}
-
-impl State {
-    /// Gives an event its place. None for a thread that was forgotten, which one with a run never is.
-    fn number(&mut self, shared: &Shared, run: &Place, message: ServerMessage) -> Option<Numbered> {
-        let position = self.talk.as_mut()?.threads.get_mut(&run.thread_id)?.advance();
-        let id = EventId::numbered(position.epoch.as_str(), position.seq)
-            .expect("an epoch and a number are an id");
-        let now = (shared.clock)();
-        let (thread_id, run_id) = (run.thread_id.clone(), run.run_id.clone());
-        let envelope = Envelope::event(id, position, thread_id, run_id, now, message);
-        Some(Numbered { frame: encode(&envelope, Format::V1), envelope })
-    }
-
-    /// The numbers that the record of a thread need not keep any more.
-    fn trimmed(&mut self, thread_id: &ThreadId) -> Range<u64> {
-        let thread = self.talk.as_mut().and_then(|talk| talk.threads.get_mut(thread_id));
-        thread.map_or(0..0, Thread::take_trimmed)
-    }
-
-    /// Keeps an event, and queues it for every socket.
-    fn deliver(&mut self, retains: bool, shared: &Shared, observer: &dyn Observer, numbered: Numbered) {
-        let Numbered { envelope, frame } = numbered;
-        // Each form is encoded once for all sockets, and the older one only where one of them speaks it.
-        let mut legacy: Option<Bytes> = None;
-        for socket in self.sockets.as_slice() {
-            let frame = match socket.format {
-                Format::V1 => frame.clone(),
-                Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
-            };
-            if !socket.outbox.push(frame) {
-                observer.overflow();
-            }
-        }
-        let thread = envelope.thread_id.as_ref().and_then(|id| self.talk.as_mut()?.threads.get_mut(id));
-        if let Some(thread) = thread.filter(|_| retains) {
-            thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
-        }
-        observer.event(envelope.message.kind(), self.sockets.as_slice().len());
-    }
-
-    /// Gets from the log what a client asks for and memory does not have.
-    fn load(&mut self, shared: &Shared, log: Option<&dyn EventLog>, owner: &Owner, command: &Resume) {
-        if log.is_none() {
-            return;
-        }
-        let now = Instant::now();
-        for point in &command.threads {
-            let talk = self.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
-            // What cannot be had is told as a thread that is not there.
-            if talk.make_room(shared.options.threads_per_user, &point.thread_id).is_ok()
-                && let Err(rejection) = talk.load(log, owner, &point.thread_id, now)
-            {
-                tracing::error!(%rejection, "a thread cannot be read");
-            }
-        }
-        if self.talk.as_ref().is_some_and(|talk| talk.threads.is_empty()) {
-            self.talk = None;
-        }
-    }
-
-    fn resume(&self, retains: bool, outbox: &Outbox, command: &Resume, reply: &dyn Fn(ServerMessage)) {
-        let mut resumed = Resumed::default();
-        let mut missed = Vec::new();
-        for point in &command.threads {
-            let thread = self.talk.as_ref().and_then(|talk| talk.threads.get(&point.thread_id));
-            let outcome = match thread {
-                Some(thread) if retains => thread.resume(point),
-                _ => Err(ResumeGap {
-                    thread_id: point.thread_id.clone(),
-                    epoch: None,
-                    first_available_seq: None,
-                    last_seq: 0,
-                    reason: if retains { GapReason::UnknownThread } else { GapReason::NotResumable },
-                }),
-            };
-            match outcome {
-                Ok((thread, frames)) => {
-                    resumed.threads.push(thread);
-                    missed.push(frames);
-                }
-                Err(gap) => reply(gap.into()),
-            }
-        }
-        if !resumed.threads.is_empty() {
-            reply(resumed.into());
-        }
-        outbox.replay(missed.into_iter().flatten().cloned());
-    }
-}
-
-impl Talk {
-    fn new(now: Instant) -> Self {
-        Self { threads: HashMap::new(), runs: 0, seen: VecDeque::new(), last_used: now }
-    }
-
-    fn thread(&mut self, id: &ThreadId, now: Instant) -> &mut Thread {
-        let thread = self.threads.entry(id.clone()).or_insert_with(|| Thread::new(now));
-        thread.last_used = now;
-        thread
-    }
-
-    /// Forgets the thread that was not used for longest, if there is no place for `wanted`.
-    fn make_room(&mut self, most: usize, wanted: &ThreadId) -> Result<(), Rejection> {
-        if self.threads.len() < most || self.threads.contains_key(wanted) {
-            return Ok(());
-        }
-        let idle = self.threads.iter().filter(|(_, thread)| !thread.is_busy());
-        let Some(oldest) = idle.min_by_key(|(_, thread)| thread.last_used).map(|(id, _)| id.clone()) else {
-            return Err(Rejection::new(Reason::TooManyRuns, "all threads of the user are busy"));
-        };
-        self.threads.remove(&oldest);
-        Ok(())
-    }
-
-    fn remember(&mut self, seen: Seen) {
-        if self.seen.len() == REMEMBERED_MESSAGES {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(seen);
-    }
-
-    /// The message of that id that was sent before, on the same thread or without naming one.
-    fn seen(
-        &self,
-        id: &MessageId,
-        thread_named: bool,
-        run: &Run,
-        log: Option<&dyn EventLog>,
-    ) -> Result<Option<Seen>, Rejection> {
-        let same = |thread: &ThreadId| !thread_named || *thread == run.thread_id;
-        if let Some(seen) = self.seen.iter().find(|seen| seen.id == *id && same(&seen.thread_id)) {
-            return Ok(Some(seen.clone()));
-        }
-        let Some(log) = log else { return Ok(None) };
-        let found = log.message(&run.owner, id).map_err(|error| unreadable(&error))?;
-        let found = found.filter(|(_, thread)| same(thread));
-        Ok(found.map(|(run_id, thread_id)| Seen { id: id.clone(), run_id, thread_id, recorded: None }))
-    }
-
-    /// Gets a thread from the log, if that has it and memory does not.
-    fn load(
-        &mut self,
-        log: Option<&dyn EventLog>,
-        owner: &Owner,
-        id: &ThreadId,
-        now: Instant,
-    ) -> Result<(), Rejection> {
-        if let Some(log) = log.filter(|_| !self.threads.contains_key(id))
-            && let Some(stored) = log.thread(owner, id).map_err(|error| unreadable(&error))?
-        {
-            self.threads.insert(id.clone(), Thread::recorded(&stored, now));
-        }
-        Ok(())
-    }
-}
-
-impl Numbered {
-    fn record(&self, owner: Owner) -> Record {
-        let position = self.envelope.position.as_ref().expect("a numbered event has a place");
-        // The text without the frame's header, which the reader makes anew.
-        let header = match self.frame[1] {
-            ..126 => 2,
-            126 => 4,
-            _ => 10,
-        };
-        Record {
-            owner,
-            thread_id: self.envelope.thread_id.clone().expect("an event has a thread"),
-            epoch: position.epoch.clone(),
-            seq: position.seq,
-            at: self.envelope.timestamp.unix_ms().unsigned_abs(),
-            text: self.frame.slice(header..),
-        }
-    }
-}
-
-impl Asking<'_> {
-    /// Has an acceptance recorded, and told then.
-    fn record(
-        &self,
-        shared: &Arc<Shared>,
-        log: &dyn EventLog,
-        run: &Run,
-        message_id: MessageId,
-        answer: ServerMessage,
-    ) -> Recorded {
-        let open = OpenRun {
-            owner: run.owner,
-            run_id: run.id.clone(),
-            thread_id: run.thread_id.clone(),
-            message_id,
-            agent_id: run.chosen.id.as_str().to_owned(),
-            agent_type: run.chosen.kind.to_string(),
-            user_id: run.user_id.to_string(),
-            accepted_at: (shared.clock)().unix_ms().unsigned_abs(),
-        };
-        let (told, recorded) = oneshot::channel();
-        let answer = self.answer(shared, answer);
-        let (outbox, shared) = (Arc::clone(self.outbox), Arc::clone(shared));
-        log.append(
-            Change::Accept(open),
-            Box::new(move |outcome| {
-                match outcome {
-                    Ok(()) => drop(outbox.push(answer)),
-                    Err(error) => {
-                        shared.fail(error);
-                        outbox.end(Reason::NotReady);
-                    }
-                }
-                // The run begins only now, so that its first event comes behind the acceptance.
-                let _ = told.send(outcome.is_ok());
-            }),
-        );
-        recorded.shared()
-    }
-
-    /// Answers once something is recorded, and never if it is not.
-    fn reply_once(&self, shared: &Shared, recorded: Recorded, answer: ServerMessage) {
-        let (outbox, answer) = (Arc::clone(self.outbox), self.answer(shared, answer));
-        shared.tasks.spawn(async move {
-            if recorded.await == Ok(true) {
-                outbox.push(answer);
-            }
-        });
-    }
-
-    /// The frame of an answer that is sent later, named by the run that it is about.
-    fn answer(&self, shared: &Shared, answer: ServerMessage) -> Bytes {
-        let id = EventId::new(&format!("c-{}-{}", shared.node, random_hex::<8>())).expect("visible ASCII");
-        encode(&Envelope::control(id, (shared.clock)(), answer), self.format)
-    }
-}
-
-fn unreadable(error: &log::Error) -> Rejection {
-    Rejection::new(Reason::NotReady, error.to_string()).with_retry_after(5)
-}
-
 fn accepted(message_id: MessageId, run_id: RunId, thread_id: ThreadId, duplicate: bool) -> ServerMessage {
     MessageAccepted { message_id, run_id, thread_id, duplicate }.into()
 }
@@ -679,24 +350,6 @@ pub(crate) fn cancellation(shared: &Shared) -> CancellationToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sockets_come_and_go_in_any_number() {
-        let outboxes: Vec<_> = (0..4).map(|_| Arc::new(Outbox::new(1))).collect();
-        let mut sockets = Sockets::None;
-        for (before, outbox) in outboxes.iter().enumerate() {
-            assert_eq!(sockets.as_slice().len(), before);
-            sockets.push(Socket { format: Format::V1, outbox: Arc::clone(outbox) });
-        }
-        let stranger = Arc::new(Outbox::new(1));
-        for (gone, outbox) in outboxes.iter().enumerate() {
-            sockets.remove(&stranger);
-            sockets.remove(outbox);
-            let left: Vec<_> = sockets.as_slice().iter().map(|socket| Arc::as_ptr(&socket.outbox)).collect();
-            assert_eq!(left, outboxes[gone + 1..].iter().map(Arc::as_ptr).collect::<Vec<_>>());
-        }
-        assert!(matches!(sockets, Sockets::None));
-    }
 
     #[test]
     fn a_world_without_a_conversation_is_small() {
