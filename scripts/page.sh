@@ -20,4 +20,4 @@ build() {
 }
 
 build page web web clients/typescript
-build documentation site site docs web/src/ui/icon.svg ./*.md
+build documentation site site docs web/src/ui/icon.svg web/src/styles/theme.css ./*.md

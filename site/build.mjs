@@ -106,7 +106,7 @@ const modules = {
 };
 const script = theme('site.js').replaceAll(/import\('([^']+)'\)/g, (_, name) => `import('./${posix.basename(modules[name])}')`);
 assets['site.js'] = asset('site.js', script);
-assets['site.css'] = asset('site.css', theme('site.css'));
+assets['site.css'] = asset('site.css', readFileSync(join(root, 'web/src/styles/theme.css'), 'utf8') + theme('site.css'));
 assets['icon.svg'] = asset('icon.svg', readFileSync(join(root, 'web/src/ui/icon.svg')));
 
 const visible = navigation.filter(({ hidden }) => !hidden);

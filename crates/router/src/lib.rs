@@ -78,6 +78,8 @@ pub trait Observer: Send + Sync + 'static {
     fn run_ended(&self, failure: Option<Reason>, duration: Duration);
     /// A socket's queue overflowed.
     fn overflow(&self);
+    /// The log acknowledged an event after so long, or failed to for good.
+    fn recorded(&self, outcome: Result<Duration, ()>);
 }
 
 /// Hears nothing: for worlds that nobody's figures shall include.
@@ -89,6 +91,7 @@ impl Observer for Unheard {
     fn event(&self, _: MessageType, _: usize) {}
     fn run_ended(&self, _: Option<Reason>, _: Duration) {}
     fn overflow(&self) {}
+    fn recorded(&self, _: Result<Duration, ()>) {}
 }
 
 /// Routes messages of verified users. Clones are handles of the same router.

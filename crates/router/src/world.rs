@@ -221,11 +221,12 @@ impl World {
             trim: state.trimmed(&run.thread_id),
             ends: last.then(|| run.run_id.clone()),
         };
-        let (world, router) = (Arc::clone(self), Arc::clone(shared));
+        let (world, router, handed) = (Arc::clone(self), Arc::clone(shared), Instant::now());
         // Handed over under the lock, so that the log sees a thread's events in the order of their numbers.
         log.append(
             change,
             Box::new(move |outcome| {
+                router.observer.recorded(outcome.as_ref().map(|()| handed.elapsed()).map_err(|_| ()));
                 world.recorded(&router, numbered, outcome);
                 drop(held);
             }),

@@ -117,6 +117,8 @@ pub(crate) struct Metrics {
     runs_completed: Counter,
     run_duration: Histogram,
     overflows: Counter,
+    record_latency: Latency,
+    record_failures: Counter,
     heartbeat_timeouts: Counter,
     closes: ByCode,
     pub(crate) stale_pages: Counter,
@@ -220,6 +222,19 @@ impl Metrics {
         );
         let overflows = Counter::default();
         registry.register("queue_overflows", "Frames that found their queue full", overflows.clone());
+        let record_latency = Latency::default();
+        registry.register_with_unit(
+            "record_latency",
+            "From handing an event to the record until it was acknowledged, and could be seen",
+            Unit::Seconds,
+            record_latency.clone(),
+        );
+        let record_failures = Counter::default();
+        registry.register(
+            "record_failures",
+            "Events that could not be recorded; from the first one on nothing is accepted until a restart",
+            record_failures.clone(),
+        );
         let heartbeat_timeouts = Counter::default();
         registry.register(
             "heartbeat_timeouts",
@@ -286,6 +301,8 @@ impl Metrics {
             runs_completed,
             run_duration,
             overflows,
+            record_latency,
+            record_failures,
             heartbeat_timeouts,
             closes: ByCode::new(&closes),
             stale_pages,
@@ -390,6 +407,13 @@ impl Observer for Metrics {
     fn overflow(&self) {
         self.overflows.inc();
     }
+
+    fn recorded(&self, outcome: Result<Duration, ()>) {
+        match outcome {
+            Ok(time) => self.record_latency.observe(time),
+            Err(()) => drop(self.record_failures.inc()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -413,6 +437,8 @@ mod tests {
         metrics.probed(Some(Duration::from_millis(80)));
         metrics.probed(None);
         metrics.operator_login(false);
+        metrics.recorded(Ok(Duration::from_micros(300)));
+        metrics.recorded(Err(()));
         let text = metrics.render();
         for line in [
             "portcullis_handshake_rejections_total{reason=\"TOKEN_EXPIRED\"} 2",
@@ -432,6 +458,8 @@ mod tests {
             "portcullis_delivery_latency_seconds_bucket{le=\"0.001\"} 1",
             "portcullis_delivery_latency_seconds_bucket{le=\"+Inf\"} 2",
             "portcullis_operator_logins_total{outcome=\"refused\"} 1",
+            "portcullis_record_latency_seconds_count 1",
+            "portcullis_record_failures_total 1",
             "portcullis_heartbeat_timeouts_total 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

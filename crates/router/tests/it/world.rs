@@ -27,6 +27,7 @@ impl Observer for Deaf {
     fn refused(&self, _: Reason) {}
     fn event(&self, _: MessageType, _: usize) {}
     fn run_ended(&self, _: Option<Reason>, _: Duration) {}
+    fn recorded(&self, _: Result<Duration, ()>) {}
     fn overflow(&self) {
         panic!("a queue of a test has room for all");
     }
