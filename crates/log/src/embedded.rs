@@ -86,7 +86,10 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         // What was handed over is written before the process goes on.
         drop(self.changes.take());
-        if let Some(writer) = self.writer.take() {
+        // The last acknowledgement may hold the last handle: then this is the writer's own thread, and at its end anyway.
+        if let Some(writer) = self.writer.take()
+            && writer.thread().id() != std::thread::current().id()
+        {
             let _ = writer.join();
         }
     }

@@ -5,7 +5,7 @@ use std::{
     fs,
     ops::Range,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
 };
 
 use bytes::Bytes;
@@ -176,6 +176,27 @@ fn everything_is_there_after_a_restart_and_goes_on() {
     assert_eq!(log.open_runs().unwrap().len(), 1);
     append(&log, [event("t", 51)]);
     assert_eq!(texts(&log, "ann", "t"), Some(expected("t", 1..52)));
+}
+
+#[test]
+fn the_last_acknowledgement_may_let_go_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events");
+    let log = Arc::new(open(&path));
+    let (told, outcome) = mpsc::channel();
+    let (released, release) = mpsc::channel::<()>();
+    let last = Arc::clone(&log);
+    log.append(
+        event("t", 1),
+        Box::new(move |_| {
+            release.recv().unwrap();
+            drop(last);
+            told.send(()).unwrap();
+        }),
+    );
+    drop(log);
+    released.send(()).unwrap();
+    outcome.recv().unwrap();
 }
 
 /// The journal that was written last.

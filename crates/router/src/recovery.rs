@@ -39,7 +39,7 @@ pub fn recover(log: &dyn EventLog, clock: fn() -> Timestamp) -> Result<usize, Er
                     change,
                     Box::new(move |outcome| drop(told.send(outcome.map_err(ToString::to_string)))),
                 );
-            });
+            })?;
         }
     }
     drop(told);
@@ -72,7 +72,7 @@ impl Stream {
     }
 
     /// Writes what a run lacks: its beginning, the ends of its tools, and its own.
-    fn end(&mut self, run: &OpenRun, now: Timestamp, write: &mut dyn FnMut(Change)) {
+    fn end(&mut self, run: &OpenRun, now: Timestamp, write: &mut dyn FnMut(Change)) -> Result<(), Error> {
         let mut started = false;
         let mut tools: Vec<(ExecutionId, Arc<str>)> = Vec::new();
         for event in self.events.iter().filter(|event| event.run_id.as_ref() == Some(&run.run_id)) {
@@ -85,7 +85,8 @@ impl Stream {
                 _ => {}
             }
         }
-        let agent_id = AgentId::new(&run.agent_id).expect("it was an agent's name when it was written");
+        let agent_id = AgentId::new(&run.agent_id)
+            .map_err(|_| Error::Failed("an open run names no agent".to_owned()))?;
         let mut missing: Vec<ServerMessage> = Vec::new();
         if !started {
             let (agent_type, user_id) = (run.agent_type.as_str().into(), run.user_id.as_str().into());
@@ -120,5 +121,6 @@ impl Stream {
             };
             write(Change::Event { record, trim: 0..0, ends: (index == last).then(|| run.run_id.clone()) });
         }
+        Ok(())
     }
 }
