@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Server } from './server.ts';
+import WebSocket from 'ws';
 import { visitors } from './visitors.ts';
 
 const ADA = { name: 'ada', password: 'correct horse battery staple' };
@@ -60,6 +61,78 @@ test('a server that goes and comes back finds its page waiting, and what was ask
   await ada.connected();
   await ada.page.locator('[data-event="agent_completed"]').waitFor();
   expect(await ada.page.locator('[data-event="agent_started"]').count()).toBe(1);
+});
+
+/** Every event that the server has of a thread. */
+async function recorded(threadId: string): Promise<Wire[]> {
+  const token = await server.signIn(ADA.name, ADA.password);
+  const socket = new WebSocket(`${server.gateway.replace('http', 'ws')}/ws`, ['jwt-auth', `jwt.${Buffer.from(token).toString('base64url')}`]);
+  const events: Wire[] = [];
+  await new Promise<void>((done, fail) => {
+    socket.on('error', fail);
+    socket.on('open', () => {
+      socket.send(JSON.stringify({ type: 'resume', payload: { threads: [{ thread_id: threadId, after_seq: 0 }] } }));
+      socket.send(JSON.stringify({ type: 'ping', payload: {} }));
+    });
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data)) as Wire;
+      if (message.seq !== undefined) events.push(message);
+      if (message.type === 'pong') done();
+    });
+  });
+  socket.close();
+  return events;
+}
+
+interface Wire {
+  readonly type: string;
+  readonly seq?: number;
+  readonly thread_id?: string;
+  readonly payload: { readonly final_response?: string };
+}
+
+test.each(['SIGTERM', 'SIGKILL'] as const)('a server that goes by %s in the middle of an answer: the transcript after it is the record', async (signal) => {
+  const ada = await visitor();
+  let threadId = '';
+  let sockets = 0;
+  let cut = false;
+  await ada.page.routeWebSocket(/\/ws/, (socket) => {
+    sockets += 1;
+    const first = sockets === 1;
+    const upstream = socket.connectToServer();
+    upstream.onMessage((message) => {
+      const { type, thread_id } = JSON.parse(String(message)) as Wire;
+      threadId = thread_id ?? threadId;
+      // The line breaks while the answer streams: what comes behind the first piece never arrives.
+      if (first && cut) return;
+      socket.send(message);
+      cut ||= type === 'partial_result';
+    });
+    // As a line that breaks: no close frame, no reason.
+    upstream.onClose(() => void socket.close({ code: 3999, reason: '' }));
+  });
+  await ada.signIn(ADA.name, ADA.password);
+  await ada.connected();
+  await ada.ask('Why does my browser only say 1006?');
+  await ada.page.getByTestId('answer').waitFor();
+  expect(await ada.page.locator('[data-event="agent_completed"]').count(), 'the answer is not whole').toBe(0);
+  await server.stop(signal);
+  await server.restart();
+  await ada.connected();
+  await ada.page.locator('[data-event="agent_completed"], [data-event="agent_failed"]').waitFor();
+  expect(sockets).toBeGreaterThan(1);
+
+  const events = await recorded(threadId);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+  const rows = await ada.page.locator('[data-event]').evaluateAll((all) => all.map((row) => [row.getAttribute('data-event'), Number(row.getAttribute('data-seq'))]));
+  expect(rows).toEqual(events.filter(({ type }) => type !== 'partial_result').map(({ type, seq }) => [type, seq]));
+  const words = (text: string) => text.replaceAll(/[^\p{L}\p{N}]+/gu, ' ').trim();
+  const shown = words(await ada.page.getByTestId('answer').innerText());
+  const whole = events.at(-1)?.payload.final_response ?? '';
+  expect(whole).not.toBe('');
+  expect(shown.length).toBeGreaterThan(200);
+  // Markdown's marks are not shown, nor the numbers of a list; each word is, once and in its place.
+  expect(shown.replace(/^Answer /, '')).toBe(words(whole.replaceAll(/^\s*\d+\. /gm, '')));
 });
 
 test('a page that is older than its server says so', async () => {

@@ -26,6 +26,16 @@ export class Server {
     return this.#gateway;
   }
 
+  /** Signs in as the page does, and gives the access token. */
+  async signIn(username: string, password: string): Promise<string> {
+    const answer = await fetch(`${this.#auth}/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username, password }),
+    });
+    return ((await answer.json()) as { access_token: string }).access_token;
+  }
+
   /** The admin listener's address, and so the dashboard's. */
   get admin(): string {
     return this.#admin;
@@ -94,12 +104,12 @@ export class Server {
     execFileSync(binary(), [...command, '--data-dir', this.#data], { stdio: 'pipe' });
   }
 
-  /** Ends the process; the data stay for a restart. */
-  async stop(): Promise<void> {
+  /** Ends the process, as an operator does or as a crash; the data stay for a restart. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((done) => child.once('exit', done));
-    child.kill('SIGTERM');
+    child.kill(signal);
     const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await ended;
     clearTimeout(late);
