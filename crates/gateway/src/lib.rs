@@ -26,7 +26,7 @@ mod testing;
 pub use metrics::metrics_reference;
 pub use options::{
     AdminOptions, DevOptions, EventOptions, EventStore, GatewayOptions, HandshakeOptions, HeartbeatOptions,
-    LimitOptions, Options, ProbeOptions, RejectionStyle, RunOptions,
+    LimitOptions, Options, ProbeOptions, RejectionStyle, RunOptions, ThreadPolicy,
 };
 pub use probe::ProbeAccount;
 pub use refusals::{OwnRefusal, OwnRefusals};

@@ -253,6 +253,9 @@ pub struct RunOptions {
     pub per_user: usize,
     /// Runs of all users, waiting ones included.
     pub total: usize,
+    /// What becomes of a message on a thread whose run is still going: `queue` (it runs when that one has ended), `reject`,
+    /// `replace` (that one is cancelled first) or `parallel`.
+    pub thread_policy: ThreadPolicy,
     /// Longest time a run may take.
     pub timeout: Duration,
     /// Most bytes of events that a run may produce.
@@ -272,12 +275,38 @@ impl Default for RunOptions {
         Self {
             per_user: 8,
             total: 1_000,
+            thread_policy: ThreadPolicy::Queue,
             timeout: Duration::from_mins(5),
             output_bytes: ByteSize::from_mib(1),
             retained_events: 1_000,
             retained_bytes: ByteSize::from_kib(256),
             threads_per_user: 32,
             retention: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What becomes of a message on a thread whose run is still going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ThreadPolicy {
+    /// It waits.
+    Queue,
+    /// It is refused with `TOO_MANY_RUNS`.
+    Reject,
+    /// The run before it is cancelled.
+    Replace,
+    /// Both go on.
+    Parallel,
+}
+
+impl From<ThreadPolicy> for portcullis_router::ThreadPolicy {
+    fn from(policy: ThreadPolicy) -> Self {
+        match policy {
+            ThreadPolicy::Queue => Self::Queue,
+            ThreadPolicy::Reject => Self::Reject,
+            ThreadPolicy::Replace => Self::Replace,
+            ThreadPolicy::Parallel => Self::Parallel,
         }
     }
 }

@@ -150,6 +150,7 @@ impl Service {
             router::Options {
                 runs_per_user: runs.per_user,
                 runs: runs.total,
+                thread_policy: runs.thread_policy.into(),
                 run_timeout: runs.timeout.get(),
                 run_output_bytes: runs.output_bytes.as_usize(),
                 retained_events: runs.retained_events,

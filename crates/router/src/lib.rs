@@ -52,6 +52,8 @@ pub struct Options {
     pub runs_per_user: usize,
     /// Runs of all users, waiting ones included.
     pub runs: usize,
+    /// What becomes of a message on a thread whose run is still going.
+    pub thread_policy: ThreadPolicy,
     /// Longest time of one run.
     pub run_timeout: Duration,
     /// Most bytes of events of one run.
@@ -64,6 +66,20 @@ pub struct Options {
     pub threads_per_user: usize,
     /// How long a world without sockets and runs is kept.
     pub retention: Duration,
+}
+
+/// What becomes of a message on a thread whose run is still going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThreadPolicy {
+    /// It runs when the ones before it have ended.
+    #[default]
+    Queue,
+    /// It is refused.
+    Reject,
+    /// The ones before it are cancelled, and it runs when that is done.
+    Replace,
+    /// It runs beside them.
+    Parallel,
 }
 
 /// Hears what happens, for metrics. Every method returns at once.

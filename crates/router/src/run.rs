@@ -38,9 +38,9 @@ pub(crate) fn start(router: &Router, world: &Arc<World>, run: Run) {
     tasks.spawn(async move {
         let mut next = Some(run);
         while let Some(run) = next {
-            let thread_id = run.thread_id.clone();
+            let place = run.place();
             let turn = Driver::new(&router.shared, &world, run).drive().await;
-            next = world.finish(&router.shared, &thread_id, turn);
+            next = world.finish(&router.shared, &place, turn);
         }
     });
 }

@@ -29,7 +29,8 @@ pub(crate) struct Thread {
     /// The first event that the record still has.
     recorded_from: u64,
     kept_bytes: usize,
-    pub(crate) active: Option<Active>,
+    /// The runs that go on: one, or with the policy `parallel` any number.
+    pub(crate) active: Vec<Active>,
     pub(crate) waiting: VecDeque<Run>,
     history: VecDeque<Turn>,
     pub(crate) last_used: Instant,
@@ -78,7 +79,7 @@ impl Thread {
             kept: VecDeque::new(),
             recorded_from: 1,
             kept_bytes: 0,
-            active: None,
+            active: Vec::new(),
             waiting: VecDeque::new(),
             history: VecDeque::new(),
             last_used: now,
@@ -113,9 +114,22 @@ impl Thread {
         self.tail + 1 - self.kept.len() as u64
     }
 
+    /// Notes that a run goes on.
+    pub(crate) fn begin(&mut self, run: &Run) {
+        self.active.push(Active { id: run.id.clone(), cancel: run.cancel.clone() });
+    }
+
+    /// Notes that a run has ended, and gives the one that waited for it.
+    pub(crate) fn end(&mut self, run_id: &RunId) -> Option<Run> {
+        self.active.retain(|active| active.id != *run_id);
+        let next = self.active.is_empty().then(|| self.waiting.pop_front()).flatten()?;
+        self.begin(&next);
+        Some(next)
+    }
+
     /// Whether a run is going on or waits.
     pub(crate) fn is_busy(&self) -> bool {
-        self.active.is_some() || !self.waiting.is_empty()
+        !self.active.is_empty() || !self.waiting.is_empty()
     }
 
     /// The place of the next event.

@@ -7,6 +7,8 @@ mod state;
 mod talk;
 
 use std::{
+    collections::VecDeque,
+    mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -29,8 +31,8 @@ use self::{
     talk::{Seen, Talk},
 };
 use crate::{
-    Observer, Outbox, Shared, Unheard,
-    thread::{Active, Run, Thread},
+    Observer, Outbox, Shared, ThreadPolicy, Unheard,
+    thread::{Run, Thread},
 };
 
 pub(crate) use self::{asking::Asking, numbered::Place};
@@ -132,9 +134,9 @@ impl World {
     /// to the asking socket, with a log only once that has it.
     ///
     /// # Errors
-    /// `TOO_MANY_RUNS`, `DRAINING`, `NOT_READY`.
+    /// `TOO_MANY_RUNS`, also where the policy refuses a second run on a thread; `DRAINING`, `NOT_READY`.
     pub(crate) fn submit(
-        &self,
+        self: &Arc<Self>,
         shared: &Arc<Shared>,
         id: Option<MessageId>,
         thread_named: bool,
@@ -165,6 +167,11 @@ impl World {
         }
         talk.make_room(options.threads_per_user, &run.thread_id)?;
         talk.load(log, &run.owner, &run.thread_id, run.accepted)?;
+        let busy = talk.threads.get(&run.thread_id).is_some_and(Thread::is_busy);
+        if busy && options.thread_policy == ThreadPolicy::Reject {
+            return Err(Rejection::new(Reason::TooManyRuns, "a run is going on in the thread")
+                .with_hint("a run is going on in this thread; wait for its end, or cancel it"));
+        }
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
         self.observer(shared).accepted();
@@ -181,12 +188,20 @@ impl World {
             recorded: run.recorded.clone(),
         });
         let thread = talk.thread(&run.thread_id, run.accepted);
-        if thread.active.is_some() {
-            thread.waiting.push_back(run);
-            return Ok(Submitted::Nothing);
+        if !busy || options.thread_policy == ThreadPolicy::Parallel {
+            thread.begin(&run);
+            return Ok(Submitted::Start(Box::new(run)));
         }
-        thread.active = Some(Active { id: run.id.clone(), cancel: run.cancel.clone() });
-        Ok(Submitted::Start(Box::new(run)))
+        let mut replaced = VecDeque::new();
+        if options.thread_policy == ThreadPolicy::Replace {
+            thread.active.iter().for_each(|active| active.cancel.cancel());
+            replaced = mem::take(&mut thread.waiting);
+        }
+        thread.waiting.push_back(run);
+        for run in replaced {
+            self.end_waiting(&mut state, shared, run);
+        }
+        Ok(Submitted::Nothing)
     }
 
     /// Numbers an event and, without a log, keeps it and queues it for every socket in the same step. With one, that
@@ -255,21 +270,19 @@ impl World {
     }
 
     /// Ends a run's place in its thread, and gives the next one that waited.
-    pub(crate) fn finish(&self, shared: &Shared, thread_id: &ThreadId, turn: Option<Turn>) -> Option<Run> {
+    pub(crate) fn finish(&self, shared: &Shared, run: &Place, turn: Option<Turn>) -> Option<Run> {
         let now = Instant::now();
         let mut state = self.state.lock();
         let talk = state.talk.as_mut()?;
         talk.runs -= 1;
         talk.last_used = now;
         shared.runs.fetch_sub(1, Ordering::Relaxed);
-        let thread = talk.threads.get_mut(thread_id)?;
+        let thread = talk.threads.get_mut(&run.thread_id)?;
         thread.last_used = now;
         if let Some(turn) = turn {
             thread.remember(turn);
         }
-        let next = thread.waiting.pop_front();
-        thread.active = next.as_ref().map(|run| Active { id: run.id.clone(), cancel: run.cancel.clone() });
-        next
+        thread.end(&run.run_id)
     }
 
     /// The turns that a run's agent is shown.
@@ -291,7 +304,7 @@ impl World {
         let mut state = self.state.lock();
         let mut waiting = None;
         for thread in state.talk.iter_mut().flat_map(|talk| talk.threads.values_mut()) {
-            if let Some(active) = thread.active.as_ref().filter(|active| active.id == command.run_id) {
+            if let Some(active) = thread.active.iter().find(|active| active.id == command.run_id) {
                 active.cancel.cancel();
                 return Ok(());
             }
@@ -304,6 +317,12 @@ impl World {
             return Err(Rejection::new(Reason::UnknownRun, "the user has no such run")
                 .with_hint("no run of yours that is going on or waits has that run_id"));
         };
+        self.end_waiting(&mut state, shared, run);
+        Ok(())
+    }
+
+    /// Ends a run that waited and will not begin.
+    fn end_waiting(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, run: Run) {
         if let Some(talk) = &mut state.talk {
             talk.runs -= 1;
             shared.runs.fetch_sub(1, Ordering::Relaxed);
@@ -312,16 +331,14 @@ impl World {
         let Run { chosen, user_id, accepted, .. } = run;
         let started = AgentStarted { agent_id: chosen.id.clone(), agent_type: chosen.kind, user_id };
         // Both under one lock: no event of the run that goes on comes between.
-        self.emit_locked(&mut state, shared, &place, started.into(), None);
+        self.emit_locked(state, shared, &place, started.into(), None);
         let error = RunError {
             reason: Reason::RunCancelled,
             message: "The run was cancelled before it began.".to_owned(),
             retryable: false,
         };
-        self.emit_locked(&mut state, shared, &place, AgentFailed { agent_id: chosen.id, error }.into(), None);
-        drop(state);
+        self.emit_locked(state, shared, &place, AgentFailed { agent_id: chosen.id, error }.into(), None);
         self.observer(shared).run_ended(Some(Reason::RunCancelled), accepted.elapsed());
-        Ok(())
     }
 
     /// Says what can be resumed, then queues it; a thread that cannot be resumed has its own `resume_gap`.

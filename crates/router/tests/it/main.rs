@@ -3,6 +3,7 @@
 
 mod interleavings;
 mod limits;
+mod policy;
 mod recorded;
 mod script;
 mod world;

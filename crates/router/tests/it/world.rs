@@ -14,7 +14,7 @@ use portcullis_event::{
 use portcullis_frame::{Decoder, Limits, Message, Role};
 use portcullis_log::EventLog;
 use portcullis_reason::Reason;
-use portcullis_router::{Attachment, Observer, Options, Outbox, Outgoing, Router};
+use portcullis_router::{Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ pub(crate) fn roomy() -> Options {
     Options {
         runs_per_user: 1_000,
         runs: 10_000,
+        thread_policy: ThreadPolicy::Queue,
         run_timeout: Duration::from_mins(10),
         run_output_bytes: 1 << 20,
         retained_events: 100_000,
