@@ -7,9 +7,9 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use crate::config::{LogFormat, LogOptions, env};
 
-/// What `log.level` lets through.
+/// What `log.level` lets through. The store of events tells of its own housekeeping only where that is asked for by name.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().parse(level)
+    EnvFilter::builder().parse(format!("fjall=warn,lsm_tree=warn,{level}"))
 }
 
 /// Starts logging. Once a process.
@@ -31,4 +31,20 @@ pub(crate) fn init(options: &LogOptions) -> anyhow::Result<()> {
         builder.with_target(false).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("the log cannot start: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stores_housekeeping_is_told_where_it_is_asked_for() {
+        for (level, told) in
+            [("info", "lsm_tree=warn"), ("debug", "fjall=warn"), ("info,fjall=debug", "fjall=debug")]
+        {
+            let shown = filter(level).unwrap().to_string();
+            assert!(shown.contains(told), "{level}: {shown}");
+        }
+        assert!(filter("a=b=c").is_err());
+    }
 }

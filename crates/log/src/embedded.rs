@@ -4,7 +4,10 @@ mod keys;
 mod writer;
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -265,7 +268,8 @@ fn claim(path: &Path) -> Result<(), Error> {
             }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(path).map_err(unusable)?;
+            // Readable by its owner alone, wherever it stands.
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
             if fs::read_dir(path).map_err(unusable)?.next().is_some() {
                 return Err(Error::Foreign { path: path.to_owned() });
             }
