@@ -1,5 +1,7 @@
 //! Credentials never leave: with everything logged that can be logged, none is in the log, an answer, an event or a metric.
 
+use std::{fs, path::Path};
+
 use portcullis_test::{Peer, Request, Server, Tokens, alter, forge, wrap};
 use serde_json::{Value, json};
 
@@ -82,9 +84,26 @@ fn no_credential_comes_out_of_the_gateway() {
     evidence.heard("log", server.log().text());
     evidence.secrets.push("Qm7-tR2x_Wz9KpL4vYc8NhD3sFgJ6bTe1UaXo5Ei0rM".to_owned());
     evidence.heard("standard output", server.stdout().text());
+    let recorded = on_disk(&server.data_dir().join("events"));
+    assert!(recorded.contains("agent_completed"), "what was answered is on the disk, and can be read there");
+    evidence.heard("record of events", recorded);
     evidence.assert_silent();
     // Something else stands for a token in the log, so that there was something to find.
     assert!(server.log().text().contains("\"level\":\"DEBUG\""));
+}
+
+/// The bytes of all files in a folder, as far as they are text.
+fn on_disk(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            text.push_str(&on_disk(&entry.path()));
+        } else {
+            text.push_str(&String::from_utf8_lossy(&fs::read(entry.path()).unwrap()));
+        }
+    }
+    text
 }
 
 /// Offers one token in every form that there is.
