@@ -40,6 +40,8 @@ pub(crate) struct Thread {
 pub(crate) struct Active {
     pub(crate) id: RunId,
     pub(crate) cancel: CancellationToken,
+    /// Its last event was seen: there is nothing left to cancel, though its place is still to be cleared.
+    ended: bool,
 }
 
 /// A run that was accepted.
@@ -116,7 +118,17 @@ impl Thread {
 
     /// Notes that a run goes on.
     pub(crate) fn begin(&mut self, run: &Run) {
-        self.active.push(Active { id: run.id.clone(), cancel: run.cancel.clone() });
+        self.active.push(Active { id: run.id.clone(), cancel: run.cancel.clone(), ended: false });
+    }
+
+    /// Notes that a run's last event was seen.
+    pub(crate) fn seen_to_end(&mut self, run_id: &RunId) {
+        self.active.iter_mut().filter(|active| active.id == *run_id).for_each(|active| active.ended = true);
+    }
+
+    /// The run of that name that goes on and can be cancelled.
+    pub(crate) fn going_on(&self, run_id: &RunId) -> Option<&Active> {
+        self.active.iter().find(|active| active.id == *run_id && !active.ended)
     }
 
     /// Notes that a run has ended, and gives the one that waited for it.

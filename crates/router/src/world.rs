@@ -224,7 +224,7 @@ impl World {
         message: ServerMessage,
         held: Option<OwnedSemaphorePermit>,
     ) -> usize {
-        let last = matches!(message, ServerMessage::AgentCompleted(_) | ServerMessage::AgentFailed(_));
+        let last = is_terminal(&message);
         let Some(numbered) = state.number(shared, run, message) else { return 0 };
         let size = numbered.frame.len();
         let Some(log) = self.log(shared) else {
@@ -304,7 +304,7 @@ impl World {
         let mut state = self.state.lock();
         let mut waiting = None;
         for thread in state.talk.iter_mut().flat_map(|talk| talk.threads.values_mut()) {
-            if let Some(active) = thread.active.iter().find(|active| active.id == command.run_id) {
+            if let Some(active) = thread.going_on(&command.run_id) {
                 active.cancel.cancel();
                 return Ok(());
             }
@@ -354,6 +354,11 @@ impl World {
         state.load(shared, self.log(shared), owner, command);
         state.resume(self.retains, outbox, command, reply);
     }
+}
+
+/// Whether nothing of its run comes after it.
+fn is_terminal(message: &ServerMessage) -> bool {
+    matches!(message, ServerMessage::AgentCompleted(_) | ServerMessage::AgentFailed(_))
 }
 
 fn accepted(message_id: MessageId, run_id: RunId, thread_id: ThreadId, duplicate: bool) -> ServerMessage {

@@ -9,6 +9,7 @@ use portcullis_event::{
 use portcullis_log::{EventLog, Owner};
 
 use super::{
+    is_terminal,
     numbered::{Numbered, Place},
     sockets::Sockets,
     talk::Talk,
@@ -66,8 +67,15 @@ impl State {
             }
         }
         let thread = envelope.thread_id.as_ref().and_then(|id| self.talk.as_mut()?.threads.get_mut(id));
-        if let Some(thread) = thread.filter(|_| retains) {
-            thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
+        if let Some(thread) = thread {
+            if is_terminal(&envelope.message)
+                && let Some(run_id) = &envelope.run_id
+            {
+                thread.seen_to_end(run_id);
+            }
+            if retains {
+                thread.keep(frame, shared.options.retained_events, shared.options.retained_bytes);
+            }
         }
         observer.event(envelope.message.kind(), self.sockets.as_slice().len());
     }

@@ -124,6 +124,26 @@ async fn each_thing_is_seen_once_it_is_recorded_and_no_sooner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_whose_end_was_seen_cannot_be_cancelled_any_more() {
+    let log = Held::new();
+    let router = router(&log);
+    let mut ann = Device::connect(&router, "ann", Mode::Main);
+    ann.say(Some("m"), "t", "think");
+    while !kinds(&ann).contains(&"agent_completed") {
+        pause().await;
+        assert!(log.next());
+        ann.read();
+    }
+    // The run's own task has not heard of the last acknowledgement yet.
+    assert_eq!(router.runs(), 1);
+    let run = ann.accepted().next().unwrap().1.clone();
+    ann.cancel(&run);
+    ann.read();
+    assert_eq!(ann.errors(), [Reason::UnknownRun]);
+    finish(&router, &log).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_sent_again_is_not_told_as_accepted_before_it_is() {
     let log = Held::new();
     let router = router(&log);
