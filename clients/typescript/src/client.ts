@@ -9,8 +9,8 @@
  *                    └─ waiting ◀──────lost──────┘
  * ```
  *
- * A question is kept until the server accepted it and sent again after a reconnect under the same id, so it runs once.
- * Events of a thread that were seen before are dropped by position; what was missed is asked for with `resume`.
+ * A question is kept until the server has answered for it, and sent again after a reconnect under the same id, so it runs
+ * once. Events of a thread that were seen before are dropped by position; what was missed is asked for with `resume`.
  */
 
 import { backoffDelay, DEFAULT_BACKOFF } from './backoff.js';
@@ -19,9 +19,18 @@ import { offer } from './codec.js';
 import { Connection } from './connection.js';
 import { browserEnvironment, freshId } from './environment.js';
 import type { Environment } from './environment.js';
-import { localRefusal, RefusedError } from './errors.js';
+import { catalogueRefusal, localRefusal, noticeRefusal, RefusedError } from './errors.js';
 import type { Refusal } from './errors.js';
-import type { ClientMessage, ConnectionEstablished, Decision, Draining, ServerMessage } from './events.gen.js';
+import type {
+  ClientMessage,
+  ConnectionEstablished,
+  Decision,
+  Draining,
+  ErrorNotice,
+  ResumePoint,
+  ServerMessage,
+} from './events.gen.js';
+import { Outbox } from './outbox.js';
 import { Positions } from './positions.js';
 
 export type ConnectionState =
@@ -70,7 +79,9 @@ export interface ClientEvents {
   state: ConnectionState;
   /** Every server message but repeats, `connection_established` and `pong`. */
   message: ServerMessage;
-  /** Events of a thread are missing between what was seen and what came. */
+  /** A question that waited will not be asked: the server that came takes no message of its length. */
+  refused: { readonly messageId: string; readonly threadId: string; readonly refusal: Refusal };
+  /** Events of a thread are missing between what was seen and what came, and cannot be had. */
   gap: { readonly threadId: string; readonly expected: number; readonly got: number };
 }
 
@@ -91,11 +102,16 @@ export class Client {
   readonly #listeners: { [K in keyof ClientEvents]: Set<Listener<K>> } = {
     state: new Set(),
     message: new Set(),
+    refused: new Set(),
     gap: new Set(),
   };
   readonly #positions = new Positions();
-  /** Questions that the server has not accepted yet, in the order of asking. */
-  readonly #outbox = new Map<string, ClientMessage>();
+  /** Questions that the server has not answered for yet. */
+  readonly #outbox = new Outbox();
+  /** The longest message that the server took when it was last heard of. */
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
+  /** Whether the connection's server retains events. */
+  #resumable = true;
   #state: ConnectionState = { status: 'idle' };
   #connection: Connection | undefined;
   /** Failures since the last live connection. */
@@ -106,6 +122,7 @@ export class Client {
   #draining: Readonly<Draining> | undefined;
   #retryTimer: unknown;
   #tokenTimer: unknown;
+  #pauseTimer: unknown;
   /** Every start or stop gets a number, so that answers to questions of an earlier one are recognised. */
   #generation = 0;
 
@@ -143,7 +160,12 @@ export class Client {
     this.#become({ status: 'closed' });
   }
 
-  /** Asks; the answer arrives as events of the returned thread. Waits for a connection if there is none. */
+  /**
+   * Asks; the answer arrives as events of the returned thread. Waits for a connection if there is none.
+   *
+   * @throws {RefusedError} MESSAGE_TOO_BIG for a question that the server does not take for its length, OUTBOX_FULL where
+   * too many wait already. Nothing was asked then.
+   */
   ask(content: string, options: AskOptions = {}): { readonly messageId: string; readonly threadId: string } {
     const messageId = options.id ?? freshId('msg');
     const threadId = options.threadId ?? freshId('thr');
@@ -157,8 +179,9 @@ export class Client {
         ...(options.context === undefined ? {} : { context: options.context }),
       },
     };
-    this.#outbox.set(messageId, message);
-    this.#connection?.send(message);
+    if (Outbox.size(message) > this.#maxMessageBytes) throw new RefusedError(catalogueRefusal('MESSAGE_TOO_BIG', 'local'));
+    if (!this.#outbox.add(messageId, message)) throw new RefusedError(localRefusal('OUTBOX_FULL'));
+    this.#pump();
     return { messageId, threadId };
   }
 
@@ -219,9 +242,21 @@ export class Client {
     this.#become({ status: 'live', hello });
     // Measured on the server's clock alone: this side's may be wrong.
     this.#planReauthentication(Date.parse(hello.token_expires_at ?? '') - Date.parse(timestamp));
-    const threads = this.#positions.recent();
-    if (threads.length > 0 && hello.mode !== 'isolated') this.#send({ type: 'resume', payload: { threads } });
-    for (const message of this.#outbox.values()) this.#send(message);
+    this.#resumable = hello.mode !== 'isolated';
+    const threads = this.#positions.resume();
+    if (threads.length > 0 && this.#resumable) this.#send({ type: 'resume', payload: { threads } });
+    this.#maxMessageBytes = hello.max_message_bytes;
+    for (const { id = '', thread_id: threadId = '' } of this.#outbox.takeLonger(hello.max_message_bytes)) {
+      this.#emit('refused', { messageId: id, threadId, refusal: catalogueRefusal('MESSAGE_TOO_BIG', 'local') });
+    }
+    this.#outbox.retry();
+    this.#pump();
+  }
+
+  /** Sends the questions that may go out. A server that goes away takes none: they wait for the next one. */
+  #pump(): void {
+    if (this.#state.status !== 'live' || this.#draining !== undefined) return;
+    this.#outbox.pump((message) => this.#send(message));
   }
 
   #read(message: ServerMessage): void {
@@ -229,28 +264,60 @@ export class Client {
       case 'pong':
         return;
       case 'message_accepted':
-        this.#outbox.delete(message.payload.message_id);
+        this.#outbox.remove(message.payload.message_id);
+        this.#pump();
         break;
       case 'error':
+        if (this.#postponed(message.payload)) return;
         // A question that the server turned down must not be asked again by itself.
-        if (message.payload.message_id !== undefined) this.#outbox.delete(message.payload.message_id);
+        if (message.payload.message_id !== undefined) this.#outbox.remove(message.payload.message_id);
+        this.#pump();
+        break;
+      case 'resumed':
+        for (const thread of message.payload.threads) this.#positions.resumed(thread.thread_id);
         break;
       case 'token_expiring':
         this.#planReauthentication(message.payload.seconds_left * 1000);
         break;
       case 'resume_gap':
-        this.#positions.forget(message.payload.thread_id);
+        this.#ask(this.#positions.lost(message.payload));
         break;
       case 'draining':
         this.#draining = message.payload;
         break;
       default: {
-        const seen = this.#positions.observe(message);
-        if (seen.kind === 'repeat') return;
+        const seen = this.#positions.observe(message, this.#resumable);
+        if (seen.kind === 'ahead') this.#ask(seen.ask);
+        if (seen.kind === 'ahead' || seen.kind === 'repeat') return;
         if (seen.kind === 'gap') this.#emit('gap', seen);
       }
     }
     this.#emit('message', message);
+  }
+
+  #ask(point: ResumePoint | undefined): void {
+    if (point !== undefined) this.#send({ type: 'resume', payload: { threads: [point] } });
+  }
+
+  /** Whether a question was turned down only for now: it stays, and the server or the next one is asked again. */
+  #postponed(notice: Readonly<ErrorNotice>): boolean {
+    if (notice.reason === 'RATE_LIMITED' && notice.message_id === undefined) {
+      // Some of what was sent was not read; which of it, only the server's answers tell.
+      const { clock } = this.#environment;
+      clock.clearTimeout(this.#pauseTimer);
+      this.#pauseTimer = clock.setTimeout(() => {
+        this.#outbox.retry();
+        this.#pump();
+      }, RATE_PAUSE_MS);
+      return true;
+    }
+    if (notice.message_id === undefined) return false;
+    // This one closes the connection when it goes; until then what goes on here is heard to its end.
+    if (notice.reason === 'DRAINING') return true;
+    if (notice.reason !== 'NOT_READY') return false;
+    this.#connection?.close(1000, '');
+    this.#ended(noticeRefusal(notice));
+    return true;
   }
 
   /** Replaces the token shortly before its end, `left` milliseconds from now; NaN for a token without one. */
@@ -332,6 +399,7 @@ export class Client {
     this.#generation += 1;
     this.#environment.clock.clearTimeout(this.#retryTimer);
     this.#environment.clock.clearTimeout(this.#tokenTimer);
+    this.#environment.clock.clearTimeout(this.#pauseTimer);
   }
 
   #become(state: ConnectionState): void {
@@ -352,6 +420,9 @@ function isAboutToken(refusal: Refusal): boolean {
 const MODE_PATHS = { main: '/ws', factory: '/ws/factory', isolated: '/ws/isolated' } as const;
 
 const DEFAULT_SUBPROTOCOLS = ['portcullis.v1', 'jwt-auth'] as const;
+
+/** How long the server's limit on messages a second is given to recover. */
+const RATE_PAUSE_MS = 1_000;
 
 /** Longer timers overflow and fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

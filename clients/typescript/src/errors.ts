@@ -17,6 +17,8 @@ export type LocalReason =
   | 'CONNECTION_LOST'
   /** The token callback failed. */
   | 'TOKEN_UNAVAILABLE'
+  /** Too many questions wait for the server already. */
+  | 'OUTBOX_FULL'
   /** The server said no in words that this client does not know. */
   | 'UNKNOWN';
 
@@ -180,6 +182,11 @@ const LOCAL: Readonly<Record<LocalReason, Pick<Refusal, 'title' | 'remedy' | 're
     title: 'No token could be had',
     remedy: 'Sign in again.',
     retry: 'never',
+  },
+  OUTBOX_FULL: {
+    title: 'Too many questions wait for the server',
+    remedy: 'Ask again when the connection is back and the ones before were taken.',
+    retry: 'backoff',
   },
   UNKNOWN: {
     title: 'The server refused without a reason that is known here',

@@ -317,6 +317,81 @@ describe('asking', () => {
     expect(gateway.socket.sentOf('user_message')).toEqual([]);
   });
 
+  test.each(['DRAINING', 'NOT_READY'] as const)('goes to the next server when this one says %s', async (reason) => {
+    const it = await connected();
+    const { messageId } = it.ask('one');
+    gateway.socket.say('error', { reason, title: '', message: '', retry: 'backoff', message_id: messageId });
+    expect(messages, 'it is not refused').toEqual([]);
+    if (reason === 'DRAINING') gateway.socket.end(1012, 'DRAINING');
+    expect(it.state.status, 'no question is left on a server that takes none').toBe('waiting');
+    await gateway.clock.advance(60_000);
+    expect(gateway.sockets).toHaveLength(2);
+    expect(gateway.socket.sentOf('user_message').map(({ id }) => id)).toEqual([messageId]);
+  });
+
+  test('waits where the server is about to go', async () => {
+    const it = await connected();
+    gateway.socket.say('draining', { reconnect_after_ms: 100 });
+    const { messageId } = it.ask('one');
+    expect(gateway.socket.sent).toEqual([]);
+    gateway.socket.end(1012, 'DRAINING');
+    await gateway.clock.advance(60_000);
+    expect(gateway.socket.sentOf('user_message').map(({ id }) => id)).toEqual([messageId]);
+  });
+
+  test('few are in flight at once, and the next goes out with each answer', async () => {
+    const it = client();
+    const asked = Array.from({ length: 20 }, (_, n) => it.ask(`${n}`).messageId);
+    it.connect();
+    await settle();
+    const sent = () => gateway.socket.sentOf('user_message').map(({ id }) => id);
+    expect(sent()).toEqual(asked.slice(0, 8));
+    for (const messageId of asked) {
+      gateway.socket.say('message_accepted', { message_id: messageId, run_id: 'r', thread_id: 't', duplicate: false });
+    }
+    expect(sent()).toEqual(asked);
+  });
+
+  test('what a server that reads no more today has dropped goes out once more', async () => {
+    const it = await connected();
+    const asked = [it.ask('one').messageId, it.ask('two').messageId];
+    gateway.socket.say('message_accepted', { message_id: asked[0], run_id: 'r', thread_id: 't', duplicate: false });
+    gateway.socket.say('error', { reason: 'RATE_LIMITED', title: '', message: '', retry: 'backoff' });
+    await gateway.clock.advance(999);
+    expect(gateway.socket.sentOf('user_message')).toHaveLength(2);
+    await gateway.clock.advance(1);
+    expect(gateway.socket.sentOf('user_message').map(({ id }) => id)).toEqual([...asked, asked[1]]);
+  });
+
+  test('is refused where too many wait, and forgets none of them', async () => {
+    const it = client();
+    for (let n = 0; n < 100; n += 1) it.ask('?', { id: `q-${n}` });
+    expect(() => it.ask('one more')).toThrow('OUTBOX_FULL');
+    expect(() => it.ask('the same again', { id: 'q-7' })).not.toThrow();
+    const big = client();
+    for (let n = 0; n < 17; n += 1) big.ask('x'.repeat(60_000));
+    expect(() => big.ask('x'.repeat(60_000))).toThrow('OUTBOX_FULL');
+  });
+
+  test('is refused at once where the server takes nothing of its length', async () => {
+    const it = await connected();
+    expect(() => it.ask('ü'.repeat(32_768))).toThrow('MESSAGE_TOO_BIG');
+    it.ask('ü'.repeat(32_000));
+    expect(gateway.socket.sentOf('user_message')).toHaveLength(1);
+  });
+
+  test('one too long for the server that came is told, not sent', async () => {
+    const it = client();
+    const refused: unknown[] = [];
+    it.on('refused', ({ messageId, threadId, refusal }) => refused.push([messageId, threadId, refusal.reason]));
+    const { messageId, threadId } = it.ask('x'.repeat(70_000));
+    const short = it.ask('short').messageId;
+    it.connect();
+    await settle();
+    expect(refused).toEqual([[messageId, threadId, 'MESSAGE_TOO_BIG']]);
+    expect(gateway.socket.sentOf('user_message').map(({ id }) => id)).toEqual([short]);
+  });
+
   test('cancelling and approving need a live connection', async () => {
     const it = client();
     expect([it.cancel('r'), it.approve('a', 'approved'), it.reauthenticate('t')]).toEqual([false, false, false]);
@@ -363,16 +438,73 @@ describe('streams', () => {
     expect(seqs()).toEqual([5, 1]);
   });
 
-  test('a gap is told, and a resume_gap starts the thread again', async () => {
+  test('what is missing is asked for once, and what runs ahead of it waits for its turn', async () => {
+    const it = await connected();
+    const gaps: unknown[] = [];
+    it.on('gap', (gap) => gaps.push(gap));
+    for (const seq of [1, 4, 5]) gateway.socket.event(seq);
+    expect(gateway.socket.sent).toEqual([
+      { type: 'resume', payload: { threads: [{ thread_id: 't1', epoch: 'e1', after_seq: 1 }] } },
+    ]);
+    gateway.socket.say('resumed', { threads: [{ thread_id: 't1', epoch: 'e1', from_seq: 2, to_seq: 5 }] });
+    for (const seq of [2, 3, 4, 5, 6]) gateway.socket.event(seq);
+    expect(seqs()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(gaps).toEqual([]);
+  });
+
+  test('events that come before the server has read the resume are not taken for repeats later', async () => {
+    await connected();
+    gateway.socket.event(1);
+    gateway.socket.end(1006, '');
+    await gateway.clock.advance(60_000);
+    gateway.socket.event(4);
+    gateway.socket.say('resumed', { threads: [{ thread_id: 't1', epoch: 'e1', from_seq: 2, to_seq: 4 }] });
+    for (const seq of [2, 3, 4, 5]) gateway.socket.event(seq);
+    expect(seqs()).toEqual([1, 2, 3, 4, 5]);
+    expect(gateway.socket.sentOf('resume')).toHaveLength(1);
+  });
+
+  test('a hole that the server leaves is told, and passed', async () => {
     const it = await connected();
     const gaps: unknown[] = [];
     it.on('gap', (gap) => gaps.push(gap));
     gateway.socket.event(1);
     gateway.socket.event(4);
+    gateway.socket.say('resumed', { threads: [{ thread_id: 't1', epoch: 'e1', from_seq: 2, to_seq: 4 }] });
+    gateway.socket.event(4);
     expect(gaps).toEqual([{ kind: 'gap', threadId: 't1', expected: 2, got: 4 }]);
-    gateway.socket.say('resume_gap', { thread_id: 't1', epoch: 'e1', last_seq: 2, reason: 'trimmed' });
-    gateway.socket.event(2);
-    expect(seqs()).toEqual([1, 4, 2]);
+    expect(seqs()).toEqual([1, 4]);
+  });
+
+  test('where events are retained no longer, the rest is asked for', async () => {
+    await connected();
+    gateway.socket.event(1);
+    gateway.socket.end(1006, '');
+    await gateway.clock.advance(60_000);
+    const gap = { thread_id: 't1', epoch: 'e1', first_available_seq: 5, last_seq: 6, reason: 'trimmed' };
+    gateway.socket.say('resume_gap', gap);
+    expect(gateway.socket.sentOf('resume').at(-1)?.payload).toEqual({ threads: [{ thread_id: 't1', epoch: 'e1', after_seq: 4 }] });
+    gateway.socket.say('resumed', { threads: [{ thread_id: 't1', epoch: 'e1', from_seq: 5, to_seq: 6 }] });
+    for (const seq of [5, 6]) gateway.socket.event(seq);
+    expect(seqs()).toEqual([1, 5, 6]);
+    // And if that is gone as well by then, what comes next is taken.
+    gateway.socket.end(1006, '');
+    await gateway.clock.advance(60_000);
+    gateway.socket.say('resume_gap', { ...gap, first_available_seq: 9, last_seq: 9 });
+    gateway.socket.say('resume_gap', { ...gap, first_available_seq: 12, last_seq: 12 });
+    gateway.socket.event(13);
+    expect(gateway.socket.sentOf('resume')).toHaveLength(2);
+    expect(seqs()).toEqual([1, 5, 6, 13]);
+  });
+
+  test('in a mode that retains nothing, nothing is asked for', async () => {
+    gateway.mode = 'isolated';
+    const it = await connected({ mode: 'isolated' });
+    const gaps: unknown[] = [];
+    it.on('gap', (gap) => gaps.push(gap));
+    for (const seq of [1, 4]) gateway.socket.event(seq);
+    expect(gateway.socket.sent).toEqual([]);
+    expect([gaps.length, seqs()]).toEqual([1, [1, 4]]);
   });
 
   test('at most a hundred threads are resumed: the ones that moved last', async () => {

@@ -74,6 +74,7 @@ export class FakeGateway {
   random = 0.5;
   /** Answers no ping any more. */
   deaf = false;
+  mode = 'main';
   tokenLifeMs = 3_600_000;
   #current: Treatment = { kind: 'accept' };
 
@@ -112,7 +113,7 @@ export class FakeGateway {
         socket.say('connection_established', {
           connection_id: `conn_${this.sockets.length}`,
           user_id: 'ada',
-          mode: 'main',
+          mode: this.mode,
           protocol: 'portcullis.v1',
           heartbeat_interval_ms: 20_000,
           max_message_bytes: 65_536,

@@ -1,7 +1,7 @@
 /** What the page as a whole is doing: loading, failed, signed out or signed in; and the steps between. */
 
 import { signal } from '@preact/signals';
-import { Client, type ConnectionState, localRefusal, type Refusal, RefusedError } from '@portcullis/client';
+import { Client, type ConnectionState, freshId, localRefusal, type Refusal, RefusedError } from '@portcullis/client';
 import { ChatModel } from '../chat/model.ts';
 import { AuthApi, fetchConfig, type GatewayConfig, type Grant } from '../lib/api.ts';
 import { Credentials, type User } from './credentials.ts';
@@ -80,10 +80,15 @@ export function signInAgain(): void {
 /** Asks in the open thread, or in a new one. */
 export function ask(content: string): void {
   if (phase.value.kind !== 'signed-in') return;
-  const threadId = openThread.value;
-  const sent = phase.value.session.client.ask(content, threadId === undefined ? {} : { threadId });
-  chat.value.asked(sent.threadId, sent.messageId, content);
-  openThread.value = sent.threadId;
+  const threadId = openThread.value ?? freshId('thr');
+  const id = freshId('msg');
+  chat.value.asked(threadId, id, content);
+  openThread.value = threadId;
+  try {
+    phase.value.session.client.ask(content, { threadId, id });
+  } catch (error) {
+    chat.value.refused(id, refusalOf(error));
+  }
 }
 
 async function enter(grantOf: (auth: AuthApi) => Promise<Grant>): Promise<void> {
@@ -114,6 +119,7 @@ function begin(credentials: Credentials, user: User | undefined): void {
     void checkBuild();
   });
   client.on('message', (message) => chat.value.receive(message));
+  client.on('refused', ({ messageId, refusal }) => chat.value.refused(messageId, refusal));
   phase.value = { kind: 'signed-in', session: { user: user ?? { id: '', name: 'Token' }, client, credentials } };
   client.connect();
 }

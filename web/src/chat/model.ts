@@ -59,6 +59,14 @@ export class ChatModel {
     thread.turns.value = [...thread.turns.peek(), turn];
   }
 
+  /** Notes that a question was turned down, by the server or before it got there. */
+  refused(messageId: string, refusal: Refusal): void {
+    const asked = this.#byMessage.get(messageId);
+    if (asked === undefined) return;
+    asked.turn.refusal.value = refusal;
+    asked.turn.status.value = 'refused';
+  }
+
   receive(message: ServerMessage): void {
     switch (message.type) {
       case 'message_accepted':
@@ -66,10 +74,7 @@ export class ChatModel {
         return;
       case 'error': {
         const id = message.payload.message_id;
-        const asked = id === undefined ? undefined : this.#byMessage.get(id);
-        if (asked === undefined) return;
-        asked.turn.refusal.value = noticeRefusal(message.payload);
-        asked.turn.status.value = 'refused';
+        if (id !== undefined) this.refused(id, noticeRefusal(message.payload));
         return;
       }
       case 'resume_gap': {

@@ -26,12 +26,25 @@ function run(...args: string[]): string {
 
 const mint = (...options: string[]) => run('token', 'mint', '--sub', 'ada', ...options).trim();
 
+/** Starts the server, and gives its address. */
+async function serve(listen: string): Promise<string> {
+  const ready = join(data, 'ready.json');
+  rmSync(ready, { force: true });
+  const args = ['serve', '--listen', listen, '--auth-listen', '127.0.0.1:0', '--data-dir', data, '--ready-file', ready];
+  server = spawn(binary ?? '', args, { stdio: 'ignore' });
+  return await vi.waitFor(() => (JSON.parse(readFileSync(ready, 'utf8')) as { gateway: string }).gateway, 60_000);
+}
+
+/** Ends the server, and waits until it is gone. */
+async function stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  const ended = new Promise((done) => server.once('exit', done));
+  server.kill(signal);
+  await ended;
+}
+
 beforeAll(async () => {
   run('users', 'add', 'ada', '--password-stdin');
-  const ready = join(data, 'ready.json');
-  const args = ['serve', '--listen', '127.0.0.1:0', '--auth-listen', '127.0.0.1:0', '--data-dir', data, '--ready-file', ready];
-  server = spawn(binary ?? '', args, { stdio: 'ignore' });
-  gateway = await vi.waitFor(() => (JSON.parse(readFileSync(ready, 'utf8')) as { gateway: string }).gateway, 60_000);
+  gateway = await serve('127.0.0.1:0');
 });
 
 afterEach(() => {
@@ -39,9 +52,7 @@ afterEach(() => {
 });
 
 afterAll(async () => {
-  const ended = new Promise((done) => server.once('exit', done));
-  server.kill('SIGTERM');
-  await ended;
+  await stop('SIGTERM');
   rmSync(data, { recursive: true, force: true });
 });
 
@@ -104,6 +115,41 @@ test('a connection that breaks in mid-answer loses and repeats nothing', async (
   await finished(events);
   expect(sockets.length).toBeGreaterThan(1);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+});
+
+test.each(['SIGTERM', 'SIGKILL'] as const)('a server that ends by %s while it is asked much leaves nothing unanswered', async (signal) => {
+  const { client, events } = connect(() => mint());
+  await reached(client, 'live');
+  const asked = new Map<string, string>();
+  const accepted = new Map<string, string>();
+  const refused: string[] = [];
+  client.on('message', (message) => {
+    if (message.type === 'message_accepted') accepted.set(message.payload.run_id, message.payload.message_id);
+    if (message.type === 'error') refused.push(message.payload.reason);
+  });
+  const ask = (count: number) => {
+    for (let n = 0; n < count; n += 1) {
+      const { messageId, threadId } = client.ask('Why does my browser only say 1006?');
+      asked.set(messageId, threadId);
+    }
+  };
+  // Within the limit on the runs of a user, on a thread each.
+  ask(4);
+  const address = new URL(gateway).host;
+  await expect.poll(() => events.length, { timeout: 10_000 }).toBeGreaterThan(2);
+  const gone = stop(signal);
+  ask(4);
+  await gone;
+  expect(await serve(address)).toBe(gateway);
+  const ends = () => events.filter(({ type }) => type === 'agent_completed' || type === 'agent_failed');
+  await expect.poll(() => ends().length, { timeout: 30_000 }).toBe(asked.size);
+  expect(refused).toEqual([]);
+  expect([...accepted.values()].sort(), 'each was accepted once').toEqual([...asked.keys()].sort());
+  expect(ends().map(({ run_id }) => run_id).sort(), 'and ended once').toEqual([...accepted.keys()].sort());
+  for (const threadId of asked.values()) {
+    const seqs = events.filter(({ thread_id }) => thread_id === threadId).map(({ seq }) => seq);
+    expect(seqs, 'in order, without holes').toEqual(seqs.map((_, index) => index + 1));
+  }
 });
 
 describe('refusals', () => {
