@@ -25,6 +25,28 @@ pub(crate) enum Format {
     Text,
     /// One JSON document on standard output.
     Json,
+    /// Markdown, for a pull request or a wiki. Reports only.
+    Markdown,
+    /// One page of HTML that needs nothing beside it. Reports only.
+    Html,
+    /// JUnit XML, as build servers read it. Reports only.
+    Junit,
+    /// SARIF 2.1.0, as code scanning reads it. Reports only.
+    Sarif,
+}
+
+impl Format {
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Junit => "junit",
+            Self::Sarif => "sarif",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

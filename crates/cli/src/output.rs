@@ -22,15 +22,28 @@ impl Output {
     }
 
     /// Prints `value` as JSON, or what `text` makes of it.
+    ///
+    /// # Errors
+    /// [`Usage`] for a format of reports; if nothing can be written.
     pub(crate) fn print<T: Serialize>(
         self,
         value: &T,
         text: impl FnOnce(Palette) -> String,
     ) -> anyhow::Result<()> {
-        let mut printed = match self.format {
+        Self::write(match self.format {
             Format::Json => serde_json::to_string_pretty(value)?,
             Format::Text => text(self.palette),
-        };
+            other => return Err(Self::not_here(other).into()),
+        })
+    }
+
+    /// The complaint of a command that has no such format.
+    pub(crate) fn not_here(format: Format) -> Usage {
+        Usage(format!("`--format {}` is for reports: this command prints text or json", format.name()))
+    }
+
+    /// Prints a text that is ready.
+    pub(crate) fn write(mut printed: String) -> anyhow::Result<()> {
         if !printed.ends_with('\n') {
             printed.push('\n');
         }
