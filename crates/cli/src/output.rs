@@ -21,6 +21,16 @@ impl Output {
         Self { format, palette: Palette::of(io::stdout().is_terminal()) }
     }
 
+    /// How results are to be printed.
+    pub(crate) const fn format(self) -> Format {
+        self.format
+    }
+
+    /// The colours of standard output.
+    pub(crate) const fn palette(self) -> Palette {
+        self.palette
+    }
+
     /// Prints `value` as JSON, or what `text` makes of it.
     ///
     /// # Errors
