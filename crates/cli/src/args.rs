@@ -29,7 +29,7 @@ pub(crate) enum Format {
     Markdown,
     /// One page of HTML that needs nothing beside it. Reports only.
     Html,
-    /// `JUnit` XML, as build servers read it. Reports only.
+    /// JUnit XML, as build servers read it. Reports only.
     Junit,
     /// SARIF 2.1.0, as code scanning reads it. Reports only.
     Sarif,
@@ -53,10 +53,10 @@ impl Format {
 pub(crate) enum Command {
     /// Run the gateway and the auth service.
     Serve(ServeArgs),
-    /// Test any WebSocket server from outside: handshake, authentication, refusals. Gives a grade.
-    Check(Box<crate::check::CheckArgs>),
     /// Explain a reason, a close code or an HTTP status.
     Explain(ExplainArgs),
+    /// Find out from logs or a HAR file why connections failed. Exits with 1 if it finds incidents.
+    Diagnose(DiagnoseArgs),
     /// Make, look into and check tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -81,8 +81,6 @@ pub(crate) struct ReferenceArgs {
 /// A page that is made from the code, beside the configuration's, which `config schema --markdown` prints.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ReferencePage {
-    /// The cases of `check`.
-    Check,
     /// The command line.
     Cli,
     /// The metrics.
@@ -155,6 +153,17 @@ pub(crate) struct ExplainArgs {
     /// List every reason.
     #[arg(long, conflicts_with = "what")]
     pub(crate) list: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiagnoseArgs {
+    /// A log (Portcullis, Uvicorn, nginx, `HAProxy`, Cloud Logging, JSON lines, a browser's console, or any of them mixed) or a
+    /// HAR file; `-` for standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// Read on as the input grows, through rotation and truncation, and print incidents as they arise and grow.
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Subcommand)]

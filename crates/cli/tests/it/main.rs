@@ -4,7 +4,6 @@
 mod accepted;
 mod account;
 mod admission;
-mod check;
 mod close;
 mod credentials;
 mod crowd;

@@ -1,0 +1,97 @@
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::Place;
+
+const STORM: &str = "\
+12:10:06 ERROR: \"SSOT AUTHENTICATION FAILED: NO_TOKEN\"
+12:10:06 \"No JWT in WebSocket headers or subprotocols\"
+12:10:07 ERROR: \"Message routing failed for user 105945141827451681156\"
+12:10:36 WARNING: \"WebSocket heartbeat timeout\"
+what is this
+";
+
+const HEALTHY: &str = "\
+INFO:     Application startup complete.
+INFO:     10.8.0.2:41000 - \"WebSocket /ws\" [accepted]
+";
+
+#[test]
+fn a_storm_is_one_incident_in_every_format() {
+    let place = Place::new();
+    place.write("app.log", STORM);
+    let text = place.run(&["diagnose", "app.log"]).ended(1).stdout;
+    insta::assert_snapshot!(text);
+    let json = place.run_with(&["diagnose", "--format", "json"], STORM).ended(1).json();
+    assert_eq!(json["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(json["incidents"][0]["reason"], "NO_TOKEN");
+    assert_eq!(json["incidents"][0]["hop"], "client");
+    assert_eq!(json["incidents"][0]["consequences"][0]["symptom"], "routing_failed");
+    assert_eq!(json["read"]["unknown"], 1);
+    let markdown = place.run_with(&["diagnose", "-", "--format", "markdown"], STORM).ended(1).stdout;
+    assert!(markdown.contains("## 1. NO_TOKEN: No token was sent"), "{markdown}");
+}
+
+#[test]
+fn exit_codes_tell_findings_usage_and_what_cannot_be_read() {
+    let place = Place::new();
+    let clean = place.run_with(&["diagnose"], HEALTHY).ended(0).stdout;
+    assert!(clean.contains("✓ no incident"), "{clean}");
+    place.run_with(&["diagnose"], "").ended(0);
+    for format in ["sarif", "junit", "html"] {
+        let ran = place.run_with(&["diagnose", "--format", format], STORM).ended(2);
+        assert!(ran.stderr.contains("text, json or markdown"), "{}", ran.stderr);
+    }
+    place.run(&["diagnose", "--follow", "--format", "markdown"]).ended(2);
+    let ran = place.run(&["diagnose", "nowhere.log"]).ended(3);
+    assert!(ran.stderr.contains("cannot read nowhere.log"), "{}", ran.stderr);
+    place.run(&["diagnose", "."]).ended(3);
+}
+
+#[test]
+fn standard_input_is_followed_to_its_end() {
+    let place = Place::new();
+    let ran = place.run_with(&["diagnose", "--follow", "--format", "json"], STORM).ended(1);
+    let change: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!((&change["event"], &change["incident"]["reason"]), (&"arose".into(), &"NO_TOKEN".into()));
+    place.run_with(&["diagnose", "--follow"], HEALTHY).ended(0);
+}
+
+#[test]
+fn a_file_is_followed_as_it_grows_and_is_rotated() {
+    let place = Place::new();
+    place.write("app.log", HEALTHY);
+    let mut child = follow(&place);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    append(&place, "2025-09-11 08:00:00 ERROR token has expired\n");
+    let change = next();
+    assert_eq!((&change["event"], &change["incident"]["reason"]), (&"arose".into(), &"TOKEN_EXPIRED".into()));
+    std::fs::rename(place.path("app.log"), place.path("app.log.1")).unwrap();
+    append(&place, "2025-09-11 08:01:00 ERROR token has expired\n");
+    let change = next();
+    assert_eq!((&change["event"], &change["more"]), (&"grew".into(), &1.into()));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+fn append(place: &Place, text: &str) {
+    let mut file = File::options().append(true).create(true).open(place.path("app.log")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn follow(place: &Place) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["diagnose", "--follow", "app.log", "--format", "json"])
+        .current_dir(place.path(""))
+        .env_clear()
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}

@@ -1,0 +1,310 @@
+//! The engine: from bytes to a report.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    correlate::{Correlator, Moment},
+    format::{
+        Format, Outcome, Parsed, Paths, har, json,
+        plain::{self, Context},
+    },
+    keys::Keys,
+    redact::redact,
+    report::{Counts, Evidence, Incidents, Report},
+    signal::{Finding, Symptom},
+    split::{Item, Place, Splitter},
+    time::Millis,
+    trace::{self, Trace},
+};
+
+/// Reads a log or an archive in pieces.
+///
+/// The same input gives the same report, however it is cut into pieces. Takes time linear in the input.
+#[derive(Debug)]
+pub struct Engine {
+    splitter: Option<Splitter>,
+    reader: Reader,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    /// An engine that has read nothing.
+    pub fn new() -> Self {
+        Self { splitter: Some(Splitter::new()), reader: Reader::default() }
+    }
+
+    /// Reads the next piece of the input. A line that is not ended yet is looked at when it is.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let reader = &mut self.reader;
+        if let Some(splitter) = &mut self.splitter {
+            splitter.feed(bytes, &mut |item, place| reader.item(&item, place));
+        }
+    }
+
+    /// What was found so far; lines that wait for the next one are left out.
+    pub fn report(&self) -> Report {
+        self.reader.clone().end()
+    }
+
+    /// Ends the input.
+    pub fn finish(mut self) -> Report {
+        let reader = &mut self.reader;
+        if let Some(mut splitter) = self.splitter.take() {
+            splitter.finish(&mut |item, place| reader.item(&item, place));
+        }
+        self.reader.end()
+    }
+
+    /// Reads all of `text`.
+    pub fn read(text: &str) -> Report {
+        let mut engine = Self::new();
+        engine.feed(text.as_bytes());
+        engine.finish()
+    }
+}
+
+/// What is known of the input so far.
+#[derive(Clone, Debug, Default)]
+struct Reader {
+    counts: Counts,
+    formats: BTreeMap<Format, u64>,
+    from: Option<Millis>,
+    to: Option<Millis>,
+    paths: Paths,
+    correlator: Correlator,
+    incidents: Incidents,
+    /// A line that says no more than that an exception was raised: the traceback may follow.
+    held: Option<Told>,
+    trace: Option<Box<Raised>>,
+    /// The items that told something, or nothing: distances in lines are counted in them.
+    item: u64,
+}
+
+/// A finding with all that it needs to become an event.
+#[derive(Clone, Debug)]
+struct Told {
+    finding: Finding,
+    keys: Keys,
+    moment: Moment,
+    evidence: Evidence,
+}
+
+/// A traceback that is read.
+#[derive(Clone, Debug)]
+struct Raised {
+    trace: Trace,
+    header: Option<Told>,
+    context: Context,
+    line: u64,
+}
+
+impl Reader {
+    fn item(&mut self, item: &Item<'_>, place: Place) {
+        match item {
+            Item::Line(bytes) => {
+                if bytes.trim_ascii().is_empty() {
+                    return;
+                }
+                self.begin(place);
+                let text = clean(String::from_utf8_lossy(bytes));
+                self.line(&text, place.line, &Context::default(), true);
+            }
+            Item::Object(bytes) => {
+                self.begin(place);
+                match serde_json::from_slice::<Map<String, Value>>(bytes) {
+                    Ok(object) => self.object(&object, place.line),
+                    Err(_) => self.counts.unknown += 1,
+                }
+            }
+            Item::Broken(lines) => {
+                self.begin(place);
+                self.counts.lines += lines - 1;
+                self.counts.unknown += lines;
+            }
+        }
+    }
+
+    fn begin(&mut self, place: Place) {
+        self.counts.lines += 1;
+        self.counts.cut += u64::from(place.cut);
+    }
+
+    fn object(&mut self, object: &Map<String, Value>, line: u64) {
+        self.end_trace();
+        if har::is_entry(object) {
+            let parsed = har::read(object);
+            self.take(&parsed, line, true);
+            return;
+        }
+        match json::read(object, &mut self.paths) {
+            json::Read::Entry(parsed) => self.take(&parsed, line, true),
+            json::Read::Text(text, context, request) => {
+                let before = self.counts.failing;
+                if let Some(request) = request {
+                    self.take(&request, line, false);
+                }
+                for text in text.lines().filter(|text| !text.trim().is_empty()) {
+                    self.line(&clean(Cow::Borrowed(text)), line, &context, false);
+                }
+                // A traceback that came in one entry ends with it. One that came line by line goes on in the next.
+                if text.lines().count() > 1 {
+                    self.end_trace();
+                }
+                // However many lines it held, it is one entry.
+                let told = self.counts.failing > before;
+                self.counts.failing = before + u64::from(told);
+                self.count(context.format, context.at);
+            }
+        }
+    }
+
+    /// Reads a line of text; `counts` says whether it is an item of its own.
+    fn line(&mut self, text: &str, line: u64, context: &Context, counts: bool) {
+        if let Some(raised) = &mut self.trace {
+            if raised.trace.take(text) {
+                return;
+            }
+            self.end_trace();
+        }
+        if Trace::begins(text) {
+            let mut trace = Trace::default();
+            trace.take(text);
+            let header = self.held.take();
+            self.trace = Some(Box::new(Raised { trace, header, context: context.clone(), line }));
+            return;
+        }
+        // Frames of other languages' traces belong to the line before them.
+        if counts && (text.starts_with("    at ") || text.starts_with("\tat ")) {
+            return;
+        }
+        let parsed = plain::read(text, context, &mut self.paths);
+        self.take(&parsed, line, counts);
+    }
+
+    fn take(&mut self, parsed: &Parsed<'_>, line: u64, counts: bool) {
+        self.release();
+        self.item += 1;
+        if counts {
+            self.count(parsed.format, parsed.at);
+        }
+        let finding = match parsed.outcome {
+            Outcome::Found(finding) => finding,
+            Outcome::Unknown => {
+                self.counts.unknown += u64::from(counts);
+                return;
+            }
+            Outcome::Ordinary => return,
+            Outcome::Accepted => {
+                self.counts.accepted += 1;
+                return;
+            }
+            Outcome::Suppressed(count) => {
+                self.counts.suppressed += count;
+                return;
+            }
+        };
+        self.counts.failing += 1;
+        let told = Told {
+            finding,
+            keys: parsed.keys,
+            moment: Moment { at: parsed.at, item: self.item },
+            evidence: Evidence { line, at: parsed.at, text: redact(&parsed.shown) },
+        };
+        if finding.symptom == Some(Symptom::ServerError) && finding.reason.is_none() {
+            self.held = Some(told);
+        } else {
+            self.tell(told);
+        }
+    }
+
+    fn count(&mut self, format: Option<Format>, at: Option<Millis>) {
+        if let Some(format) = format {
+            *self.formats.entry(format).or_default() += 1;
+        }
+        if let Some(at) = at {
+            self.from = Some(self.from.map_or(at, |from| from.min(at)));
+            self.to = Some(self.to.map_or(at, |to| to.max(at)));
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        let incidents = &mut self.incidents;
+        self.correlator
+            .add(&told.finding, told.keys, told.moment, told.evidence, &mut |event| incidents.add(event));
+    }
+
+    /// Lets the held line speak for itself.
+    fn release(&mut self) {
+        if let Some(told) = self.held.take() {
+            self.tell(told);
+        }
+    }
+
+    fn end_trace(&mut self) {
+        let Some(raised) = self.trace.take() else { return };
+        let Raised { trace, header, context, line } = *raised;
+        let none_of_ours = trace.is_of_no_concern();
+        self.item += 1;
+        match trace.end() {
+            Some((finding, text)) => {
+                self.counts.failing += 1;
+                let evidence = Evidence { line, at: context.at, text: redact(&text) };
+                let moment = Moment { at: context.at, item: self.item };
+                let (keys, moment) = header.as_ref().map_or((context.keys, moment), |header| {
+                    (header.keys.or(&context.keys), Moment { at: header.moment.at, ..moment })
+                });
+                let finding = if header.is_some() { trace::raised(finding) } else { finding };
+                self.tell(Told { finding, keys, moment, evidence });
+            }
+            None if none_of_ours => self.counts.failing -= u64::from(header.is_some()),
+            None => {
+                if let Some(header) = header {
+                    self.tell(header);
+                }
+            }
+        }
+    }
+
+    fn end(mut self) -> Report {
+        self.end_trace();
+        self.release();
+        let incidents = &mut self.incidents;
+        self.correlator.finish(&mut |event| incidents.add(event));
+        let (incidents, other_failures) = self.incidents.report(self.from, self.to);
+        self.counts.ordinary = self.counts.lines.saturating_sub(self.counts.failing + self.counts.unknown);
+        Report {
+            read: self.counts,
+            formats: self.formats,
+            from: self.from,
+            to: self.to,
+            incidents,
+            other_failures,
+        }
+    }
+}
+
+/// A line without the colours that programs write for terminals.
+fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('\u{1b}') {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some(at) = rest.find('\u{1b}') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(sequence) = rest.strip_prefix('[') {
+            let end = sequence.find(|c: char| c.is_ascii_alphabetic()).map_or(sequence.len(), |end| end + 1);
+            rest = &sequence[end..];
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}

@@ -1,0 +1,34 @@
+//! Logs and HAR files to causes and remedies.
+//!
+//! The engine is fed bytes in pieces of any size, and gives a [`Report`]: which handshakes and sessions failed and why, in the
+//! catalogue's words, what followed from what, which hop has to change, and how. It reads the formats of [`Format`], told line
+//! by line, so that logs may be mixed.
+//!
+//! ```text
+//! bytes ─ split ─▶ lines, objects ─ format ─▶ findings ─ correlate ─▶ events ─ report ─▶ incidents
+//! ```
+//!
+//! It owns no file, clock or colour. Its memory is bounded whatever it is fed: lines, objects, open events, incidents and the
+//! evidence of each have limits, beyond which it counts. What it shows of a line holds no credential.
+
+mod advice;
+mod correlate;
+mod engine;
+mod format;
+mod keys;
+mod markdown;
+mod redact;
+mod report;
+mod series;
+mod signal;
+mod signature;
+mod split;
+mod text;
+mod time;
+mod trace;
+
+pub use engine::Engine;
+pub use format::Format;
+pub use report::{Consequence, Counts, Evidence, Incident, Report, shown};
+pub use signal::{Hop, Symptom};
+pub use signature::Signature;
