@@ -254,6 +254,11 @@ impl Connection {
             match self.outbox.poll_take(context, &mut self.writing) {
                 Poll::Pending => return,
                 Poll::Ready(Outgoing::Frames { since }) => self.since = Some(since),
+                Poll::Ready(Outgoing::Behind) => {
+                    if let Link::Routed(attachment) = &self.link {
+                        attachment.catch_up();
+                    }
+                }
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
                     if let Link::Routed(attachment) = &self.link {
                         attachment.notify(Draining { reconnect_after_ms: reconnect_after_ms.into() }.into());

@@ -252,6 +252,12 @@ impl Attachment {
         }
     }
 
+    /// Queues more of what this connection missed, after [`Outgoing::Behind`](crate::Outgoing::Behind).
+    pub fn catch_up(&self) {
+        let shared = &self.seat.router.shared;
+        self.world.catch_up(shared, &self.owner(), &self.outbox, &|message| self.notify(message));
+    }
+
     /// Whether events can be sent again here; if not, the client is told so for each thread that it names.
     fn may_resume(&self, command: &Resume) -> bool {
         // What is kept is written in v1, and older clients never learn a place to resume from.

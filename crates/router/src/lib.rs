@@ -92,6 +92,8 @@ pub trait Observer: Send + Sync + 'static {
     fn event(&self, kind: MessageType, receivers: usize);
     /// A run reached its terminal event: none for an answer, else the failure's reason.
     fn run_ended(&self, failure: Option<Reason>, duration: Duration);
+    /// A piece of an answer was joined to the one before it, since a reader is slow.
+    fn joined(&self);
     /// A socket's queue overflowed.
     fn overflow(&self);
     /// The log acknowledged an event after so long, or failed to for good.
@@ -106,6 +108,7 @@ impl Observer for Unheard {
     fn refused(&self, _: Reason) {}
     fn event(&self, _: MessageType, _: usize) {}
     fn run_ended(&self, _: Option<Reason>, _: Duration) {}
+    fn joined(&self) {}
     fn overflow(&self) {}
     fn recorded(&self, _: Result<Duration, ()>) {}
 }

@@ -29,8 +29,8 @@ struct State {
     /// Half the width of a `usize`, since every idle connection has them.
     bytes: u32,
     limit: u32,
-    /// Whether a replay waits that the bytes do not count.
-    replaying: bool,
+    /// Whether more of what the client missed is to be had once this is taken.
+    behind: bool,
     /// When to come back, in milliseconds, while it has not been told.
     drain: Option<NonZeroU32>,
     end: Option<Reason>,
@@ -45,6 +45,9 @@ pub enum Outgoing {
         /// When the oldest of them was queued.
         since: Instant,
     },
+    /// All is taken, and more of what the client missed is to be had: [`Attachment::catch_up`](crate::Attachment::catch_up)
+    /// queues it.
+    Behind,
     /// The server is stopping: tell the client to come back after so many milliseconds.
     Drain(u32),
     /// The connection shall end for this reason, after what was queued before.
@@ -60,7 +63,7 @@ impl Outbox {
                 since: None,
                 bytes: 0,
                 limit: if limit > u32::MAX as usize { u32::MAX } else { limit as u32 },
-                replaying: false,
+                behind: false,
                 drain: None,
                 end: None,
                 waker: None,
@@ -90,28 +93,29 @@ impl Outbox {
         queued
     }
 
-    /// Queues all that a client missed, in one step. The first that waits does not count towards the limit: what is kept
-    /// of a user's threads may be more than one queue holds, and a client that was too slow could otherwise never catch
-    /// up. The frames are shared with what is kept, so they cost little here; a second one on top of it counts.
-    pub fn replay(&self, frames: impl IntoIterator<Item = Bytes>) -> bool {
-        let frames: Vec<Bytes> = frames.into_iter().collect();
-        let size: usize = frames.iter().map(Bytes::len).sum();
-        let mut queued = true;
+    /// Queues a piece of what a client missed: what `next` gives, as far as there is room for a piece. `next` is told how
+    /// many bytes still fit, and gives none for a frame that is larger, or at the end. An empty queue has room for one frame
+    /// of any size. Says whether something was queued.
+    pub(crate) fn refill(&self, mut next: impl FnMut(usize) -> Option<Bytes>) -> bool {
+        let mut queued = false;
         self.change(|state| {
-            let bytes = if state.replaying { state.with(size) } else { Some(state.bytes) };
-            let Some(bytes) = bytes.filter(|_| state.end.is_none()) else {
-                queued = false;
-                state.end.get_or_insert(Reason::SlowConsumer);
-                return;
-            };
-            state.bytes = bytes;
-            if !frames.is_empty() {
-                state.replaying = true;
+            let mut room = state.room();
+            while state.end.is_none()
+                && let Some(frame) = next(if state.queue.is_empty() { usize::MAX } else { room })
+            {
+                room = room.saturating_sub(frame.len());
+                state.bytes = state.bytes.saturating_add(u32::try_from(frame.len()).unwrap_or(u32::MAX));
                 state.since.get_or_insert_with(Instant::now);
-                state.queue.extend(frames);
+                state.queue.push(frame);
+                queued = true;
             }
         });
         queued
+    }
+
+    /// Has the owner told, once all is taken, that there is more of what the client missed.
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.change(|state| state.behind = behind);
     }
 
     /// Has the client told that the server is stopping, and when to come back.
@@ -142,10 +146,16 @@ impl Outbox {
         self.state.lock().bytes as usize
     }
 
+    /// Whether a good part of the queue waits: its reader is slower than what is said.
+    pub fn is_pressed(&self) -> bool {
+        let state = self.state.lock();
+        state.bytes > state.limit / 4
+    }
+
     /// Whether there is nothing to take.
     pub fn is_quiet(&self) -> bool {
         let state = self.state.lock();
-        state.queue.is_empty() && state.drain.is_none() && state.end.is_none()
+        state.queue.is_empty() && state.drain.is_none() && state.end.is_none() && !state.behind
     }
 
     /// Ready when a frame did not fit; until then the caller is remembered as who to wake. For a connection that has
@@ -164,7 +174,6 @@ impl Outbox {
         let mut state = self.state.lock();
         if !state.queue.is_empty() {
             state.bytes = 0;
-            state.replaying = false;
             let since = state.since.take().unwrap_or_else(Instant::now);
             if frames.is_empty() {
                 // Whole buffers change hands, and the emptied one is freed: idle connections keep none.
@@ -180,6 +189,9 @@ impl Outbox {
         if let Some(reason) = state.end {
             return Poll::Ready(Outgoing::End(reason));
         }
+        if std::mem::take(&mut state.behind) {
+            return Poll::Ready(Outgoing::Behind);
+        }
         state.remember(context);
         Poll::Pending
     }
@@ -192,12 +204,21 @@ impl State {
         (bytes <= self.limit).then_some(bytes)
     }
 
+    /// Bytes of a piece of what a client missed: enough to be worth a write, and half of the queue at most, so that what
+    /// happens meanwhile has room as well.
+    fn room(&self) -> usize {
+        (PIECE.min(self.limit / 2) as usize).saturating_sub(self.bytes as usize)
+    }
+
     fn remember(&mut self, context: &Context<'_>) {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             self.waker = Some(context.waker().clone());
         }
     }
 }
+
+/// Bytes of what a client missed that wait for it at once.
+const PIECE: u32 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -253,17 +274,39 @@ mod tests {
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
     }
 
+    /// Gives the frames of a list one by one, as far as they fit.
+    fn refill(outbox: &Outbox, missed: &mut VecDeque<&'static str>) -> bool {
+        outbox.refill(|room| {
+            let fits = missed.front().is_some_and(|frame| frame.len() <= room);
+            fits.then(|| missed.pop_front()).flatten().map(Bytes::from)
+        })
+    }
+
     #[test]
-    fn a_replay_may_be_longer_than_the_queue_but_only_one() {
+    fn what_was_missed_comes_in_pieces_and_leaves_room_for_what_happens() {
+        let outbox = Outbox::new(8);
+        let mut missed = VecDeque::from(["ab", "cd", "efghi", "j"]);
+        assert!(refill(&outbox, &mut missed));
+        outbox.set_behind(true);
+        assert_eq!(outbox.queued_bytes(), 4);
+        assert!(outbox.push(Bytes::from_static(b"new")), "half of the queue is free");
+        assert!(!refill(&outbox, &mut missed), "no room while it is not read");
+        assert_eq!(frames(&outbox), ["ab", "cd", "new"]);
+        assert_eq!(take(&outbox).0, Some(Outgoing::Behind));
+        assert!(refill(&outbox, &mut missed), "a frame longer than a piece goes alone");
+        assert_eq!(frames(&outbox), ["efghi"]);
+        assert!(refill(&outbox, &mut missed));
+        assert!(!refill(&outbox, &mut missed), "there is no more");
+        assert_eq!(frames(&outbox), ["j"]);
+        assert_eq!(take(&outbox).0, None);
+    }
+
+    #[test]
+    fn who_is_too_slow_gets_nothing_more_of_what_was_missed() {
         let outbox = Outbox::new(3);
-        let missed = || ["abc", "def"].map(Bytes::from);
-        assert!(outbox.replay(missed()));
-        assert!(outbox.push(Bytes::from_static(b"new")), "what comes after it has the queue's room");
-        assert_eq!(frames(&outbox), ["abc", "def", "new"]);
-        assert!(outbox.replay(missed()), "the next one, once the first is taken");
-        assert!(outbox.replay([]), "nothing to catch up with");
-        assert!(!outbox.replay(missed()), "a second one on top of it");
-        assert_eq!(frames(&outbox), ["abc", "def"]);
+        outbox.set_behind(true);
+        assert!(!outbox.push(Bytes::from_static(b"abcd")));
+        assert!(!refill(&outbox, &mut VecDeque::from(["e"])), "it would stand behind a hole");
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
     }
 

@@ -28,6 +28,10 @@ const EVENTS: usize = 32;
 /// Events of a run that the log has not acknowledged: what one run may hold of its queue.
 const UNACKNOWLEDGED: u32 = 64;
 
+/// Bytes of an answer's pieces that are joined at most, and how long the first of them waits for more.
+const JOINED_BYTES: usize = 4 * 1024;
+const JOINED_FOR: Duration = Duration::from_millis(200);
+
 /// How long a cancelled agent has to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
@@ -54,6 +58,9 @@ struct Driver<'a> {
     window: Arc<Semaphore>,
     /// Bytes of events so far.
     bytes: usize,
+    /// Pieces of the answer that wait to be told as one, and since when.
+    joined: String,
+    joined_at: tokio::time::Instant,
     /// Tools that were announced and have not ended.
     open: Vec<(ExecutionId, Arc<str>, Instant)>,
 }
@@ -61,7 +68,8 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
         let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
-        Self { shared, world, run, place, window, bytes: 0, open: Vec::new() }
+        let (joined, joined_at) = (String::new(), tokio::time::Instant::now());
+        Self { shared, world, run, place, window, bytes: 0, joined, joined_at, open: Vec::new() }
     }
 
     /// Drives the run to its terminal event, and gives the turn to remember.
@@ -116,7 +124,7 @@ impl<'a> Driver<'a> {
                 biased;
                 Some(event) = events.recv() => {
                     self.relay(event).await;
-                    if self.bytes > self.shared.options.run_output_bytes {
+                    if self.bytes + self.joined.len() > self.shared.options.run_output_bytes {
                         break Err(output_limit());
                     }
                     if self.shared.ready().is_err() {
@@ -127,6 +135,9 @@ impl<'a> Driver<'a> {
                     tracing::error!(run_id = %self.run.id, agent = %self.run.chosen.id, "the agent panicked");
                     Err(Failure::new(Reason::Internal, "The agent failed unexpectedly."))
                 }),
+                () = tokio::time::sleep_until(self.joined_at + JOINED_FOR), if !self.joined.is_empty() => {
+                    self.tell_joined().await;
+                }
                 () = stop.cancelled() => break match tokio::time::timeout(CANCEL_GRACE, &mut work).await {
                     Ok(Ok(Err(failure))) => Err(failure),
                     _ => Err(Failure::cancelled()),
@@ -145,10 +156,14 @@ impl<'a> Driver<'a> {
                 self.relay(event).await;
             }
         }
+        self.tell_joined().await;
         outcome
     }
 
     async fn relay(&mut self, event: AgentEvent) {
+        if !matches!(event, AgentEvent::PartialResult { .. }) {
+            self.tell_joined().await;
+        }
         match event {
             AgentEvent::Thinking { content, step } => {
                 let agent_id = self.run.chosen.id.clone();
@@ -177,7 +192,31 @@ impl<'a> Driver<'a> {
                 self.emit(ToolCompleted { execution_id, tool_name, ok, result_summary, result, duration_ms })
                     .await;
             }
-            AgentEvent::PartialResult { delta } => self.emit(PartialResult { delta }).await,
+            AgentEvent::PartialResult { delta } => self.tell_piece(delta).await,
+        }
+    }
+
+    /// Tells a piece of the answer, or joins it to the ones that wait while a reader is slow: each event costs its reader
+    /// some hundred bytes beside what it says. They get one number together, so that all readers see the same stream.
+    async fn tell_piece(&mut self, delta: String) {
+        if self.joined.is_empty() {
+            if !self.world.is_pressed() {
+                return self.emit(PartialResult { delta }).await;
+            }
+            (self.joined, self.joined_at) = (delta, tokio::time::Instant::now());
+            return;
+        }
+        self.joined.push_str(&delta);
+        self.world.observer(self.shared).joined();
+        if self.joined.len() > JOINED_BYTES || !self.world.is_pressed() {
+            self.tell_joined().await;
+        }
+    }
+
+    async fn tell_joined(&mut self) {
+        if !self.joined.is_empty() {
+            let delta = std::mem::take(&mut self.joined);
+            self.emit(PartialResult { delta }).await;
         }
     }
 

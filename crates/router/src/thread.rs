@@ -161,36 +161,53 @@ impl Thread {
         }
     }
 
-    /// The events after the client's place, or why they cannot be had.
-    pub(crate) fn resume(
-        &self,
-        point: &ResumePoint,
-    ) -> Result<(ResumedThread, impl Iterator<Item = &Bytes>), ResumeGap> {
-        let first_kept = self.first_kept();
+    /// What is to be sent again after the client's place, or why it cannot be had.
+    pub(crate) fn resume(&self, point: &ResumePoint) -> Result<ResumedThread, ResumeGap> {
         let fault = match &point.epoch {
             Some(epoch) if *epoch != self.epoch => Some(GapReason::EpochChanged),
             None if point.after_seq != 0 => Some(GapReason::EpochChanged),
             _ if point.after_seq > self.tail => Some(GapReason::Ahead),
-            _ if point.after_seq + 1 < first_kept => Some(GapReason::Trimmed),
+            _ if point.after_seq + 1 < self.first_kept() => Some(GapReason::Trimmed),
             _ => None,
         };
-        if let Some(reason) = fault {
-            return Err(ResumeGap {
+        match fault {
+            Some(reason) => Err(self.gap(&point.thread_id, reason)),
+            None => Ok(ResumedThread {
                 thread_id: point.thread_id.clone(),
-                epoch: Some(self.epoch.clone()),
-                first_available_seq: (!self.kept.is_empty()).then_some(first_kept),
-                last_seq: self.tail,
-                reason,
-            });
+                epoch: self.epoch.clone(),
+                from_seq: point.after_seq + 1,
+                to_seq: self.tail,
+            }),
         }
-        let known = usize::try_from(point.after_seq + 1 - first_kept).unwrap_or(usize::MAX);
-        let resumed = ResumedThread {
-            thread_id: point.thread_id.clone(),
-            epoch: self.epoch.clone(),
-            from_seq: point.after_seq + 1,
-            to_seq: self.tail,
+    }
+
+    fn gap(&self, thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
+        ResumeGap {
+            thread_id: thread_id.clone(),
+            epoch: Some(self.epoch.clone()),
+            first_available_seq: (!self.kept.is_empty()).then(|| self.first_kept()),
+            last_seq: self.tail,
+            reason,
+        }
+    }
+
+    /// The event of that number: none at the end of what may be seen.
+    ///
+    /// # Errors
+    /// The gap, if it is kept no longer or the stream is another one by now.
+    pub(crate) fn event(
+        &self,
+        thread_id: &ThreadId,
+        epoch: &Epoch,
+        seq: u64,
+    ) -> Result<Option<&Bytes>, ResumeGap> {
+        if *epoch != self.epoch {
+            return Err(self.gap(thread_id, GapReason::EpochChanged));
+        }
+        let Some(place) = seq.checked_sub(self.first_kept()) else {
+            return Err(self.gap(thread_id, GapReason::Trimmed));
         };
-        Ok((resumed, self.kept.iter().skip(known)))
+        Ok(usize::try_from(place).ok().and_then(|place| self.kept.get(place)))
     }
 
     /// The turns so far, oldest first.
@@ -226,10 +243,10 @@ mod tests {
 
     fn resume(thread: &Thread, epoch: Option<Epoch>, after_seq: u64) -> Result<Vec<u64>, GapReason> {
         let point = ResumePoint { thread_id: ThreadId::new("t").unwrap(), epoch, after_seq };
-        thread
-            .resume(&point)
-            .map(|(_, frames)| frames.map(|frame| str::from_utf8(frame).unwrap().parse().unwrap()).collect())
-            .map_err(|gap| gap.reason)
+        let resumed = thread.resume(&point).map_err(|gap| gap.reason)?;
+        let frames = (resumed.from_seq..)
+            .map_while(|seq| thread.event(&resumed.thread_id, &resumed.epoch, seq).expect("it is kept"));
+        Ok(frames.map(|frame| str::from_utf8(frame).unwrap().parse().unwrap()).collect())
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     numbered::Numbered,
     sockets::{Socket, Sockets},
-    state::State,
+    state::{Recording, State},
     talk::{Seen, Talk},
 };
 use crate::{
@@ -109,17 +109,19 @@ impl World {
         reply: &dyn Fn(ServerMessage),
     ) {
         let mut state = self.state.lock();
-        if let Some(log) = self.log(shared).filter(|_| !resume.threads.is_empty()) {
-            state.load(shared, Some(log), &owner(), resume);
+        state.sockets.push(Socket { format, outbox: Arc::clone(&outbox) });
+        if !resume.threads.is_empty() {
+            state.resume(&self.recording(shared, &owner()), &outbox, resume, reply);
         }
-        state.resume(self.retains, &outbox, resume, reply);
-        state.sockets.push(Socket { format, outbox });
     }
 
     /// Takes a socket out. An isolated world's runs end with it.
     pub(crate) fn part(&self, outbox: &Arc<Outbox>) {
         let mut state = self.state.lock();
         state.sockets.remove(outbox);
+        if let Some(talk) = &mut state.talk {
+            talk.take_late(outbox);
+        }
         if !self.retains
             && let Some(talk) = &state.talk
         {
@@ -249,6 +251,11 @@ impl World {
         size
     }
 
+    /// Whether a reader is slower than what is said.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.state.lock().sockets.as_slice().iter().any(|socket| socket.outbox.is_pressed())
+    }
+
     /// What the log said of an event: seen by all, or by nobody for ever.
     fn recorded(&self, shared: &Shared, numbered: Numbered, outcome: Result<(), &log::Error>) {
         let mut state = self.state.lock();
@@ -346,13 +353,26 @@ impl World {
         &self,
         shared: &Shared,
         owner: &Owner,
-        outbox: &Outbox,
+        outbox: &Arc<Outbox>,
         command: &Resume,
         reply: &dyn Fn(ServerMessage),
     ) {
-        let mut state = self.state.lock();
-        state.load(shared, self.log(shared), owner, command);
-        state.resume(self.retains, outbox, command, reply);
+        self.state.lock().resume(&self.recording(shared, owner), outbox, command, reply);
+    }
+
+    /// Queues more of what a connection missed.
+    pub(crate) fn catch_up(
+        &self,
+        shared: &Shared,
+        owner: &Owner,
+        outbox: &Arc<Outbox>,
+        reply: &dyn Fn(ServerMessage),
+    ) {
+        self.state.lock().catch_up(&self.recording(shared, owner), outbox, reply);
+    }
+
+    fn recording<'a>(&self, shared: &'a Shared, owner: &'a Owner) -> Recording<'a> {
+        Recording { shared, retains: self.retains, log: self.log(shared), owner }
     }
 }
 

@@ -300,6 +300,24 @@ impl Peer {
         messages
     }
 
+    /// All messages up to the last event that `resumed` announced.
+    #[track_caller]
+    pub fn replayed(&mut self, resumed: &Value) -> Vec<Value> {
+        let threads = resumed["payload"]["threads"].as_array().expect("a message of the type resumed");
+        let mut left: Vec<_> = threads
+            .iter()
+            .filter(|thread| thread["from_seq"].as_u64() <= thread["to_seq"].as_u64())
+            .map(|thread| (&thread["thread_id"], &thread["to_seq"]))
+            .collect();
+        let mut messages = Vec::new();
+        while !left.is_empty() {
+            let message = self.json();
+            left.retain(|&(thread, last)| message["thread_id"] != *thread || message["seq"] != *last);
+            messages.push(message);
+        }
+        messages
+    }
+
     /// Passes over everything up to the close frame, then over the end of the connection.
     #[track_caller]
     pub fn closed(&mut self) -> Close {

@@ -194,8 +194,8 @@ fn a_reader_that_is_too_slow() {
     let (epoch, seq) = (last["epoch"].as_str().unwrap(), last["seq"].as_u64().unwrap());
     let mut again = server.connect();
     again.open(&Request::upgrade(&format!("/ws?resume=t:{epoch}:{seq}")).bearer(&server.token("ann")));
-    let mut rest = again.until("resumed");
-    rest.extend(again.drain());
+    let resumed = again.wait_for("resumed");
+    let rest = again.replayed(&resumed);
     let all = [events(&seen), events(&rest)].concat();
     assert_eq!(assert_order(&all).len(), runs);
 }

@@ -117,6 +117,7 @@ pub(crate) struct Metrics {
     runs_completed: Counter,
     run_duration: Histogram,
     overflows: Counter,
+    joined: Counter,
     record_latency: Latency,
     record_failures: Counter,
     heartbeat_timeouts: Counter,
@@ -220,6 +221,12 @@ impl Metrics {
             Unit::Bytes,
             queue_bytes_largest.clone(),
         );
+        let joined = Counter::default();
+        registry.register(
+            "pieces_joined",
+            "Pieces of answers that were joined to the one before them, since a reader was slow",
+            joined.clone(),
+        );
         let overflows = Counter::default();
         registry.register("queue_overflows", "Frames that found their queue full", overflows.clone());
         let record_latency = Latency::default();
@@ -301,6 +308,7 @@ impl Metrics {
             runs_completed,
             run_duration,
             overflows,
+            joined,
             record_latency,
             record_failures,
             heartbeat_timeouts,
@@ -402,6 +410,10 @@ impl Observer for Metrics {
             Some(reason) => self.runs.increment(reason),
             None => drop(self.runs_completed.inc()),
         }
+    }
+
+    fn joined(&self) {
+        self.joined.inc();
     }
 
     fn overflow(&self) {

@@ -1,10 +1,10 @@
 //! What stands behind a world's lock.
 
-use std::{ops::Range, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use portcullis_event::{
-    Envelope, EventId, Format, GapReason, Resume, ResumeGap, Resumed, ServerMessage, ThreadId,
+    Envelope, EventId, Format, GapReason, Resume, ResumeGap, Resumed, ResumedThread, ServerMessage, ThreadId,
 };
 use portcullis_log::{EventLog, Owner};
 
@@ -12,7 +12,7 @@ use super::{
     is_terminal,
     numbered::{Numbered, Place},
     sockets::Sockets,
-    talk::Talk,
+    talk::{Behind, Talk},
 };
 use crate::{Observer, Outbox, Shared, encode, thread::Thread};
 
@@ -57,7 +57,15 @@ impl State {
         let Numbered { envelope, frame } = numbered;
         // Each form is encoded once for all sockets, and the older one only where one of them speaks it.
         let mut legacy: Option<Bytes> = None;
+        let thread_id = envelope.thread_id.as_ref();
         for socket in self.sockets.as_slice() {
+            let talk = self.talk.as_deref();
+            if let (Some(id), Some(talk)) = (thread_id, talk)
+                && !talk.is_level(&socket.outbox, id)
+            {
+                // It comes to that one from what is kept, in its turn.
+                continue;
+            }
             let frame = match socket.format {
                 Format::V1 => frame.clone(),
                 Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
@@ -66,7 +74,7 @@ impl State {
                 observer.overflow();
             }
         }
-        let thread = envelope.thread_id.as_ref().and_then(|id| self.talk.as_mut()?.threads.get_mut(id));
+        let thread = thread_id.and_then(|id| self.talk.as_mut()?.threads.get_mut(id));
         if let Some(thread) = thread {
             if is_terminal(&envelope.message)
                 && let Some(run_id) = &envelope.run_id
@@ -80,64 +88,111 @@ impl State {
         observer.event(envelope.message.kind(), self.sockets.as_slice().len());
     }
 
-    /// Gets from the log what a client asks for and memory does not have.
-    pub(super) fn load(
-        &mut self,
-        shared: &Shared,
-        log: Option<&dyn EventLog>,
-        owner: &Owner,
-        command: &Resume,
-    ) {
-        if log.is_none() {
-            return;
-        }
-        let now = Instant::now();
-        for point in &command.threads {
+    /// A thread, from memory or from the record.
+    fn thread(&mut self, record: &Recording<'_>, thread_id: &ThreadId) -> Option<&Thread> {
+        if record.log.is_some() {
+            let now = Instant::now();
             let talk = self.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
             // What cannot be had is told as a thread that is not there.
-            if talk.make_room(shared.options.threads_per_user, &point.thread_id).is_ok()
-                && let Err(rejection) = talk.load(log, owner, &point.thread_id, now)
+            if talk.make_room(record.shared.options.threads_per_user, thread_id).is_ok()
+                && let Err(rejection) = talk.load(record.log, record.owner, thread_id, now)
             {
                 tracing::error!(%rejection, "a thread cannot be read");
             }
+            if talk.is_empty() {
+                self.talk = None;
+            }
         }
-        if self.talk.as_ref().is_some_and(|talk| talk.threads.is_empty()) {
-            self.talk = None;
-        }
+        self.talk.as_ref()?.threads.get(thread_id)
     }
 
+    /// Says what can be resumed, and begins to send it; a thread that cannot be has its own `resume_gap`.
     pub(super) fn resume(
-        &self,
-        retains: bool,
-        outbox: &Outbox,
+        &mut self,
+        record: &Recording<'_>,
+        outbox: &Arc<Outbox>,
         command: &Resume,
         reply: &dyn Fn(ServerMessage),
     ) {
         let mut resumed = Resumed::default();
-        let mut missed = Vec::new();
         for point in &command.threads {
-            let thread = self.talk.as_ref().and_then(|talk| talk.threads.get(&point.thread_id));
-            let outcome = match thread {
-                Some(thread) if retains => thread.resume(point),
-                _ => Err(ResumeGap {
-                    thread_id: point.thread_id.clone(),
-                    epoch: None,
-                    first_available_seq: None,
-                    last_seq: 0,
-                    reason: if retains { GapReason::UnknownThread } else { GapReason::NotResumable },
-                }),
+            let outcome = if record.retains {
+                let thread = self.thread(record, &point.thread_id);
+                thread.map_or_else(
+                    || Err(nothing(&point.thread_id, GapReason::UnknownThread)),
+                    |it| it.resume(point),
+                )
+            } else {
+                Err(nothing(&point.thread_id, GapReason::NotResumable))
             };
             match outcome {
-                Ok((thread, frames)) => {
-                    resumed.threads.push(thread);
-                    missed.push(frames);
-                }
+                Ok(thread) => resumed.threads.push(thread),
                 Err(gap) => reply(gap.into()),
             }
         }
-        if !resumed.threads.is_empty() {
-            reply(resumed.into());
+        if resumed.threads.is_empty() {
+            return;
         }
-        outbox.replay(missed.into_iter().flatten().cloned());
+        if let Some(talk) = &mut self.talk {
+            let mut late = talk.take_late(outbox);
+            for ResumedThread { thread_id, epoch, from_seq, .. } in &resumed.threads {
+                // What is asked for twice is sent from the later question on.
+                late.retain(|behind| behind.thread_id != *thread_id);
+                let (thread_id, epoch) = (thread_id.clone(), epoch.clone());
+                late.push(Behind { thread_id, epoch, next_seq: *from_seq });
+            }
+            talk.set_late(outbox, late);
+        }
+        reply(resumed.into());
+        self.catch_up(record, outbox, reply);
     }
+
+    /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
+    pub(super) fn catch_up(
+        &mut self,
+        record: &Recording<'_>,
+        outbox: &Arc<Outbox>,
+        reply: &dyn Fn(ServerMessage),
+    ) {
+        let Some(talk) = &mut self.talk else { return };
+        let mut late = talk.take_late(outbox);
+        late.retain_mut(|behind| {
+            let Behind { thread_id, epoch, next_seq } = behind;
+            let Some(thread) = self.thread(record, thread_id) else {
+                reply(nothing(thread_id, GapReason::UnknownThread).into());
+                return false;
+            };
+            let mut next = thread.event(thread_id, epoch, *next_seq);
+            outbox.refill(|room| {
+                let frame = next.as_ref().ok()?.filter(|frame| frame.len() <= room).cloned()?;
+                *next_seq += 1;
+                next = thread.event(thread_id, epoch, *next_seq);
+                Some(frame)
+            });
+            match next {
+                Ok(left) => left.is_some(),
+                Err(gap) => {
+                    reply(gap.into());
+                    false
+                }
+            }
+        });
+        if let Some(talk) = self.talk.as_mut().filter(|_| !late.is_empty()) {
+            talk.set_late(outbox, late);
+            outbox.set_behind(true);
+        }
+    }
+}
+
+/// Where a world's events are kept.
+pub(super) struct Recording<'a> {
+    pub(super) shared: &'a Shared,
+    /// Whether they outlive their runs.
+    pub(super) retains: bool,
+    pub(super) log: Option<&'a dyn EventLog>,
+    pub(super) owner: &'a Owner,
+}
+
+fn nothing(thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
+    ResumeGap { thread_id: thread_id.clone(), epoch: None, first_available_seq: None, last_seq: 0, reason }
 }

@@ -2,14 +2,19 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ptr,
+    sync::Arc,
     time::Instant,
 };
 
-use portcullis_event::{MessageId, RunId, ThreadId};
+use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use portcullis_log::{self as log, EventLog, Owner};
 use portcullis_reason::{Reason, Rejection};
 
-use crate::thread::{Recorded, Run, Thread};
+use crate::{
+    Outbox,
+    thread::{Recorded, Run, Thread},
+};
 
 /// Message ids that are remembered, so that the same one again is not run twice.
 const REMEMBERED_MESSAGES: usize = 256;
@@ -19,7 +24,22 @@ pub(super) struct Talk {
     /// Runs that are waiting or going on.
     pub(super) runs: usize,
     seen: VecDeque<Seen>,
+    /// The connections that are being caught up with.
+    late: Vec<Late>,
     pub(super) last_used: Instant,
+}
+
+/// A connection that gets events of some threads from what is kept, and not as they happen, until it has come to the end.
+struct Late {
+    outbox: Arc<Outbox>,
+    threads: Vec<Behind>,
+}
+
+/// Where it stands in one of them.
+pub(super) struct Behind {
+    pub(super) thread_id: ThreadId,
+    pub(super) epoch: Epoch,
+    pub(super) next_seq: u64,
 }
 
 /// A message that was accepted, or is about to be.
@@ -33,7 +53,7 @@ pub(super) struct Seen {
 
 impl Talk {
     pub(super) fn new(now: Instant) -> Self {
-        Self { threads: HashMap::new(), runs: 0, seen: VecDeque::new(), last_used: now }
+        Self { threads: HashMap::new(), runs: 0, seen: VecDeque::new(), late: Vec::new(), last_used: now }
     }
 
     pub(super) fn thread(&mut self, id: &ThreadId, now: Instant) -> &mut Thread {
@@ -53,6 +73,29 @@ impl Talk {
         };
         self.threads.remove(&oldest);
         Ok(())
+    }
+
+    /// What a connection is behind with, to be given back by [`set_late`](Self::set_late) as far as it still is.
+    pub(super) fn take_late(&mut self, outbox: &Outbox) -> Vec<Behind> {
+        let place = self.late.iter().position(|late| ptr::eq(&*late.outbox, outbox));
+        place.map(|place| self.late.swap_remove(place).threads).unwrap_or_default()
+    }
+
+    pub(super) fn set_late(&mut self, outbox: &Arc<Outbox>, threads: Vec<Behind>) {
+        if !threads.is_empty() {
+            self.late.push(Late { outbox: Arc::clone(outbox), threads });
+        }
+    }
+
+    /// Whether a connection hears a thread's events as they happen.
+    pub(super) fn is_level(&self, outbox: &Outbox, thread_id: &ThreadId) -> bool {
+        let late = self.late.iter().find(|late| ptr::eq(&*late.outbox, outbox));
+        late.is_none_or(|late| late.threads.iter().all(|behind| behind.thread_id != *thread_id))
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.threads.is_empty() && self.late.is_empty()
     }
 
     pub(super) fn remember(&mut self, seen: Seen) {

@@ -3,6 +3,7 @@
 
 mod interleavings;
 mod limits;
+mod pace;
 mod policy;
 mod recorded;
 mod script;

@@ -28,6 +28,7 @@ impl Observer for Deaf {
     fn event(&self, _: MessageType, _: usize) {}
     fn run_ended(&self, _: Option<Reason>, _: Duration) {}
     fn recorded(&self, _: Result<Duration, ()>) {}
+    fn joined(&self) {}
     fn overflow(&self) {
         panic!("a queue of a test has room for all");
     }
@@ -87,8 +88,13 @@ impl Device {
     }
 
     pub(crate) fn resume(router: &Router, user: &str, mode: Mode, resume: &Resume) -> Self {
+        Self::narrow(router, user, mode, resume, 64 << 20)
+    }
+
+    /// With a queue of so many bytes.
+    pub(crate) fn narrow(router: &Router, user: &str, mode: Mode, resume: &Resume, queue: usize) -> Self {
         let seat = router.admit(identity(user), u32::MAX).unwrap();
-        let outbox = Arc::new(Outbox::new(64 << 20));
+        let outbox = Arc::new(Outbox::new(queue));
         let established = |connection_id| {
             ServerMessage::from(ConnectionEstablished {
                 connection_id,
@@ -144,12 +150,27 @@ impl Device {
         }
     }
 
-    /// Reads everything that waits.
+    /// Reads everything that waits or can be had.
     pub(crate) fn read(&mut self) {
+        while self.read_piece() {}
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outbox.queued_bytes()
+    }
+
+    /// Reads what waits in the queue, and says whether there was something.
+    pub(crate) fn read_piece(&mut self) -> bool {
         let mut frames = VecDeque::new();
         loop {
             match self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
-                Poll::Ready(Outgoing::Frames { .. }) => {}
+                Poll::Ready(Outgoing::Frames { .. }) => break,
+                Poll::Ready(Outgoing::Behind) => {
+                    if let Some(attachment) = &self.attachment {
+                        attachment.catch_up();
+                    }
+                }
                 Poll::Ready(Outgoing::End(reason)) => {
                     self.ended = Some(reason);
                     break;
@@ -158,6 +179,7 @@ impl Device {
                 Poll::Pending => break,
             }
         }
+        let any = !frames.is_empty();
         for frame in frames {
             let mut bytes = frame.to_vec();
             let mut input = &mut bytes[..];
@@ -170,6 +192,7 @@ impl Device {
                 self.seen.push(Envelope::parse(&text).unwrap());
             }
         }
+        any
     }
 
     /// The events of runs, without the control messages.
