@@ -261,7 +261,9 @@ impl Connection {
                 }
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
                     if let Link::Routed(attachment) = &self.link {
-                        attachment.notify(Draining { reconnect_after_ms: reconnect_after_ms.into() }.into());
+                        // Not through the outbox, which takes nothing more once the end is known, as it may be by now.
+                        let draining = Draining { reconnect_after_ms: reconnect_after_ms.into() };
+                        self.writing.push_back(attachment.control(draining.into()));
                     }
                 }
                 Poll::Ready(Outgoing::End(reason)) => self.session.end(reason),

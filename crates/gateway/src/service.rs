@@ -9,8 +9,8 @@ use std::{
 
 use portcullis_log::{EventLog, Retention};
 use portcullis_reason::Reason;
-use portcullis_router::{self as router, Agents};
-use portcullis_token::{Secret, Verifier};
+use portcullis_router::{self as router, Agents, Outbox};
+use portcullis_token::{Identity, Secret, Verifier};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -261,28 +261,53 @@ fn spawn(
     ));
 }
 
-/// Tells every client, lets runs end within the drain time, then closes everything.
+/// Tells every client, then closes connections one by one while runs end: those of users who wait for an answer last.
 async fn end_all(gate: &Gate, connections: &TaskTracker) {
     gate.drain();
-    let outboxes: Vec<_> = gate.live.lock().iter().map(|(_, live)| Arc::clone(&live.outbox)).collect();
-    tracing::info!(connections = outboxes.len(), runs = gate.router.runs(), "draining");
+    let mut left: Vec<_> =
+        gate.live.lock().iter().map(|(_, live)| (Arc::clone(&live.outbox), live.identity.clone())).collect();
+    tracing::info!(connections = left.len(), runs = gate.router.runs(), "draining");
     // Clients come back spread over a time that grows with their number: the spread must come from here, or a rollout
     // becomes a storm of reconnects.
-    let spread = u32::try_from(outboxes.len()).unwrap_or(u32::MAX).saturating_mul(2).clamp(1_000, 30_000);
-    for outbox in &outboxes {
+    let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+    let spread = count.saturating_mul(2).clamp(1_000, 30_000);
+    for (outbox, _) in &left {
         outbox.drain(500 + random(spread));
     }
     let window = gate.options.gateway.drain.get();
     let began = Instant::now();
-    gate.router.shutdown(window).await;
-    // Closing is paced as well: each close costs both sides work.
-    for batch in outboxes.chunks(200) {
-        for outbox in batch {
+    let runs = gate.router.shutdown(window);
+    tokio::pin!(runs);
+    // Closing is paced too, in no order that a client could know: each close costs both sides work.
+    shuffle(&mut left);
+    let pace = Duration::from_millis(2).min(window / 2 / count.max(1));
+    let waits = |identity: &Identity, outbox: &Outbox| outbox.carries_runs() || gate.router.is_busy(identity);
+    let mut over = false;
+    while !left.is_empty() {
+        let mut later = Vec::new();
+        for (outbox, identity) in left {
+            if !over && waits(&identity, &outbox) {
+                later.push((outbox, identity));
+                continue;
+            }
             outbox.end(Reason::Draining);
+            let pause = tokio::time::sleep(pace / 2 + pace.mul_f64(f64::from(random(1_000)) / 1_000.0));
+            tokio::pin!(pause);
+            while !pause.is_elapsed() {
+                tokio::select! {
+                    () = &mut pause => {}
+                    () = &mut runs, if !over => over = true,
+                }
+            }
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        left = later;
+        if !left.is_empty() && !over {
+            over = tokio::time::timeout(BUSY_LOOK, &mut runs).await.is_ok();
+        }
     }
-    drop(outboxes);
+    if !over {
+        runs.await;
+    }
     connections.close();
     let rest = window.saturating_sub(began.elapsed()).max(Duration::from_secs(2));
     if tokio::time::timeout(rest, connections.wait()).await.is_err() {
@@ -290,6 +315,15 @@ async fn end_all(gate: &Gate, connections: &TaskTracker) {
             connections = connections.len(),
             "some connections did not end in time and are dropped"
         );
+    }
+}
+
+/// How often a stopping server looks for users whose last run has ended.
+const BUSY_LOOK: Duration = Duration::from_millis(50);
+
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, random(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize);
     }
 }
 

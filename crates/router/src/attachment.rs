@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use portcullis_event::{
     ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
     Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
@@ -105,11 +106,10 @@ impl Seat {
         attachment.notify(established(attachment.connection_id()));
         let nothing = Resume { threads: Vec::new() };
         let resume = if attachment.may_resume(resume) { resume } else { &nothing };
-        let outbox = Arc::clone(&attachment.outbox);
         let shared = &attachment.seat.router.shared;
         let owner = || attachment.owner();
         let reply = |message| attachment.notify(message);
-        attachment.world.join(shared, owner, mode.format(), outbox, resume, &reply);
+        attachment.world.join(shared, owner, mode.format(), &attachment.outbox, resume, &reply);
         attachment
     }
 }
@@ -164,13 +164,17 @@ impl Attachment {
 
     /// Queues a control message for this connection alone.
     pub fn notify(&self, message: ServerMessage) {
+        if !self.outbox.push(self.control(message)) {
+            self.world.observer(&self.seat.router.shared).overflow();
+        }
+    }
+
+    /// The frame of a control message for this connection alone, which the caller sends by itself.
+    pub fn control(&self, message: ServerMessage) -> Bytes {
         let shared = &self.seat.router.shared;
         let number = self.controls.fetch_add(1, Ordering::Relaxed);
         let id = EventId::numbered(&self.name(), number).expect("a connection's id has room for a number");
-        let envelope = Envelope::control(id, (shared.clock)(), message);
-        if !self.outbox.push(encode(&envelope, self.mode.format())) {
-            self.world.observer(shared).overflow();
-        }
+        encode(&Envelope::control(id, (shared.clock)(), message), self.mode.format())
     }
 
     /// Answers a message that was refused.

@@ -217,6 +217,12 @@ impl Router {
         self.shared.ready()
     }
 
+    /// Whether a user's runs are waiting or going on, those of `isolated` connections aside.
+    pub fn is_busy(&self, identity: &Identity) -> bool {
+        let world = self.shared.worlds.lock().get(&Owner(identity.clone())).map(Arc::clone);
+        world.is_some_and(|world| world.is_busy())
+    }
+
     /// Runs that are waiting or going on.
     pub fn runs(&self) -> usize {
         self.shared.runs.load(Ordering::Relaxed)

@@ -31,6 +31,8 @@ struct State {
     limit: u32,
     /// Whether more of what the client missed is to be had once this is taken.
     behind: bool,
+    /// Whether runs would end with this connection.
+    carries_runs: bool,
     /// When to come back, in milliseconds, while it has not been told.
     drain: Option<NonZeroU32>,
     end: Option<Reason>,
@@ -64,6 +66,7 @@ impl Outbox {
                 bytes: 0,
                 limit: if limit > u32::MAX as usize { u32::MAX } else { limit as u32 },
                 behind: false,
+                carries_runs: false,
                 drain: None,
                 end: None,
                 waker: None,
@@ -144,6 +147,15 @@ impl Outbox {
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> usize {
         self.state.lock().bytes as usize
+    }
+
+    pub(crate) fn set_carries_runs(&self, carries: bool) {
+        self.state.lock().carries_runs = carries;
+    }
+
+    /// Whether runs that wait or go on would end with this connection: so in the mode `isolated`.
+    pub fn carries_runs(&self) -> bool {
+        self.state.lock().carries_runs
     }
 
     /// Whether a good part of the queue waits: its reader is slower than what is said.

@@ -98,20 +98,25 @@ impl World {
             })
     }
 
+    /// Whether runs are waiting or going on.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state.lock().talk.as_ref().is_some_and(|talk| talk.runs > 0)
+    }
+
     /// Adds a socket. What it missed is queued in the same step, so that nothing falls between.
     pub(crate) fn join(
         &self,
         shared: &Shared,
         owner: impl FnOnce() -> Owner,
         format: Format,
-        outbox: Arc<Outbox>,
+        outbox: &Arc<Outbox>,
         resume: &Resume,
         reply: &dyn Fn(ServerMessage),
     ) {
         let mut state = self.state.lock();
-        state.sockets.push(Socket { format, outbox: Arc::clone(&outbox) });
+        state.sockets.push(Socket { format, outbox: Arc::clone(outbox) });
         if !resume.threads.is_empty() {
-            state.resume(&self.recording(shared, &owner()), &outbox, resume, reply);
+            state.resume(&self.recording(shared, &owner()), outbox, resume, reply);
         }
     }
 
@@ -176,6 +181,9 @@ impl World {
         }
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
+        if !self.retains {
+            asking.outbox.set_carries_runs(true);
+        }
         self.observer(shared).accepted();
         let id = id.unwrap_or_else(|| MessageId::new(run.id.as_str()).expect("a run's id is a message's id"));
         let answer = accepted(id.clone(), run.id.clone(), run.thread_id.clone(), false);
@@ -279,9 +287,13 @@ impl World {
     /// Ends a run's place in its thread, and gives the next one that waited.
     pub(crate) fn finish(&self, shared: &Shared, run: &Place, turn: Option<Turn>) -> Option<Run> {
         let now = Instant::now();
-        let mut state = self.state.lock();
+        let state = &mut *self.state.lock();
         let talk = state.talk.as_mut()?;
         talk.runs -= 1;
+        if !self.retains {
+            let carries = talk.runs > 0;
+            state.sockets.as_slice().iter().for_each(|socket| socket.outbox.set_carries_runs(carries));
+        }
         talk.last_used = now;
         shared.runs.fetch_sub(1, Ordering::Relaxed);
         let thread = talk.threads.get_mut(&run.thread_id)?;

@@ -200,7 +200,9 @@ fn each_fault_is_found() {
         let mut witness = Witness::default();
         let accepted = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "r" } });
         witness.take(&accepted);
-        whole().iter().for_each(|event| witness.take(event));
+        for event in whole() {
+            witness.take(&event);
+        }
         witness
     };
     assert_eq!(told().check(&whole()), (vec![], 0));
@@ -331,7 +333,9 @@ fn a_full_disk_is_told_and_takes_back_nothing() {
     let server = crate::server().data_in(&disk.0.path().join("data")).start();
     let mut witness = Witness::default();
     let mut peer = server.live("/ws", "ann");
-    ask(&mut peer, "before", "ann").iter().for_each(|message| witness.take(message));
+    for message in ask(&mut peer, "before", "ann") {
+        witness.take(&message);
+    }
     disk.fill();
     // What is written already has room of its own, so that it takes some until it shows.
     for number in 0..100_000 {
@@ -346,7 +350,9 @@ fn a_full_disk_is_told_and_takes_back_nothing() {
                 break;
             }
         }
-        messages.iter().for_each(|message| witness.take(message));
+        for message in &messages {
+            witness.take(message);
+        }
         if !matches!(messages.last(), Some(last) if last["type"] == "agent_completed") {
             break;
         }

@@ -17,13 +17,17 @@ const RUNS: usize = 150;
 
 /// A live connection with so much accepted and not ended, and what it has seen.
 fn busy(server: &Server) -> (Peer, Vec<Value>) {
+    busy_with(server, RUNS)
+}
+
+fn busy_with(server: &Server, runs: usize) -> (Peer, Vec<Value>) {
     let mut peer = server.live("/ws", "ann");
     let long = "Why does jwt.abc give 1011, 1008 and NO_TOKEN? ".repeat(1_000);
-    for number in 0..RUNS {
+    for number in 0..runs {
         peer.say(&question(&format!("m-{number}"), "t", &long));
     }
     let mut seen = Vec::new();
-    while seen.iter().filter(|message: &&Value| message["type"] == "message_accepted").count() < RUNS {
+    while seen.iter().filter(|message: &&Value| message["type"] == "message_accepted").count() < runs {
         seen.push(peer.json());
     }
     (peer, seen)
@@ -73,6 +77,51 @@ fn accepted_messages_end_before_the_server_does() {
     assert_eq!(server.exit_code(), Some(0));
     assert!(!server.ready_file().exists(), "the ready file goes with the server");
     assert!(!server.log().text().contains("panicked"));
+}
+
+#[test]
+fn who_waits_for_nothing_is_closed_first_and_one_by_one() {
+    let server = patient().set("limits.connections_per_address", "1000").start();
+    let mut idle: Vec<Peer> = (0..300).map(|n| server.live("/ws", &format!("user-{n}"))).collect();
+    let (mut waiting, mut seen) = busy_with(&server, 30);
+    // The same user on another device, and one whose runs would end with the connection.
+    let mut device = server.live("/ws", "ann");
+    let mut alone = server.live("/ws/isolated", "cem");
+    alone.say(&question("m", "t", &"Why does jwt.abc give 1011, 1008 and NO_TOKEN? ".repeat(1_000)));
+    let mut own = vec![alone.wait_for("message_accepted")];
+    server.terminate();
+    let mut back = Vec::new();
+    for peer in &mut idle {
+        let (told, code, _) = rest(peer);
+        assert_eq!(code, 1012);
+        let [draining] = &told[..] else { panic!("{told:?}") };
+        back.push(draining["payload"]["reconnect_after_ms"].as_u64().unwrap());
+        peer.finish();
+    }
+    assert!(
+        back.iter().collect::<std::collections::HashSet<_>>().len() > 100,
+        "they come back one by one: {back:?}"
+    );
+    for (peer, seen, runs) in [(&mut alone, &mut own, 1), (&mut waiting, &mut seen, 30)] {
+        let (last, code, _) = rest(peer);
+        seen.extend(last);
+        assert_eq!(code, 1012);
+        let ended = assert_order(&events(seen));
+        assert_eq!(ended.len(), runs);
+        assert!(
+            ended.values().all(|(_, kind)| kind == "agent_completed"),
+            "closed before its runs had ended"
+        );
+        peer.finish();
+    }
+    let (on_the_other, ..) = rest(&mut device);
+    assert_eq!(
+        events(&on_the_other).last(),
+        events(&seen).last(),
+        "the other device of a user who waits stays as well"
+    );
+    device.finish();
+    assert_eq!(server.exit_code(), Some(0));
 }
 
 #[test]

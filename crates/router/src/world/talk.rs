@@ -35,6 +35,10 @@ struct Late {
     threads: Vec<Behind>,
 }
 
+fn is(late: &Late, outbox: &Outbox) -> bool {
+    ptr::eq(Arc::as_ptr(&late.outbox), outbox)
+}
+
 /// Where it stands in one of them.
 pub(super) struct Behind {
     pub(super) thread_id: ThreadId,
@@ -77,7 +81,7 @@ impl Talk {
 
     /// What a connection is behind with, to be given back by [`set_late`](Self::set_late) as far as it still is.
     pub(super) fn take_late(&mut self, outbox: &Outbox) -> Vec<Behind> {
-        let place = self.late.iter().position(|late| ptr::eq(&*late.outbox, outbox));
+        let place = self.late.iter().position(|late| is(late, outbox));
         place.map(|place| self.late.swap_remove(place).threads).unwrap_or_default()
     }
 
@@ -89,7 +93,7 @@ impl Talk {
 
     /// Whether a connection hears a thread's events as they happen.
     pub(super) fn is_level(&self, outbox: &Outbox, thread_id: &ThreadId) -> bool {
-        let late = self.late.iter().find(|late| ptr::eq(&*late.outbox, outbox));
+        let late = self.late.iter().find(|late| is(late, outbox));
         late.is_none_or(|late| late.threads.iter().all(|behind| behind.thread_id != *thread_id))
     }
 

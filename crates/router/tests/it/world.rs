@@ -165,7 +165,6 @@ impl Device {
         let mut frames = VecDeque::new();
         loop {
             match self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
-                Poll::Ready(Outgoing::Frames { .. }) => break,
                 Poll::Ready(Outgoing::Behind) => {
                     if let Some(attachment) = &self.attachment {
                         attachment.catch_up();
@@ -175,8 +174,8 @@ impl Device {
                     self.ended = Some(reason);
                     break;
                 }
+                Poll::Ready(Outgoing::Frames { .. }) | Poll::Pending => break,
                 Poll::Ready(other) => panic!("{other:?}"),
-                Poll::Pending => break,
             }
         }
         let any = !frames.is_empty();
