@@ -29,7 +29,7 @@ pub(crate) enum Format {
     Markdown,
     /// One page of HTML that needs nothing beside it. Reports only.
     Html,
-    /// JUnit XML, as build servers read it. Reports only.
+    /// `JUnit` XML, as build servers read it. Reports only.
     Junit,
     /// SARIF 2.1.0, as code scanning reads it. Reports only.
     Sarif,
@@ -53,6 +53,8 @@ impl Format {
 pub(crate) enum Command {
     /// Run the gateway and the auth service.
     Serve(ServeArgs),
+    /// Test any WebSocket server from outside: handshake, authentication, refusals. Gives a grade.
+    Check(Box<crate::check::CheckArgs>),
     /// Explain a reason, a close code or an HTTP status.
     Explain(ExplainArgs),
     /// Find out from logs or a HAR file why connections failed. Exits with 1 if it finds incidents.
@@ -81,6 +83,8 @@ pub(crate) struct ReferenceArgs {
 /// A page that is made from the code, beside the configuration's, which `config schema --markdown` prints.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ReferencePage {
+    /// The cases of `check`.
+    Check,
     /// The command line.
     Cli,
     /// The metrics.

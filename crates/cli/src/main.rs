@@ -4,6 +4,7 @@
 //! codes are stable: 0 fine, 1 findings, 2 usage, 3 could not run.
 
 mod args;
+mod check;
 mod config;
 mod data_dir;
 mod diagnose;
@@ -62,6 +63,7 @@ fn run(command: Command, out: Output) -> anyhow::Result<ExitCode> {
             log::init(&loaded.config.log)?;
             serve::run(args, loaded.config, loaded.warnings)
         }
+        Command::Check(args) => check::run(&args, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Diagnose(args) => diagnose::run(&args, out),
         Command::Token(command) => token::run(command, out),

@@ -21,9 +21,14 @@ impl Output {
         Self { format, palette: Palette::of(io::stdout().is_terminal()) }
     }
 
-    /// The format that was asked for.
+    /// How results are to be printed.
     pub(crate) const fn format(self) -> Format {
         self.format
+    }
+
+    /// The colours of standard output.
+    pub(crate) const fn palette(self) -> Palette {
+        self.palette
     }
 
     /// Prints `value` as JSON, or what `text` makes of it.
@@ -40,11 +45,6 @@ impl Output {
             Format::Text => text(self.palette),
             other => return Err(Self::not_here(other).into()),
         })
-    }
-
-    /// The colours of results.
-    pub(crate) const fn palette(self) -> Palette {
-        self.palette
     }
 
     /// The complaint of a command that has no such format.

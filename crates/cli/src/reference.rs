@@ -1,4 +1,4 @@
-//! `portcullis reference cli|metrics`: the pages of the documentation that are made from the code.
+//! `portcullis reference check|cli|metrics`: the pages of the documentation that are made from the code.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -13,6 +13,7 @@ use crate::{
 /// Prints the page.
 pub(crate) fn run(page: ReferencePage, out: Output) -> anyhow::Result<ExitCode> {
     let text = match page {
+        ReferencePage::Check => portcullis_check::reference(),
         ReferencePage::Cli => command_line(),
         ReferencePage::Metrics => portcullis_gateway::metrics_reference(),
     };

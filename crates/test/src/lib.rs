@@ -22,7 +22,7 @@ pub use peer::{Close, Peer};
 pub use portcullis_frame as frame;
 pub use request::Request;
 pub use response::Response;
-pub use server::{Builder, Server};
+pub use server::{Builder, SECRET, Server};
 pub use shared::Shared;
 pub use token::{Tokens, alter, forge, wrap};
 

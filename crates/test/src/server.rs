@@ -350,7 +350,7 @@ fn write_private(path: &Path, text: &str) {
 
 const KID: &str = "test";
 
-/// For tests alone; long and mixed enough for every environment.
-const SECRET: &str = "Qm7-tR2x_Wz9KpL4vYc8NhD3sFgJ6bTe1UaXo5Ei0rM";
+/// The shared secret of every server here: for tests alone, long and mixed enough for every environment.
+pub const SECRET: &str = "Qm7-tR2x_Wz9KpL4vYc8NhD3sFgJ6bTe1UaXo5Ei0rM";
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -59,11 +59,8 @@ fn claims(args: &MintArgs, auth: &portcullis_auth::Options, now: u64) -> Result<
         set("scope", json!(scope));
     }
     for claim in &args.claims {
-        let (name, value) = claim
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| Usage(format!("`{claim}` is not a claim: write --claim name=value")))?;
-        set(name, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+        let (name, value) = super::claim(claim)?;
+        set(&name, value);
     }
     Ok(claims)
 }

@@ -11,10 +11,11 @@ use std::{
 
 use anyhow::Context as _;
 use portcullis_token::Zeroizing;
+use serde_json::{Value, json};
 
 use crate::{
     args::TokenCommand,
-    output::{self, Output},
+    output::{self, Output, Usage},
 };
 
 /// Runs the command.
@@ -42,6 +43,15 @@ fn read(argument: &str) -> anyhow::Result<Zeroizing<String>> {
         .read_to_end(&mut bytes)
         .context("cannot read the token from standard input")?;
     Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
+/// A claim of the command line: JSON where it can be read as such, else text.
+pub(crate) fn claim(text: &str) -> Result<(String, Value), Usage> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| Usage(format!("`{text}` is not a claim: write --claim name=value")))?;
+    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
 }
 
 /// More than any token; what a pipe sends beyond it is not read.

@@ -143,6 +143,7 @@ fn the_schema_knows_every_setting() {
 fn the_references_are_current() {
     for (page, command) in [
         ("configuration.md", &["config", "schema", "--markdown"][..]),
+        ("check-cases.md", &["reference", "check"]),
         ("cli.md", &["reference", "cli"]),
         ("metrics.md", &["reference", "metrics"]),
     ] {

@@ -7,6 +7,7 @@ fn help_of_every_command() {
     for command in [
         "",
         "serve",
+        "check",
         "explain",
         "diagnose",
         "token",
@@ -48,6 +49,14 @@ fn usage_errors_exit_with_2() {
         &["users", "add", "ada", "--password-stdin", "--generate"],
         &["users", "add", "ada"],
         &["serve", "--listen", "here"],
+        &["check"],
+        &["check", "example.org"],
+        &["check", "ws://chat.example/ws"],
+        &["check", "ws://127.0.0.1:1/", "--only", "Z"],
+        &["check", "ws://127.0.0.1:1/", "--form", "basic"],
+        &["check", "ws://127.0.0.1:1/", "--profile", "portculis"],
+        &["check", "ws://127.0.0.1:1/", "--secret", "a", "--key", "b"],
+        &["config", "show", "--format", "sarif"],
     ] {
         let ran = place.run(args).ended(2);
         assert_eq!(ran.stdout, "", "{args:?}");

@@ -4,6 +4,7 @@
 mod accepted;
 mod account;
 mod admission;
+mod check;
 mod close;
 mod credentials;
 mod crowd;

@@ -1,0 +1,180 @@
+//! What a connection that works looks like, found out before anything else.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+
+use crate::{
+    admission::Admission,
+    case::Outcome,
+    form::{Form, FormKind},
+    probe::{Probe, Shared},
+    response::Response,
+};
+
+/// A connection that works.
+#[derive(Clone, Debug)]
+pub(crate) struct Good {
+    /// How the token is sent.
+    pub(crate) form: Form,
+    /// Every way that works.
+    pub(crate) forms: Vec<Form>,
+    /// The origin that works; none where a page's own is refused.
+    pub(crate) origin: Option<String>,
+    pub(crate) response: Response,
+    /// Shapes of what the server says to somebody who is inside.
+    pub(crate) answers: Vec<String>,
+    /// Whether somebody without a token is let in.
+    pub(crate) open: bool,
+    /// Whether a token that was made here works as the given one does.
+    pub(crate) minted: Result<(), String>,
+    /// How long handshakes took before anything else was tried.
+    pub(crate) handshakes: Vec<Duration>,
+}
+
+/// One way that was tried, and what came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tried {
+    /// The form.
+    pub form: String,
+    /// The outcome.
+    pub outcome: String,
+}
+
+/// What the search came to.
+pub(crate) struct Search {
+    pub(crate) good: Option<Good>,
+    pub(crate) tried: Vec<Tried>,
+    /// What somebody without a token gets.
+    pub(crate) anonymous: Option<Admission>,
+    /// Any answer that was seen, for recognising the framework.
+    pub(crate) seen: Option<Response>,
+}
+
+/// Looks for a connection that works.
+pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<Search, Outcome> {
+    let probe = Probe::new(Arc::clone(shared));
+    let usual = FormKind::usual();
+    let kinds = if kinds.is_empty() { &usual[..] } else { kinds };
+    let forms: Vec<Form> = kinds.iter().flat_map(|kind| kind.candidates(&shared.profile.protocol)).collect();
+    let own = shared.origin.clone().unwrap_or_else(|| shared.target.origin());
+    let plain = forms[0].apply_nothing(probe.request().set("Origin", &own));
+    let anonymous = probe.attempt("no token", &plain).await?;
+    let mut found = Search { good: None, tried: Vec::new(), anonymous: None, seen: None };
+    if let Admission::Refused(response) | Admission::Admitted { response, .. } = &anonymous {
+        found.seen = Some(response.clone());
+    }
+    found.tried.push(Tried { form: "no token".to_owned(), outcome: anonymous.to_string() });
+    let open = anonymous.is_admitted();
+    match shared.mint.good() {
+        Some(token) => {
+            for origin in [Some(own), None] {
+                let works = try_forms(&probe, &forms, &token, origin.as_deref(), &mut found).await?;
+                if let Some((form, response, texts)) = works.first().cloned() {
+                    let forms = works.into_iter().map(|(form, ..)| form).collect();
+                    let answers = shapes(&probe, &texts);
+                    let minted = Ok(());
+                    let handshakes = Vec::new();
+                    found.good =
+                        Some(Good { form, forms, origin, response, answers, open, minted, handshakes });
+                    break;
+                }
+            }
+        }
+        // Nothing to send, and nothing needed.
+        None => {
+            if let Admission::Admitted { response, texts } = &anonymous {
+                found.good = Some(Good {
+                    form: forms[0].clone(),
+                    forms: Vec::new(),
+                    origin: Some(own),
+                    response: response.clone(),
+                    answers: shapes(&probe, texts),
+                    open,
+                    minted: Ok(()),
+                    handshakes: Vec::new(),
+                });
+            }
+        }
+    }
+    found.anonymous = Some(anonymous);
+    if let Some(good) = &mut found.good {
+        found.seen = found.seen.take().or_else(|| Some(good.response.clone()));
+        complete(shared, &probe, good).await?;
+    }
+    Ok(found)
+}
+
+/// Tries every form at once; gives those that work, in their order.
+async fn try_forms(
+    probe: &Probe,
+    forms: &[Form],
+    token: &str,
+    origin: Option<&str>,
+    found: &mut Search,
+) -> Result<Vec<(Form, Response, Vec<String>)>, Outcome> {
+    let with_origin = |form: &Form| {
+        let request = form.apply(probe.request(), token);
+        origin.map_or_else(|| request.clone(), |origin| request.clone().set("Origin", origin))
+    };
+    let attempts = forms.iter().map(|form| {
+        let request = with_origin(form);
+        async move { probe.attempt(&form.to_string(), &request).await }
+    });
+    let outcomes: Vec<_> = stream::iter(attempts).buffered(4).collect().await;
+    let mut works = Vec::new();
+    for (form, outcome) in forms.iter().zip(outcomes) {
+        let outcome = outcome?;
+        let name = if origin.is_some() { form.to_string() } else { format!("{form}, without Origin") };
+        found.tried.push(Tried { form: name, outcome: outcome.to_string() });
+        let refused_inside = probe.profile().error.as_deref().is_some_and(|error| {
+            outcome.texts().iter().any(|text| probe.profile().kind(text).as_deref() == Some(error))
+        });
+        if let Admission::Admitted { response, texts } = outcome
+            && !refused_inside
+        {
+            works.push((form.clone(), response, texts));
+        }
+    }
+    Ok(works)
+}
+
+/// What only can be found out once a connection works.
+async fn complete(shared: &Arc<Shared>, probe: &Probe, good: &mut Good) -> Result<(), Outcome> {
+    let request = |token: Option<&str>| {
+        let request = probe.request();
+        let request = match &good.origin {
+            Some(origin) => request.set("Origin", origin),
+            None => request,
+        };
+        token.map_or_else(|| request.clone(), |token| good.form.apply(request.clone(), token))
+    };
+    if shared.mint.has_key()
+        && let Some(token) = shared.mint.minted(&serde_json::Value::Null)
+    {
+        let outcome = probe.attempt("a token made with the key", &request(Some(&token))).await?;
+        if !outcome.is_admitted() {
+            good.minted = Err(format!("a token made with the key is not taken: {outcome}"));
+        }
+    }
+    let token = shared.mint.good();
+    let mut handshakes = Vec::new();
+    for _ in 0..HANDSHAKES {
+        let (took, answer) = probe.timed("a handshake to measure", &request(token.as_deref())).await?;
+        if answer.is_ok_and(|response| response.status == 101) {
+            handshakes.push(took);
+        }
+    }
+    good.handshakes = handshakes;
+    Ok(())
+}
+
+/// What a server's messages are recognised by, but for those that refuse.
+fn shapes(probe: &Probe, texts: &[String]) -> Vec<String> {
+    let error = probe.profile().error.as_deref();
+    let shapes = texts.iter().map(|text| probe.profile().shape(text));
+    shapes.filter(|shape| Some(shape.as_str()) != error && shape != "error").collect()
+}
+
+const HANDSHAKES: usize = 5;

@@ -1,0 +1,331 @@
+//! What a case is, and what it can come to.
+
+use std::{future::Future, pin::Pin};
+
+use portcullis_reason::Reason;
+use serde::{Deserialize, Serialize};
+
+use crate::{probe::Probe, remedy::Topic};
+
+/// One thing that is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Clause or rule, and what is tried: `rfc8725/3.2/alg-none`. Stable for ever.
+    pub id: &'static str,
+    /// Which chapter it belongs to.
+    pub group: Group,
+    /// How much it weighs.
+    pub level: Level,
+    /// What it stands on.
+    pub clause: &'static str,
+    /// What a server has to do, in one sentence.
+    pub requirement: &'static str,
+    /// The reason of the catalogue that a right refusal would give, or that names the fault.
+    pub reason: Option<Reason>,
+    /// What has to be at hand for it.
+    pub needs: &'static [Need],
+    /// Left out unless asked for.
+    pub opt_in: Option<OptIn>,
+    pub(crate) topic: Topic,
+    pub(crate) run: Run,
+}
+
+/// How a case is run.
+pub(crate) type Run = for<'a> fn(&'a Probe) -> Pin<Box<dyn Future<Output = Found> + Send + 'a>>;
+
+/// What running a case gives. An `Err` is an early end, most often an inconclusive one.
+pub(crate) type Found = Result<Outcome, Outcome>;
+
+/// A chapter of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Group {
+    /// RFC 6455 §4.2: the opening handshake.
+    H,
+    /// Authentication before the 101.
+    A,
+    /// Negotiation of the subprotocol.
+    N,
+    /// Origin.
+    O,
+    /// Quality of refusals.
+    E,
+    /// Lifecycle.
+    L,
+    /// Robustness.
+    R,
+    /// Golden path and isolation.
+    G,
+    /// Performance.
+    P,
+}
+
+impl Group {
+    /// All, in the order of the report.
+    pub const ALL: [Self; 9] =
+        [Self::H, Self::A, Self::N, Self::O, Self::E, Self::L, Self::R, Self::G, Self::P];
+
+    /// Its letter.
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::H => "H",
+            Self::A => "A",
+            Self::N => "N",
+            Self::O => "O",
+            Self::E => "E",
+            Self::L => "L",
+            Self::R => "R",
+            Self::G => "G",
+            Self::P => "P",
+        }
+    }
+
+    /// Its heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::H => "Opening handshake",
+            Self::A => "Authentication before the 101",
+            Self::N => "Negotiation",
+            Self::O => "Origin",
+            Self::E => "Quality of refusals",
+            Self::L => "Lifecycle",
+            Self::R => "Robustness",
+            Self::G => "Golden path and isolation",
+            Self::P => "Performance",
+        }
+    }
+
+    /// The area that its cases count for.
+    pub const fn area(self) -> Area {
+        match self {
+            Self::A | Self::O => Area::Core,
+            Self::N => Area::Negotiation,
+            Self::E => Area::ErrorHandling,
+            Self::L | Self::G => Area::GoldenPath,
+            Self::P => Area::Performance,
+            Self::H | Self::R => Area::RfcCompliance,
+        }
+    }
+}
+
+/// What gets a score of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Area {
+    /// Authentication and origin.
+    Core,
+    /// The subprotocol.
+    Negotiation,
+    /// What refusals say.
+    ErrorHandling,
+    /// A user's way, and the connection's life.
+    GoldenPath,
+    /// Times.
+    Performance,
+    /// RFC 6455 and HTTP.
+    RfcCompliance,
+}
+
+impl Area {
+    /// All, in the order of the report; `--phase` goes through them in this order as well.
+    pub const ALL: [Self; 6] = [
+        Self::Core,
+        Self::Negotiation,
+        Self::ErrorHandling,
+        Self::GoldenPath,
+        Self::Performance,
+        Self::RfcCompliance,
+    ];
+
+    /// Its name in reports and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Negotiation => "negotiation",
+            Self::ErrorHandling => "error_handling",
+            Self::GoldenPath => "golden_path",
+            Self::Performance => "performance",
+            Self::RfcCompliance => "rfc_compliance",
+        }
+    }
+}
+
+/// Where a requirement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Level {
+    /// An RFC's MUST. Broken, it is a fail.
+    #[serde(rename = "MUST")]
+    Must,
+    /// An RFC's SHOULD, or a MUST whose breach harms nobody. Broken, it is a warning; with `--strict`, a finding.
+    #[serde(rename = "SHOULD")]
+    Should,
+    /// A security practice that no RFC asks for. Broken, it is a fail.
+    #[serde(rename = "practice")]
+    Practice,
+}
+
+impl Level {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Must => "MUST",
+            Self::Should => "SHOULD",
+            Self::Practice => "practice",
+        }
+    }
+}
+
+/// What a case needs beside a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A connection that works: without one nothing can be told from a refusal.
+    Good,
+    /// A token, whether or not it works.
+    Token,
+    /// A key to sign tokens with.
+    Key,
+    /// Tokens of two users.
+    TwoUsers,
+    /// A profile that knows how to ask, and how an answer ends.
+    Question,
+    /// A profile with numbered events.
+    Sequence,
+    /// A profile that resumes.
+    Resume,
+    /// A profile that renews tokens in a live connection.
+    Renewal,
+    /// A place to log in.
+    Login,
+}
+
+/// A case that is slow or loud enough to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptIn {
+    /// Waits in silence: `--silence TIME`.
+    Silence,
+    /// Sends many bad attempts: `--flood`.
+    Flood,
+}
+
+impl OptIn {
+    /// What asks for it.
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Silence => "--silence TIME",
+            Self::Flood => "--flood",
+        }
+    }
+}
+
+/// What a case came to. There is no default: a case that could not be tried is [`Inconclusive`](Self::Inconclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The requirement was seen to hold.
+    Pass,
+    /// It was seen not to hold.
+    Fail,
+    /// It was seen not to hold, and is a SHOULD; or it holds in a way that has a price.
+    Warn,
+    /// The server does not have what the case is about.
+    NotApplicable,
+    /// It could not be seen.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// All, the worst first.
+    pub const ALL: [Self; 5] = [Self::Fail, Self::Warn, Self::Inconclusive, Self::NotApplicable, Self::Pass];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Warn => "warn",
+            Self::NotApplicable => "not_applicable",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// How bad it is, for comparing two runs.
+    pub(crate) const fn rank(self) -> u8 {
+        match self {
+            Self::Pass | Self::NotApplicable => 0,
+            Self::Inconclusive => 1,
+            Self::Warn => 2,
+            Self::Fail => 3,
+        }
+    }
+}
+
+/// How much a fail weighs in the grade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gravity {
+    /// As its level says.
+    #[default]
+    Plain,
+    /// Judged after the 101: whoever connects is inside for a while.
+    Late,
+    /// A stranger was let in, or a credential handed out.
+    Open,
+}
+
+/// What running a case came to, in words.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) says: String,
+    pub(crate) gravity: Gravity,
+    /// Where it is another one than the case's own.
+    pub(crate) reason: Option<Reason>,
+}
+
+impl Outcome {
+    fn new(verdict: Verdict, says: impl Into<String>) -> Self {
+        Self { verdict, says: says.into(), gravity: Gravity::Plain, reason: None }
+    }
+
+    pub(crate) fn pass(says: impl Into<String>) -> Self {
+        Self::new(Verdict::Pass, says)
+    }
+
+    pub(crate) fn fail(says: impl Into<String>) -> Self {
+        Self::new(Verdict::Fail, says)
+    }
+
+    pub(crate) fn warn(says: impl Into<String>) -> Self {
+        Self::new(Verdict::Warn, says)
+    }
+
+    pub(crate) fn not_applicable(says: impl Into<String>) -> Self {
+        Self::new(Verdict::NotApplicable, says)
+    }
+
+    pub(crate) fn inconclusive(says: impl Into<String>) -> Self {
+        Self::new(Verdict::Inconclusive, says)
+    }
+
+    pub(crate) fn grave(mut self, gravity: Gravity) -> Self {
+        self.gravity = gravity;
+        self
+    }
+
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+}
+
+impl Case {
+    /// A fail of a SHOULD is a warning.
+    pub(crate) fn weigh(&self, mut outcome: Outcome) -> Outcome {
+        if self.level == Level::Should
+            && outcome.verdict == Verdict::Fail
+            && outcome.gravity == Gravity::Plain
+        {
+            outcome.verdict = Verdict::Warn;
+        }
+        outcome
+    }
+}

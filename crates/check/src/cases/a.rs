@@ -1,0 +1,495 @@
+//! A: authentication before the 101.
+
+use portcullis_reason::Reason;
+use serde_json::{Value, json};
+
+use super::{bypass::no_bypass, judge, must_refuse, worst};
+use crate::{
+    admission::Admission,
+    case::{Case, Found, Gravity, Group, Level, Need, Outcome},
+    form::{COOKIE_NAMES, Form, QUERY_NAMES},
+    mint::{altered, base64url, now, resubjected},
+    probe::Probe,
+    remedy::Topic,
+};
+
+const fn case(
+    id: &'static str,
+    level: Level,
+    clause: &'static str,
+    requirement: &'static str,
+    topic: Topic,
+    reason: Reason,
+    run: crate::case::Run,
+) -> Case {
+    Case::new(id, Group::A, level, clause, requirement, topic, run).reason(reason)
+}
+
+use Level::{Must, Practice, Should};
+
+const KEY: &[Need] = &[Need::Good, Need::Key];
+const TOKEN: &[Need] = &[Need::Good, Need::Token];
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "rule/before-101/no-token",
+        Practice,
+        "RFC 6455 §4.2.2 item 2, §10.5",
+        "A handshake without a token is refused before the 101.",
+        Topic::BeforeAccept,
+        Reason::NoToken,
+        |p| Box::pin(no_token(p)),
+    )
+    .needs(&[]),
+    case(
+        "rule/before-101/empty",
+        Practice,
+        "RFC 6750 §3.1",
+        "An empty token is refused before the 101.",
+        Topic::Malformed,
+        Reason::TokenMalformed,
+        |p| Box::pin(raw(p, "an empty token", "")),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/before-101/short",
+        Practice,
+        "RFC 7519 §7.2",
+        "A token of three letters is refused before the 101.",
+        Topic::Malformed,
+        Reason::TokenMalformed,
+        |p| Box::pin(raw(p, "the token `abc`", "abc")),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/before-101/not-a-jwt",
+        Practice,
+        "RFC 7519 §7.2",
+        "A text that is no JWT is refused before the 101.",
+        Topic::Malformed,
+        Reason::TokenMalformed,
+        |p| Box::pin(raw(p, "the token `invalid_token_format`", "invalid_token_format")),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/before-101/characters",
+        Practice,
+        "RFC 7515 §2",
+        "Characters outside of base64url are refused before the 101.",
+        Topic::Malformed,
+        Reason::TokenMalformed,
+        |p| Box::pin(raw(p, "the token `!!!.$$$.###`", "!!!.$$$.###")),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/before-101/long",
+        Practice,
+        "RFC 7519 §11",
+        "A token of 10,000 letters is refused before the 101.",
+        Topic::Malformed,
+        Reason::TokenTooLarge,
+        |p| Box::pin(long(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc7515/5.2/signature",
+        Must,
+        "RFC 7515 §5.2 item 8",
+        "A token with another signature is refused.",
+        Topic::Verify,
+        Reason::SignatureInvalid,
+        |p| Box::pin(signature(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc7515/5.2/payload",
+        Must,
+        "RFC 7515 §5.2 item 8",
+        "A token whose claims were changed under the old signature is refused.",
+        Topic::Verify,
+        Reason::SignatureInvalid,
+        |p| Box::pin(payload(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc7515/5.2/no-signature",
+        Must,
+        "RFC 7515 §5.2",
+        "A token whose signature was cut off is refused.",
+        Topic::Verify,
+        Reason::SignatureInvalid,
+        |p| Box::pin(no_signature(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc8725/3.2/alg-none",
+        Must,
+        "RFC 8725 §3.2; RFC 7518 §3.6",
+        "`alg: none` is refused, in every spelling.",
+        Topic::Algorithms,
+        Reason::AlgorithmNotAllowed,
+        |p| Box::pin(alg_none(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc8725/3.1/alg-confusion",
+        Must,
+        "RFC 8725 §3.1",
+        "Each key verifies the algorithm that was agreed on, and no other.",
+        Topic::Algorithms,
+        Reason::AlgorithmNotAllowed,
+        |p| Box::pin(confusion(p)),
+    )
+    .needs(KEY),
+    case(
+        "rfc8725/3.2/foreign-key",
+        Must,
+        "RFC 7515 §5.2 item 8",
+        "A token that somebody else signed is refused.",
+        Topic::Verify,
+        Reason::SignatureInvalid,
+        |p| Box::pin(foreign_key(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc8725/3.5/known-secret",
+        Practice,
+        "RFC 8725 §3.5; RFC 7518 §3.2",
+        "Tokens are not signed with a secret out of examples.",
+        Topic::Secret,
+        Reason::SignatureInvalid,
+        |p| Box::pin(known_secret(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc7519/4.1.4/expired",
+        Must,
+        "RFC 7519 §4.1.4",
+        "A token that expired an hour ago is refused.",
+        Topic::Expiry,
+        Reason::TokenExpired,
+        |p| Box::pin(minted(p, "expired an hour ago", json!({ "exp": now() - 3600, "iat": now() - 7200 }))),
+    )
+    .needs(KEY),
+    case(
+        "rfc7519/4.1.5/not-yet-valid",
+        Must,
+        "RFC 7519 §4.1.5",
+        "A token that is good from tomorrow on is refused.",
+        Topic::Expiry,
+        Reason::NotYetValid,
+        |p| {
+            Box::pin(minted(
+                p,
+                "good from tomorrow on",
+                json!({ "nbf": now() + 86_400, "exp": now() + 90_000 }),
+            ))
+        },
+    )
+    .needs(KEY),
+    case(
+        "rfc7519/4.1.3/audience",
+        Must,
+        "RFC 7519 §4.1.3; RFC 8725 §3.9",
+        "A token for another audience is refused.",
+        Topic::Claims,
+        Reason::AudienceMismatch,
+        |p| Box::pin(claim(p, "aud", "somebody-else")),
+    )
+    .needs(KEY),
+    case(
+        "rfc8725/3.8/issuer",
+        Must,
+        "RFC 7519 §4.1.1; RFC 8725 §3.8",
+        "A token of another issuer is refused.",
+        Topic::Claims,
+        Reason::IssuerMismatch,
+        |p| Box::pin(claim(p, "iss", "https://issuer.example")),
+    )
+    .needs(KEY),
+    case(
+        "rule/expiry-required",
+        Practice,
+        "RFC 8725 §3.10",
+        "A token without `exp` is refused: it would be good for ever.",
+        Topic::Expiry,
+        Reason::ClaimMissing,
+        |p| Box::pin(minted(p, "without `exp`", json!({ "exp": null }))),
+    )
+    .needs(KEY),
+    // A MUST that several libraries in wide use leave out, and that the application cannot mend: counted as a SHOULD.
+    case(
+        "rfc7515/4.1.11/crit",
+        Should,
+        "RFC 7515 §4.1.11",
+        "A token that demands an extension nobody knows is refused.",
+        Topic::Verify,
+        Reason::TokenMalformed,
+        |p| Box::pin(crit(p)),
+    )
+    .needs(KEY),
+    case(
+        "rfc6750/2/two-credentials",
+        Should,
+        "RFC 6750 §2",
+        "Two different credentials in one request are refused.",
+        Topic::BeforeAccept,
+        Reason::AmbiguousCredentials,
+        |p| Box::pin(two_credentials(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rfc6750/5.3/query",
+        Practice,
+        "RFC 6750 §2.3, §5.3",
+        "A token in the query, where logs keep it, is not taken.",
+        Topic::Query,
+        Reason::NoToken,
+        |p| Box::pin(query(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/no-echo",
+        Practice,
+        "RFC 6455 §4.2.2 item 5.5; RFC 6750 §5.3",
+        "A token is never sent back, neither as the selected subprotocol nor elsewhere.",
+        Topic::Echo,
+        Reason::NoCommonSubprotocol,
+        |p| Box::pin(no_echo(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/no-echo-refused",
+        Practice,
+        "RFC 6750 §5.3",
+        "A refused token does not stand in the refusal.",
+        Topic::Echo,
+        Reason::TokenMalformed,
+        |p| Box::pin(no_echo_refused(p)),
+    )
+    .needs(TOKEN),
+    case(
+        "rule/no-bypass",
+        Practice,
+        "RFC 6455 §10.5",
+        "No header and no parameter for tests opens the door, and no header that names a user.",
+        Topic::Bypass,
+        Reason::NoToken,
+        |p| Box::pin(no_bypass(p)),
+    )
+    .needs(&[]),
+];
+
+async fn no_token(probe: &Probe) -> Found {
+    let request = probe.without_token().unwrap_or_else(|_| probe.request());
+    must_refuse(probe, "no token", &request).await
+}
+
+async fn raw(probe: &Probe, what: &str, text: &str) -> Found {
+    must_refuse(probe, what, &probe.with_raw(text)?).await
+}
+
+async fn long(probe: &Probe) -> Found {
+    let text = "a".repeat(10_000);
+    match probe.attempt("a token of 10,000 letters", &probe.with_raw(&text)?).await? {
+        // So long a head is refused by some parsers before anything looks at it, which is as good.
+        Admission::Unanswered(crate::response::End::Eof | crate::response::End::Reset) => {
+            Ok(Outcome::warn("a token of 10,000 letters: the connection was ended without an answer"))
+        }
+        admission => Ok(judge(probe, "a token of 10,000 letters", &admission)),
+    }
+}
+
+/// A token that is derived from the good one; opaque tokens have no parts to alter.
+async fn derived(probe: &Probe, what: &str, token: Option<String>) -> Found {
+    let Some(token) = token else {
+        return Ok(Outcome::not_applicable("the token is no JWT: it has no parts that could be altered"));
+    };
+    must_refuse(probe, what, &probe.with_token(&token)?).await
+}
+
+async fn signature(probe: &Probe) -> Found {
+    let token = probe.token()?;
+    derived(probe, "another signature", altered(&token, 2)).await
+}
+
+async fn payload(probe: &Probe) -> Found {
+    let token = probe.token()?;
+    derived(probe, "another subject under the old signature", resubjected(&token)).await
+}
+
+async fn no_signature(probe: &Probe) -> Found {
+    let token = probe.token()?;
+    let Some((signed, _)) = token.rsplit_once('.') else { return derived(probe, "", None).await };
+    let mut outcomes = Vec::new();
+    for (what, token) in [("an empty signature", format!("{signed}.")), ("two parts", signed.to_owned())] {
+        outcomes.push(derived(probe, what, Some(token)).await?);
+    }
+    Ok(worst(outcomes))
+}
+
+async fn alg_none(probe: &Probe) -> Found {
+    let mut outcomes = Vec::new();
+    for alg in ["none", "None", "nOnE"] {
+        let token = probe.mint().forged(&json!({ "alg": alg }), |_| Vec::new());
+        outcomes.push(must_refuse(probe, &format!("`alg: {alg}`"), &probe.with_token(&token)?).await?);
+    }
+    Ok(worst(outcomes))
+}
+
+async fn confusion(probe: &Probe) -> Found {
+    let mut outcomes = Vec::new();
+    for token in probe.mint().confused() {
+        let what = if probe.mint().is_shared() {
+            "the shared secret under another algorithm"
+        } else {
+            "HMAC with the public key as its secret"
+        };
+        outcomes.push(must_refuse(probe, what, &probe.with_token(&token)?).await?);
+    }
+    Ok(worst(outcomes))
+}
+
+async fn foreign_key(probe: &Probe) -> Found {
+    let token = probe.mint().with_secret(&crate::request::random::<32>(), &Value::Null);
+    must_refuse(probe, "signed with a random secret", &probe.with_token(&token)?).await
+}
+
+async fn known_secret(probe: &Probe) -> Found {
+    for secret in KNOWN_SECRETS {
+        let token = probe.mint().with_secret(secret.as_bytes(), &Value::Null);
+        let admission = probe.attempt("signed with a sample secret", &probe.with_token(&token)?).await?;
+        if admission.is_admitted() {
+            return Ok(
+                Outcome::fail(format!("signed with the secret `{secret}`: {admission}")).grave(Gravity::Open)
+            );
+        }
+    }
+    Ok(Outcome::pass(format!("{} secrets out of examples open nothing", KNOWN_SECRETS.len())))
+}
+
+async fn minted(probe: &Probe, what: &str, changes: Value) -> Found {
+    let Some(token) = probe.mint().minted(&changes) else { return no_key() };
+    must_refuse(probe, what, &probe.with_token(&token)?).await
+}
+
+async fn claim(probe: &Probe, name: &str, value: &str) -> Found {
+    if !probe.mint().has_claim(name) {
+        return Ok(Outcome::not_applicable(format!("the server's tokens have no `{name}`")));
+    }
+    minted(probe, &format!("`{name}` of somebody else"), json!({ name: value })).await
+}
+
+async fn crit(probe: &Probe) -> Found {
+    let header = json!({ "crit": ["portcullis-check"], "portcullis-check": true });
+    let Some(token) = probe.mint().minted_with(&header, &Value::Null) else { return no_key() };
+    must_refuse(probe, "`crit` with an extension nobody knows", &probe.with_token(&token)?).await
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the end of a case")]
+fn no_key() -> Found {
+    Ok(Outcome::inconclusive("there is no key to sign with"))
+}
+
+async fn two_credentials(probe: &Probe) -> Found {
+    let good = probe.baseline()?;
+    let request = if good.form == Form::Bearer {
+        let element = base64url(probe.token()?.as_bytes());
+        let other = altered(&probe.token()?, 2).map_or(element, |token| base64url(token.as_bytes()));
+        probe.good()?.set("Sec-WebSocket-Protocol", &format!("jwt-auth, jwt.{other}"))
+    } else {
+        let other = altered(&probe.token()?, 2).unwrap_or_else(|| "other".to_owned());
+        probe.good()?.set("Authorization", &format!("Bearer {other}"))
+    };
+    Ok(match probe.answer("two different credentials", &request).await? {
+        Ok(response) if response.status == 101 => {
+            Outcome::fail("accepted: which of the two counts depends on who looks")
+        }
+        Ok(response) if response.is_client_error() => {
+            Outcome::pass(format!("refused with {}", response.status))
+        }
+        Ok(response) => Outcome::fail(format!("answered with {}", response.status)),
+        Err(end) => Outcome::fail(end.to_string()),
+    })
+}
+
+async fn query(probe: &Probe) -> Found {
+    let token = probe.token()?;
+    let good = probe.baseline()?;
+    if good.open {
+        return Ok(Outcome::inconclusive("anybody is let in, with or without a token"));
+    }
+    for name in QUERY_NAMES {
+        let request = probe.without_token()?.query(name, &token);
+        let admission = probe.attempt(&format!("the token as `?{name}=`"), &request).await?;
+        if admission.is_admitted() {
+            let says = format!("a token in `?{name}=` is taken, and stands in every access log on the way");
+            return Ok(match good.form {
+                // It was asked for, or nothing else works.
+                Form::Query { .. } => Outcome::warn(says),
+                _ => Outcome::fail(says),
+            });
+        }
+    }
+    Ok(Outcome::pass(format!("not taken under {} usual names", QUERY_NAMES.len())))
+}
+
+async fn no_echo(probe: &Probe) -> Found {
+    let token = probe.token()?;
+    let good = probe.baseline()?;
+    let mut requests = vec![("a good handshake", probe.good()?)];
+    if let Some(element) = good.form.element(&token) {
+        requests.push(("the token alone", probe.request().set("Sec-WebSocket-Protocol", &element)));
+    }
+    requests.push((
+        "`jwt` and the token as two elements",
+        probe.request().set("Sec-WebSocket-Protocol", &format!("jwt, {token}")),
+    ));
+    for (what, request) in requests {
+        let admission = probe.attempt(what, &request).await?;
+        let mut texts: Vec<String> = admission.texts().to_vec();
+        match &admission {
+            Admission::Refused(response) | Admission::Admitted { response, .. } => {
+                texts.push(response.text());
+            }
+            Admission::Closed { reason, .. } => texts.push(reason.clone()),
+            Admission::Dropped { .. } | Admission::Unanswered(_) => {}
+        }
+        let spellings = [token.clone(), base64url(token.as_bytes())];
+        if texts.iter().any(|text| spellings.iter().any(|token| text.contains(token))) {
+            return Ok(Outcome::fail(format!("{what}: the answer has the token in it")).grave(Gravity::Open));
+        }
+    }
+    Ok(Outcome::pass("in none of the answers"))
+}
+
+async fn no_echo_refused(probe: &Probe) -> Found {
+    let secret = "portcullis-check-secret-that-must-not-come-back";
+    let Admission::Refused(response) =
+        probe.attempt("a token that is none", &probe.with_raw(secret)?).await?
+    else {
+        return Ok(Outcome::not_applicable("bad tokens are not refused over HTTP here"));
+    };
+    Ok(if response.text().contains(secret) {
+        Outcome::fail("the refusal repeats the token")
+    } else {
+        Outcome::pass("the refusal does not repeat the token")
+    })
+}
+
+/// Secrets out of tutorials and templates.
+const KNOWN_SECRETS: &[&str] = &[
+    "secret",
+    "your-256-bit-secret",
+    "changeme",
+    "supersecret",
+    "your-secret-key",
+    "dev-secret-key",
+    "a-string-secret-at-least-256-bits-long",
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+];
+
+/// The cookies that a page of another site would make a browser send along.
+pub(super) fn cookies(token: &str) -> String {
+    COOKIE_NAMES.iter().map(|name| format!("{name}={token}")).collect::<Vec<_>>().join("; ")
+}

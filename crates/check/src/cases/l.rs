@@ -1,0 +1,301 @@
+//! L: lifecycle of a connection.
+
+use std::time::{Duration, Instant};
+
+use portcullis_frame::{Frame, WireCode};
+use portcullis_reason::Reason;
+use serde_json::json;
+
+use crate::{
+    admission::Ms,
+    case::{Case, Found, Gravity, Group, Level, Need, OptIn, Outcome},
+    mint::now,
+    peer::{Event, Peer},
+    probe::Probe,
+    remedy::Topic,
+    response::End,
+};
+
+const fn case(
+    id: &'static str,
+    level: Level,
+    clause: &'static str,
+    requirement: &'static str,
+    reason: Reason,
+    run: crate::case::Run,
+) -> Case {
+    Case::new(id, Group::L, level, clause, requirement, Topic::Lifecycle, run).reason(reason)
+}
+
+use Level::{Must, Practice, Should};
+
+const KEY: &[Need] = &[Need::Good, Need::Key];
+const RENEWAL: &[Need] = &[Need::Good, Need::Key, Need::Renewal];
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "rfc6455/5.5.2/pong",
+        Must,
+        "RFC 6455 §5.5.2, §5.5.3",
+        "A ping is answered with a pong of the same bytes.",
+        Reason::ProtocolError,
+        |p| Box::pin(pong(p)),
+    ),
+    case(
+        "rfc6455/5.5.1/close",
+        Must,
+        "RFC 6455 §5.5.1",
+        "A close is answered with a close.",
+        Reason::ProtocolError,
+        |p| Box::pin(close(p)),
+    ),
+    case(
+        "rfc6455/7.1.1/tcp-end",
+        Must,
+        "RFC 6455 §7.1.1",
+        "After both closes the server ends the TCP connection.",
+        Reason::ProtocolError,
+        |p| Box::pin(tcp_end(p)),
+    ),
+    case(
+        "rule/again",
+        Practice,
+        "RFC 6455 §7.2.3",
+        "The same token may connect again at once.",
+        Reason::TooManyConnections,
+        |p| Box::pin(again(p)),
+    ),
+    case(
+        "rfc7519/4.1.4/live",
+        Should,
+        "RFC 7519 §4.1.4",
+        "A live connection ends when its token does.",
+        Reason::TokenExpired,
+        |p| Box::pin(live(p)),
+    )
+    .needs(KEY),
+    case(
+        "rule/expiry-code",
+        Should,
+        "RFC 6455 §7.4",
+        "The close at the token's end has a code that tells a client to get another token: 1008 or 4xxx.",
+        Reason::TokenExpired,
+        |p| Box::pin(expiry_code(p)),
+    )
+    .needs(KEY),
+    case(
+        "rule/renewal",
+        Practice,
+        "RFC 6750 §5.3",
+        "A token can be renewed in a live connection, which then outlives the old one.",
+        Reason::TokenExpired,
+        |p| Box::pin(renewal(p)),
+    )
+    .needs(RENEWAL),
+    case(
+        "rule/renewal-other-user",
+        Practice,
+        "RFC 6750 §5.2",
+        "A live connection takes no token of another user.",
+        Reason::TokenRevoked,
+        |p| Box::pin(renewal_other(p)),
+    )
+    .needs(RENEWAL),
+    case(
+        "rule/silence",
+        Practice,
+        "RFC 6455 §5.5.2",
+        "A connection that is silent and answers pings stays open.",
+        Reason::HeartbeatTimeout,
+        |p| Box::pin(silence(p)),
+    )
+    .opt_in(OptIn::Silence),
+    case(
+        "rule/heartbeat",
+        Should,
+        "RFC 6455 §5.5.2",
+        "A peer that no longer answers is found and dropped.",
+        Reason::HeartbeatTimeout,
+        |p| Box::pin(heartbeat(p)),
+    )
+    .opt_in(OptIn::Silence),
+];
+
+async fn pong(probe: &Probe) -> Found {
+    let mut peer = probe.live("a good connection").await?;
+    for payload in [&b""[..], b"portcullis-check", &[0xFF; 125]] {
+        peer.frame(Frame::ping(payload)).await;
+        match peer.pong(payload, probe.times().timeout).await {
+            Event::Pong(_) => {}
+            Event::End(End::Silent) => {
+                return Ok(Outcome::fail(format!(
+                    "a ping of {} bytes has no pong of the same bytes",
+                    payload.len()
+                )));
+            }
+            other => return Ok(Outcome::fail(format!("a ping ends the connection: {other:?}"))),
+        }
+    }
+    Ok(Outcome::pass("empty, text and 125 bytes"))
+}
+
+/// Says goodbye and gives what comes of it.
+async fn goodbye(probe: &Probe, peer: &mut Peer) -> Event {
+    peer.frame(Frame::close(WireCode::new(1000).expect("1000 is a code"), "bye")).await;
+    peer.ending(probe.times().timeout).await
+}
+
+async fn close(probe: &Probe) -> Found {
+    let mut peer = probe.live("a good connection").await?;
+    Ok(match goodbye(probe, &mut peer).await {
+        Event::Close(Some(1000), _) => Outcome::pass("answered with 1000"),
+        Event::Close(Some(code), _) => Outcome::warn(format!("1000 is answered with {code}")),
+        Event::Close(None, _) => Outcome::pass("answered without a code"),
+        Event::End(End::Silent) => Outcome::fail("a close is not answered"),
+        Event::End(_) => Outcome::fail("the connection is dropped without a close: a browser shows 1006"),
+        other => Outcome::fail(format!("{other:?}")),
+    })
+}
+
+async fn tcp_end(probe: &Probe) -> Found {
+    let mut peer = probe.live("a good connection").await?;
+    if !matches!(goodbye(probe, &mut peer).await, Event::Close(..) | Event::End(End::Eof)) {
+        return Ok(Outcome::inconclusive("the close was not answered"));
+    }
+    let began = Instant::now();
+    Ok(if peer.ended_within(probe.times().timeout).await {
+        Outcome::pass(format!("after {}", Ms(began.elapsed())))
+    } else {
+        Outcome::fail(format!("still open {} after both closes", Ms(began.elapsed())))
+    })
+}
+
+async fn again(probe: &Probe) -> Found {
+    let first = probe.live("a good connection").await?;
+    let second = probe.answer("the same token, beside it", &probe.good()?).await?;
+    drop(first);
+    let third = probe.answer("the same token, after it was dropped", &probe.good()?).await?;
+    for (what, answer) in [("beside the first", second), ("after the first was dropped", third)] {
+        match answer {
+            Ok(response) if response.status == 101 => {}
+            Ok(response) => return Ok(Outcome::fail(format!("{what}: refused with {}", response.status))),
+            Err(end) => return Ok(Outcome::fail(format!("{what}: {end}"))),
+        }
+    }
+    Ok(Outcome::pass("beside the first connection, and after it was dropped"))
+}
+
+/// A connection whose token ends in `secs`, and when that is.
+async fn short_lived(probe: &Probe, what: &str, secs: u64) -> Result<(Peer, Instant, u64), Outcome> {
+    let exp = now() + secs;
+    let token = probe.mint().minted(&json!({ "exp": exp }));
+    let token = token.ok_or_else(|| Outcome::inconclusive("there is no key to sign with"))?;
+    let (peer, _) = probe.open(what, &probe.with_token(&token)?).await?;
+    // `exp` is a whole second, so the end is up to one earlier than it seems.
+    Ok((peer, Instant::now() + Duration::from_secs(exp.saturating_sub(now())), exp))
+}
+
+/// How a connection ends whose token does, and how long after it.
+async fn at_expiry(probe: &Probe) -> Result<Option<(Event, Duration)>, Outcome> {
+    let (mut peer, end, _) = short_lived(probe, "a token of three seconds", SHORT).await?;
+    let patience = end.saturating_duration_since(Instant::now()) + probe.times().leeway + GRACE;
+    let ending = peer.ending(patience).await;
+    let late = Instant::now().saturating_duration_since(end);
+    Ok((ending != Event::End(End::Silent)).then_some((ending, late)))
+}
+
+async fn live(probe: &Probe) -> Found {
+    Ok(match at_expiry(probe).await? {
+        Some((_, late)) => Outcome::pass(format!("{} after `exp`", Ms(late))),
+        None => Outcome::fail(format!(
+            "still open {} after `exp`: raise --leeway if the server gives longer",
+            Ms(probe.times().leeway + GRACE)
+        )),
+    })
+}
+
+async fn expiry_code(probe: &Probe) -> Found {
+    Ok(match at_expiry(probe).await? {
+        Some((Event::Close(Some(code @ (1008 | 3000..=4999)), reason), _)) => {
+            Outcome::pass(format!("{code} ({reason})"))
+        }
+        Some((Event::Close(code, _), _)) => {
+            let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+            Outcome::fail(format!("closed with {code}"))
+        }
+        Some(_) => Outcome::fail(
+            "dropped without a close frame: a browser shows 1006 and tries the same token again",
+        ),
+        None => Outcome::not_applicable("the connection outlives its token"),
+    })
+}
+
+fn renewing(probe: &Probe, token: &str) -> Result<String, Outcome> {
+    let message = probe.profile().renewal.as_ref();
+    Ok(message
+        .ok_or_else(|| Outcome::not_applicable("the profile renews no tokens"))?
+        .replace("{token}", token))
+}
+
+/// Whether the connection is open that long after `end`.
+async fn outlives(probe: &Probe, peer: &mut Peer, end: Instant) -> bool {
+    let patience = end.saturating_duration_since(Instant::now()) + probe.times().leeway + GRACE;
+    peer.ending(patience).await == Event::End(End::Silent)
+}
+
+async fn renewal(probe: &Probe) -> Found {
+    let (mut peer, end, _) = short_lived(probe, "a token of three seconds", SHORT).await?;
+    let fresh = probe.mint().minted(&serde_json::Value::Null);
+    let fresh = fresh.ok_or_else(|| Outcome::inconclusive("there is no key to sign with"))?;
+    peer.text(&renewing(probe, &fresh)?).await;
+    Ok(if outlives(probe, &mut peer, end).await {
+        Outcome::pass("the connection outlives the token that it began with")
+    } else {
+        Outcome::fail("the connection ends although its token was renewed")
+    })
+}
+
+async fn renewal_other(probe: &Probe) -> Found {
+    let (mut peer, end, _) = short_lived(probe, "a token of three seconds", SHORT).await?;
+    let other =
+        probe.mint().second().ok_or_else(|| Outcome::inconclusive("there is no token of another user"))?;
+    peer.text(&renewing(probe, &other)?).await;
+    Ok(if outlives(probe, &mut peer, end).await {
+        Outcome::fail("another user's token prolongs the connection").grave(Gravity::Open)
+    } else {
+        Outcome::pass("another user's token prolongs nothing")
+    })
+}
+
+async fn silence(probe: &Probe) -> Found {
+    let mut peer = probe.live("a silent connection").await?;
+    let silence = probe.times().silence;
+    Ok(match peer.ending(silence).await {
+        Event::End(End::Silent) => {
+            peer.frame(Frame::ping(b"still there")).await;
+            match peer.pong(b"still there", probe.times().timeout).await {
+                Event::Pong(_) => Outcome::pass(format!("open after {}", Ms(silence))),
+                _ => Outcome::fail("open by the looks of it, but no ping is answered"),
+            }
+        }
+        other => Outcome::fail(format!("ended in silence: {other:?}")),
+    })
+}
+
+async fn heartbeat(probe: &Probe) -> Found {
+    let mut peer = probe.live("a peer that answers no ping").await?;
+    peer.answers_pings = false;
+    let began = Instant::now();
+    let silence = probe.times().silence;
+    Ok(match peer.ending(silence).await {
+        Event::End(End::Silent) => {
+            Outcome::fail(format!("a dead peer is not noticed within {}", Ms(silence)))
+        }
+        _ => Outcome::pass(format!("a dead peer is dropped after {}", Ms(began.elapsed()))),
+    })
+}
+
+/// Life of a token that shall end, in seconds: long enough for a slow handshake.
+const SHORT: u64 = 3;
+/// Beyond the leeway, for clocks that do not tick together.
+const GRACE: Duration = Duration::from_secs(2);

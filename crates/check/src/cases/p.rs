@@ -1,0 +1,128 @@
+//! P: times, against the server's own baseline. Nothing here knows what fast is: it compares.
+
+use std::time::Duration;
+
+use portcullis_reason::Reason;
+
+use crate::{
+    admission::Ms,
+    case::{Case, Found, Group, Level, Need, Outcome},
+    probe::Probe,
+    remedy::Topic,
+};
+
+const fn case(id: &'static str, requirement: &'static str, run: crate::case::Run) -> Case {
+    Case::new(id, Group::P, Level::Should, "RFC 6455 §10.4", requirement, Topic::Performance, run)
+        .reason(Reason::RateLimited)
+}
+
+pub(super) const CASES: &[Case] = &[
+    case("rule/handshake-latency", "Handshakes take about as long each time.", |p| Box::pin(handshakes(p))),
+    case(
+        "rule/refusal-latency",
+        "A refusal costs no more than a handshake: bad tokens must not be the way to keep a server busy.",
+        |p| Box::pin(refusals(p)),
+    )
+    .needs(&[Need::Good, Need::Token]),
+    case("rule/no-degradation", "After all these mistakes a good handshake takes as long as before.", |p| {
+        Box::pin(degradation(p))
+    }),
+    case("rule/parallel-handshakes", "Several handshakes at once all succeed.", |p| Box::pin(parallel(p))),
+];
+
+async fn handshakes(probe: &Probe) -> Found {
+    let mut times = measure(probe, true).await?;
+    let spread = Spread::of(&mut times)?;
+    let limit = spread.p50 * 10 + SLACK;
+    Ok(if spread.max > limit {
+        Outcome::fail(format!("{spread}: the slowest takes more than ten times the median"))
+    } else {
+        Outcome::pass(spread.to_string())
+    })
+}
+
+async fn refusals(probe: &Probe) -> Found {
+    let (mut good, mut bad) = (measure(probe, true).await?, measure(probe, false).await?);
+    let (good, bad) = (Spread::of(&mut good)?, Spread::of(&mut bad)?);
+    Ok(if bad.p50 > good.p50 * 3 + SLACK {
+        Outcome::fail(format!("refusals {bad}, handshakes {good}"))
+    } else {
+        Outcome::pass(format!("refusals {bad}, handshakes {good}"))
+    })
+}
+
+async fn degradation(probe: &Probe) -> Found {
+    let (mut before, mut now) = (probe.baseline()?.handshakes.clone(), measure(probe, true).await?);
+    let (before, now) = (Spread::of(&mut before)?, Spread::of(&mut now)?);
+    Ok(if now.p50 > before.p50 * 3 + SLACK {
+        Outcome::fail(format!("before {before}, now {now}"))
+    } else {
+        Outcome::pass(format!("before {before}, now {now}"))
+    })
+}
+
+async fn parallel(probe: &Probe) -> Found {
+    let request = probe.good()?;
+    let attempts = (0..PARALLEL).map(|_| {
+        let request = request.clone().set("Sec-WebSocket-Key", &crate::request::random_key());
+        async move { probe.answer("one of several at once", &request).await }
+    });
+    let mut opened = 0;
+    for answer in futures_util::future::join_all(attempts).await {
+        opened += usize::from(answer?.is_ok_and(|response| response.status == 101));
+    }
+    Ok(if opened == PARALLEL {
+        Outcome::pass(format!("all {PARALLEL}"))
+    } else {
+        Outcome::fail(format!("{opened} of {PARALLEL}"))
+    })
+}
+
+/// How long good handshakes take, or refusals.
+async fn measure(probe: &Probe, good: bool) -> Result<Vec<Duration>, Outcome> {
+    let mut times = Vec::new();
+    for _ in 0..SAMPLES {
+        let request = if good { probe.good()? } else { probe.with_raw("portcullis.check.bad")? };
+        let (took, answer) = probe.timed(if good { "a handshake" } else { "a refusal" }, &request).await?;
+        match answer {
+            // One that let everybody in has no refusals, and one that limits has answers of another kind.
+            Ok(response) if (response.status == 101) == good && response.status != 429 => times.push(took),
+            _ => {}
+        }
+    }
+    Ok(times)
+}
+
+struct Spread {
+    p50: Duration,
+    p90: Duration,
+    max: Duration,
+    count: usize,
+}
+
+impl Spread {
+    fn of(times: &mut [Duration]) -> Result<Self, Outcome> {
+        times.sort_unstable();
+        let at = |percent: usize| {
+            times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied()
+        };
+        match (at(50), at(90), times.last()) {
+            (Some(p50), Some(p90), Some(max)) if times.len() >= FEWEST => {
+                Ok(Self { p50, p90, max: *max, count: times.len() })
+            }
+            _ => Err(Outcome::not_applicable("too few answers of this kind to measure")),
+        }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "p50 {}, p90 {}, max {} of {}", Ms(self.p50), Ms(self.p90), Ms(self.max), self.count)
+    }
+}
+
+const SAMPLES: usize = 20;
+const FEWEST: usize = 3;
+const PARALLEL: usize = 8;
+/// Below this nobody notices, and a busy machine makes more of a difference than a server.
+const SLACK: Duration = Duration::from_millis(250);

@@ -1,0 +1,45 @@
+//! Black-box tester of WebSocket servers: what the opening handshake and its authentication do, seen from outside.
+//!
+//! A [`Target`] says where and with which credentials, [`run`] goes through the table of [`CASES`](cases), and a
+//! [`Report`] holds a [`Finding`] for each with its evidence, a grade, and the root causes of what went wrong. The crate
+//! speaks the client's side of HTTP/1.1 and RFC 6455 byte by byte, so that it can also say what no client would. It never
+//! links the gateway: that one is tested like any other server.
+
+mod admission;
+mod baseline;
+mod case;
+mod cases;
+mod cause;
+mod compare;
+mod evidence;
+mod form;
+mod grade;
+mod login;
+mod mint;
+mod peer;
+mod probe;
+mod profile;
+mod remedy;
+mod report;
+mod request;
+mod response;
+mod run;
+mod select;
+mod target;
+mod tls;
+
+pub use case::{Area, Case, Group, Level, Need, OptIn, Verdict};
+pub use cases::all as cases;
+pub use cause::{RootCause, Symptom};
+pub use compare::{Baseline, BaselineError, Worse};
+pub use evidence::Exchange;
+pub use form::{Form, FormError, FormKind};
+pub use grade::Grade;
+pub use login::Login;
+pub use mint::{KeyError, SigningKey};
+pub use profile::{Profile, ProfileError};
+pub use remedy::Framework;
+pub use report::{Finding, Report, Server, Summary, reference};
+pub use run::{CouldNotRun, Options, Progress, run};
+pub use select::{Selection, SelectionError};
+pub use target::{Target, TargetError};

@@ -1,0 +1,258 @@
+//! One connection whose every byte is decided here, and recorded.
+
+use std::{
+    collections::VecDeque,
+    io::ErrorKind,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use portcullis_frame::{Decoder, Frame, FrameError, Limits, Message, Role};
+use portcullis_handshake::ResponseHead;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
+
+use crate::{
+    evidence::Tape,
+    request::random,
+    response::{End, Response},
+};
+
+/// TCP or TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection. It counts among those that may be open at once until it is dropped.
+pub(crate) struct Peer {
+    stream: Box<dyn Stream>,
+    unread: Vec<u8>,
+    decoder: Decoder,
+    events: VecDeque<Event>,
+    tape: Arc<Mutex<Tape>>,
+    /// How the reading side ended.
+    ended: Option<End>,
+    pub(crate) answers_pings: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What came after a 101.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Text(String),
+    Binary(usize),
+    Ping,
+    Pong(Vec<u8>),
+    Close(Option<u16>, String),
+    /// A frame that a server may not send.
+    Broken(FrameError),
+    /// The end of the TCP connection, or of the waiting.
+    End(End),
+}
+
+impl Peer {
+    pub(crate) fn new(stream: Box<dyn Stream>, tape: Arc<Mutex<Tape>>, place: OwnedSemaphorePermit) -> Self {
+        let limits = Limits { frame: 4 << 20, message: 4 << 20, fragments: 1 << 16 };
+        Self {
+            stream,
+            unread: Vec::new(),
+            decoder: Decoder::new(Role::Client, limits),
+            events: VecDeque::new(),
+            tape,
+            ended: None,
+            answers_pings: true,
+            _place: place,
+        }
+    }
+
+    /// Sends bytes as they are; false where the server has ended the connection.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        self.tape.lock().sent(bytes);
+        let writing = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        // A server that does not read fills the way to it, and is not worth waiting for.
+        matches!(timeout(WRITING, writing).await, Ok(Ok(())))
+    }
+
+    /// Sends a frame, masked as a client's has to be.
+    pub(crate) async fn frame(&mut self, frame: Frame<'_>) -> bool {
+        self.send(&frame.masked(random()).to_vec()).await
+    }
+
+    /// Sends a message of text.
+    pub(crate) async fn text(&mut self, text: &str) -> bool {
+        self.frame(Frame::text(text)).await
+    }
+
+    /// Reads the answer to a request: of a 101 the head alone, else with its body.
+    pub(crate) async fn response(&mut self, patience: Duration) -> Result<Response, End> {
+        let deadline = Instant::now() + patience;
+        let (mut response, len) = loop {
+            match self.head() {
+                Ok(Some(found)) => break found,
+                Ok(None) => {}
+                Err(end) => {
+                    self.tape.lock().note("not an HTTP/1.1 response");
+                    return Err(end);
+                }
+            }
+            if let Some(end) = self.read(deadline).await {
+                return Err(end);
+            }
+            if self.unread.len() > LONGEST_HEAD {
+                return Err(End::NotHttp);
+            }
+        };
+        self.unread.drain(..len);
+        if response.status != 101 {
+            let wanted = response.field("Content-Length").and_then(|length| length.parse::<usize>().ok());
+            let wanted = match response.status {
+                204 | 304 => Some(0),
+                _ => wanted,
+            };
+            let chunked = response.field("Transfer-Encoding").is_some();
+            let deadline = Instant::now() + BODY;
+            while wanted.is_none_or(|wanted| self.unread.len() < wanted)
+                && self.unread.len() < LONGEST_BODY
+                && !(chunked && self.unread.ends_with(b"0\r\n\r\n"))
+                && self.read(deadline).await.is_none()
+            {}
+            let size = wanted.unwrap_or(self.unread.len()).min(self.unread.len());
+            response.body = self.unread.drain(..size).collect();
+        }
+        Ok(response)
+    }
+
+    fn head(&self) -> Result<Option<(Response, usize)>, End> {
+        // Some servers answer a broken request in the older version, which says as much.
+        let older = self.unread.starts_with(b"HTTP/1.0 ").then(|| {
+            let mut newer = self.unread.clone();
+            newer[7] = b'1';
+            newer
+        });
+        let bytes = older.as_deref().unwrap_or(&self.unread);
+        let head = ResponseHead::parse(bytes).map_err(|_| End::NotHttp)?;
+        Ok(head.map(|head| {
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            let fields = head.fields().map(|(name, value)| (name.to_owned(), text(value))).collect();
+            (Response { status: head.status(), fields, body: Vec::new() }, head.len())
+        }))
+    }
+
+    /// The next thing that comes, or how the waiting for it ended. Pings are answered on the way.
+    pub(crate) async fn event(&mut self, patience: Duration) -> Event {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                if event == Event::Ping && self.answers_pings {
+                    self.frame(Frame::pong(b"")).await;
+                }
+                return event;
+            }
+            self.decode().await;
+            if self.events.is_empty()
+                && let Some(end) = self.read(deadline).await
+            {
+                return Event::End(end);
+            }
+        }
+    }
+
+    /// Passes over everything up to a close, a broken frame or the end.
+    pub(crate) async fn ending(&mut self, patience: Duration) -> Event {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.event(deadline.saturating_duration_since(Instant::now())).await {
+                Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
+                ending => return ending,
+            }
+        }
+    }
+
+    /// Waits for the pong to a ping of these bytes; what comes before it is passed over.
+    pub(crate) async fn pong(&mut self, payload: &[u8], patience: Duration) -> Event {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.event(deadline.saturating_duration_since(Instant::now())).await {
+                Event::Pong(bytes) if bytes == payload => return Event::Pong(bytes),
+                Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn decode(&mut self) {
+        let mut bytes = std::mem::take(&mut self.unread);
+        let mut input = &mut bytes[..];
+        let mut pongs = Vec::new();
+        loop {
+            let event = match self.decoder.decode(&mut input) {
+                Ok(Some(Message::Text(text))) => Event::Text(text.into_owned()),
+                Ok(Some(Message::Binary(bytes))) => Event::Binary(bytes.len()),
+                Ok(Some(Message::Ping(payload))) => {
+                    if self.answers_pings {
+                        pongs.push(payload.into_owned());
+                        continue;
+                    }
+                    Event::Ping
+                }
+                Ok(Some(Message::Pong(payload))) => Event::Pong(payload.into_owned()),
+                Ok(Some(Message::Close(Some(close)))) => {
+                    Event::Close(Some(close.code.get()), close.reason.into_owned())
+                }
+                Ok(Some(Message::Close(None))) => Event::Close(None, String::new()),
+                Ok(None) => break,
+                Err(error) => Event::Broken(error),
+            };
+            self.events.push_back(event);
+        }
+        for payload in pongs {
+            self.frame(Frame::pong(&payload)).await;
+            self.events.push_back(Event::Ping);
+        }
+    }
+
+    /// Waits for the end of the TCP connection; false if it does not come.
+    pub(crate) async fn ended_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.read(deadline).await {
+                None => self.unread.clear(),
+                Some(End::Silent) => return false,
+                Some(_) => return true,
+            }
+        }
+    }
+
+    /// Reads once. Gives how the reading ended, if it did.
+    async fn read(&mut self, deadline: Instant) -> Option<End> {
+        if let Some(end) = self.ended {
+            return Some(end);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let start = self.unread.len();
+        let end = match timeout(left, self.stream.read_buf(&mut self.unread)).await {
+            Ok(Ok(0)) => End::Eof,
+            Ok(Ok(_)) => {
+                self.tape.lock().received(&self.unread[start..]);
+                return None;
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => End::Eof,
+            Ok(Err(_)) => End::Reset,
+            Err(_) => return Some(End::Silent),
+        };
+        self.tape.lock().note(if end == End::Eof { "end of the connection" } else { "connection reset" });
+        self.ended = Some(end);
+        Some(end)
+    }
+}
+
+const WRITING: Duration = Duration::from_secs(5);
+const BODY: Duration = Duration::from_secs(2);
+const LONGEST_HEAD: usize = 64 * 1024;
+const LONGEST_BODY: usize = 64 * 1024;

@@ -1,0 +1,321 @@
+//! What a case works with: connections to the server, and a record of each.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    admission::Admission,
+    baseline::Good,
+    case::Outcome,
+    evidence::{Exchange, Redactor, Tape},
+    mint::Mint,
+    peer::{Event, Peer, Stream},
+    profile::Profile,
+    request::Request,
+    response::{End, Response},
+    target::Target,
+};
+
+/// What all cases of a run share.
+pub(crate) struct Shared {
+    pub(crate) target: Target,
+    pub(crate) mint: Mint,
+    pub(crate) profile: Profile,
+    pub(crate) times: Times,
+    /// What `--origin` gave.
+    pub(crate) origin: Option<String>,
+    pub(crate) good: OnceLock<Good>,
+    /// The token that a login gave, if there was one.
+    pub(crate) login: Option<Result<String, String>>,
+    pub(crate) redactor: Redactor,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) next_connect: tokio::sync::Mutex<Instant>,
+    pub(crate) tls: Option<TlsConnector>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// For an answer.
+    pub(crate) timeout: Duration,
+    /// After a 101, before a connection counts as accepted.
+    pub(crate) settle: Duration,
+    /// For a server to end what does not go on.
+    pub(crate) patience: Duration,
+    /// Between two connections.
+    pub(crate) pace: Duration,
+    /// After `exp`, for the connection to be closed.
+    pub(crate) leeway: Duration,
+    /// Of silence, where it was asked for.
+    pub(crate) silence: Duration,
+}
+
+/// One case's way to the server.
+pub(crate) struct Probe {
+    pub(crate) shared: Arc<Shared>,
+    tapes: Mutex<Vec<Arc<Mutex<Tape>>>>,
+}
+
+impl Probe {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, tapes: Mutex::new(Vec::new()) }
+    }
+
+    /// What was sent and what came, connection by connection.
+    pub(crate) fn evidence(&self) -> Vec<Exchange> {
+        let tapes = self.tapes.lock();
+        tapes.iter().take(MOST_EXCHANGES).map(|tape| tape.lock().exchange(&self.shared.redactor)).collect()
+    }
+
+    pub(crate) fn mint(&self) -> &Mint {
+        &self.shared.mint
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.shared.profile
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        self.shared.times
+    }
+
+    /// The connection that works.
+    pub(crate) fn baseline(&self) -> Result<&Good, Outcome> {
+        self.shared
+            .good
+            .get()
+            .ok_or_else(|| Outcome::inconclusive("there is no good connection to compare with"))
+    }
+
+    /// An upgrade with the origin that works, without a credential.
+    pub(crate) fn request(&self) -> Request {
+        let request = Request::upgrade(&self.shared.target.path, &self.shared.target.authority());
+        match self.shared.good.get().and_then(|good| good.origin.as_deref()) {
+            Some(origin) => request.set("Origin", origin),
+            None => request,
+        }
+    }
+
+    /// An upgrade that works.
+    pub(crate) fn good(&self) -> Result<Request, Outcome> {
+        let good = self.baseline()?;
+        Ok(match self.mint().good() {
+            Some(token) => good.form.apply(self.request(), &token),
+            // A server that lets anybody in.
+            None => self.request(),
+        })
+    }
+
+    /// The same with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Result<Request, Outcome> {
+        Ok(self.baseline()?.form.apply(self.request(), token))
+    }
+
+    /// The same with a text where the token goes, as it is.
+    pub(crate) fn with_raw(&self, text: &str) -> Result<Request, Outcome> {
+        Ok(self.baseline()?.form.apply_raw(self.request(), text))
+    }
+
+    /// The same without a token.
+    pub(crate) fn without_token(&self) -> Result<Request, Outcome> {
+        Ok(self.baseline()?.form.apply_nothing(self.request()))
+    }
+
+    /// A token that works.
+    pub(crate) fn token(&self) -> Result<String, Outcome> {
+        self.mint().good().ok_or_else(|| Outcome::inconclusive("there is no token to try it with"))
+    }
+
+    /// Connects, once there is a place and it is time.
+    pub(crate) async fn connect(&self, what: &str) -> Result<Peer, Outcome> {
+        let shared = &self.shared;
+        let place = Arc::clone(&shared.places).acquire_owned().await.expect("the semaphore is never closed");
+        {
+            let mut next = shared.next_connect.lock().await;
+            tokio::time::sleep_until((*next).into()).await;
+            *next = Instant::now() + shared.times.pace;
+        }
+        let tape = Arc::new(Mutex::new(Tape::new(what)));
+        self.tapes.lock().push(Arc::clone(&tape));
+        let dialled = dial(&shared.target, shared.tls.as_ref(), shared.times.timeout).await;
+        match dialled {
+            Ok(stream) => Ok(Peer::new(stream, tape, place)),
+            Err(error) => {
+                tape.lock().note(&error);
+                Err(Outcome::inconclusive(format!("no connection could be made: {error}")))
+            }
+        }
+    }
+
+    /// Sends a request and reads the answer. A server that is busy is asked again, twice.
+    pub(crate) async fn ask(
+        &self,
+        what: &str,
+        request: &Request,
+    ) -> Result<(Peer, Result<Response, End>), Outcome> {
+        for attempt in 0..3 {
+            let mut peer = self.connect(what).await?;
+            peer.send(&request.bytes()).await;
+            let answer = peer.response(self.times().timeout).await;
+            match &answer {
+                Ok(response) if is_busy(response) => {
+                    let wait = response.field("Retry-After").and_then(|secs| secs.trim().parse().ok());
+                    let wait = Duration::from_secs(wait.unwrap_or(1)).min(LONGEST_WAIT) * (attempt + 1);
+                    drop(peer);
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Ok((peer, answer)),
+            }
+        }
+        Err(Outcome::inconclusive(
+            "the server limits attempts (429 or 503 with Retry-After), three times in a row: raise --pace",
+        ))
+    }
+
+    /// How long an answer takes from the moment that the connection is there.
+    pub(crate) async fn timed(
+        &self,
+        what: &str,
+        request: &Request,
+    ) -> Result<(Duration, Result<Response, End>), Outcome> {
+        let mut peer = self.connect(what).await?;
+        let began = Instant::now();
+        peer.send(&request.bytes()).await;
+        let answer = peer.response(self.times().timeout).await;
+        Ok((began.elapsed(), answer))
+    }
+
+    /// The answer alone.
+    pub(crate) async fn answer(
+        &self,
+        what: &str,
+        request: &Request,
+    ) -> Result<Result<Response, End>, Outcome> {
+        Ok(self.ask(what, request).await?.1)
+    }
+
+    /// A live connection. Where there is none, the case has nothing to stand on.
+    pub(crate) async fn open(&self, what: &str, request: &Request) -> Result<(Peer, Response), Outcome> {
+        let (mut peer, answer) = self.ask(what, request).await?;
+        match answer {
+            Ok(response) if response.status == 101 => {
+                if let Some(hello) = &self.profile().hello {
+                    peer.text(hello).await;
+                }
+                Ok((peer, response))
+            }
+            Ok(response) => Err(Outcome::inconclusive(format!(
+                "a handshake that should work was refused with {}",
+                response.status
+            ))),
+            Err(end) => Err(Outcome::inconclusive(format!("a handshake that should work failed: {end}"))),
+        }
+    }
+
+    /// A live connection with the good credential.
+    pub(crate) async fn live(&self, what: &str) -> Result<Peer, Outcome> {
+        Ok(self.open(what, &self.good()?).await?.0)
+    }
+
+    /// Tries to connect and waits for what becomes of it. A message is sent as soon as the server has said 101.
+    pub(crate) async fn attempt(&self, what: &str, request: &Request) -> Result<Admission, Outcome> {
+        let (mut peer, answer) = self.ask(what, request).await?;
+        let response = match answer {
+            Ok(response) if response.status == 101 => response,
+            Ok(response) => return Ok(Admission::Refused(response)),
+            Err(end) => return Ok(Admission::Unanswered(end)),
+        };
+        let began = Instant::now();
+        for message in [&self.profile().hello, &self.profile().probe].into_iter().flatten() {
+            peer.text(message).await;
+        }
+        let mut texts = Vec::new();
+        loop {
+            let left = self.times().settle.saturating_sub(began.elapsed());
+            match peer.event(left).await {
+                Event::Text(text) => texts.push(text),
+                Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
+                Event::Close(code, reason) => {
+                    let dwell = began.elapsed();
+                    if let Some(code) = code.and_then(portcullis_frame::WireCode::new) {
+                        peer.frame(portcullis_frame::Frame::close(code, "")).await;
+                    }
+                    return Ok(Admission::Closed { code, reason, dwell, texts });
+                }
+                Event::End(End::Silent) => {
+                    let bye = portcullis_frame::WireCode::new(1000).expect("1000 is a code");
+                    peer.frame(portcullis_frame::Frame::close(bye, "")).await;
+                    return Ok(Admission::Admitted { response, texts });
+                }
+                Event::Broken(_) | Event::End(_) => {
+                    return Ok(Admission::Dropped { dwell: began.elapsed(), texts });
+                }
+            }
+        }
+    }
+
+    /// Whether a text shows that a message was worked on: it looks like what a good connection answers.
+    pub(crate) fn is_answer(&self, text: &str) -> bool {
+        let shape = self.profile().shape(text);
+        self.shared.good.get().is_some_and(|good| good.answers.contains(&shape))
+    }
+}
+
+/// Whether the server asks to come back later.
+fn is_busy(response: &Response) -> bool {
+    response.status == 429 || response.status == 503 && response.field("Retry-After").is_some()
+}
+
+/// Opens TCP, and TLS over it.
+pub(crate) async fn dial(
+    target: &Target,
+    tls: Option<&TlsConnector>,
+    patience: Duration,
+) -> Result<Box<dyn Stream>, String> {
+    let dialling = async {
+        let addresses = tokio::net::lookup_host((target.host.as_str(), target.port));
+        let addresses: Vec<SocketAddr> = addresses
+            .await
+            .map_err(|error| format!("{} cannot be resolved: {error}", target.host))?
+            .collect();
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // Not worth failing for.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(format!("{}: {last}", target.authority()))
+    };
+    let stream = timeout(patience, dialling)
+        .await
+        .map_err(|_| format!("{}: no answer in time", target.authority()))??;
+    if !target.secure {
+        return Ok(Box::new(stream));
+    }
+    let tls = tls.ok_or("TLS is not set up")?;
+    let name =
+        ServerName::try_from(target.host.clone()).map_err(|_| "the host is no name for TLS".to_owned())?;
+    let shaking = timeout(patience, tls.connect(name, stream));
+    let stream = shaking
+        .await
+        .map_err(|_| "no TLS handshake in time".to_owned())?
+        .map_err(|error| format!("TLS: {error}; a certificate of one's own is trusted with --ca FILE"))?;
+    Ok(Box::new(stream))
+}
+
+const MOST_EXCHANGES: usize = 16;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
