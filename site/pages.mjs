@@ -33,6 +33,7 @@ export function sections(root) {
         'docs/howto/ask-the-doctor.md',
         'docs/check.md',
         'docs/diagnose.md',
+        'docs/bench.md',
         'docs/howto/fastapi.md',
         'docs/deployment.md',
         'docs/howto/cloud-run.md',

@@ -13,12 +13,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use portcullis_load::process::raise_file_limit;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Subject,
     operation::{Operation, Repeater, Style},
-    process::raise_file_limit,
     report::{print, write_json},
     server::{Launch, Site},
 };

@@ -12,7 +12,6 @@ mod floor;
 mod measure;
 mod operation;
 mod peer;
-mod process;
 mod report;
 mod server;
 mod tokens;

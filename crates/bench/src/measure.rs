@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use portcullis_load::process::{cpu_time, memory, raise_file_limit};
 
 use crate::{
     Subject,
     operation::{Operation, Repeater, Style},
     peer::{Dial, Peer, messages, receive},
-    process::{cpu_time, memory, raise_file_limit},
     report::{Figure, Machine, Report, print, write_json},
     server::{Launch, Server, Site, pause},
     tokens::Algorithm,

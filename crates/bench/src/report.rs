@@ -17,9 +17,8 @@ pub(crate) struct Report {
 /// The machine and the versions.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) kernel: String,
+    #[serde(flatten)]
+    pub(crate) hardware: portcullis_load::Machine,
     pub(crate) server: String,
     pub(crate) bench: &'static str,
 }
@@ -40,14 +39,10 @@ pub(crate) struct Figure {
 impl Machine {
     /// Asks the system and the program.
     pub(crate) fn of(bin: &Path) -> anyhow::Result<Self> {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let output = Command::new(bin).arg("--version").output();
         let version = output.with_context(|| format!("cannot run {}", bin.display()))?.stdout;
         Ok(Self {
-            cpu: model.map_or("unknown", |(_, name)| name).to_owned(),
-            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            hardware: portcullis_load::Machine::here(),
             server: String::from_utf8_lossy(&version).trim().to_owned(),
             bench: env!("CARGO_PKG_VERSION"),
         })
@@ -78,8 +73,8 @@ impl Figure {
 impl Report {
     /// The report as text.
     pub(crate) fn text(&self) -> String {
-        let Machine { cpu, cores, kernel, server, bench } = &self.machine;
-        let mut text = format!("{cpu}, {cores} cores, Linux {kernel}; {server}; portcullis-bench {bench}\n");
+        let Machine { hardware, server, bench } = &self.machine;
+        let mut text = format!("{hardware}; {server}; portcullis-bench {bench}\n");
         for line in &self.method {
             let _ = writeln!(text, "- {line}");
         }

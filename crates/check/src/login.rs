@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use portcullis_dial::Target;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
-use crate::{probe::dial, request::Request, target::Target};
+use crate::{probe::dial, request::Request};
 
 /// Where and with what to log in. The password is in the body.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use portcullis_dial::Target;
 use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tokio_rustls::TlsConnector;
@@ -22,7 +23,6 @@ use crate::{
     profile::Profile,
     request::Request,
     response::{End, Response},
-    target::Target,
 };
 
 /// What all cases of a run share.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use portcullis_dial::{Target, Trust, connector};
 use serde_json::{Map, Value};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -22,8 +23,6 @@ use crate::{
     remedy::Framework,
     report::{Finding, Report, Server},
     select::Selection,
-    target::Target,
-    tls,
 };
 
 /// Everything that a run is told.
@@ -139,7 +138,8 @@ pub async fn run(options: Options, progress: &(dyn Progress + Sync)) -> Result<R
 async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
     let Options { target, mut tokens, key, kid, claims, login, profile, origin, ca, .. } = options;
     let needs_tls = target.secure || login.as_ref().is_some_and(|login| login.target.secure);
-    let tls = needs_tls.then(|| tls::connector(ca.as_deref())).transpose().map_err(CouldNotRun::Tls)?;
+    let trust = ca.map_or(Trust::Usual, Trust::With);
+    let tls = needs_tls.then(|| connector(&trust)).transpose().map_err(CouldNotRun::Tls)?;
     let logged_in = match &login {
         Some(login) => Some(login.token(tls.as_ref(), options.timeout).await),
         None => None,

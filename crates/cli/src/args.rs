@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::Override;
+use crate::{bench::BenchArgs, config::Override};
 
 /// A gate between browsers and AI agents: authenticates every WebSocket before it opens.
 #[derive(Debug, Parser)]
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Test any WebSocket server from outside: handshake, authentication, refusals. Gives a grade.
     Check(Box<crate::check::CheckArgs>),
+    /// Measure any WebSocket server: handshakes, refusals, messages, held connections, reconnect storms.
+    Bench(Box<BenchArgs>),
     /// Explain a reason, a close code or an HTTP status.
     Explain(ExplainArgs),
     /// Find out from logs or a HAR file why connections failed. Exits with 1 if it finds incidents.

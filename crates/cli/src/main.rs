@@ -4,6 +4,7 @@
 //! codes are stable: 0 fine, 1 findings, 2 usage, 3 could not run.
 
 mod args;
+mod bench;
 mod check;
 mod config;
 mod data_dir;
@@ -66,6 +67,7 @@ fn run(command: Command, out: Output) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Diagnose(args) => diagnose::run(&args, out),
+        Command::Bench(args) => bench::run(&args, out),
         Command::Token(command) => token::run(command, out),
         Command::Config(command) => config::command::run(command, out),
         Command::Users(command) => users::run(command, out),

@@ -62,18 +62,25 @@ impl Builder {
         }
         fs::write(path("config.toml"), config.concat()).expect("a file can be written");
         let data = self.data.unwrap_or_else(|| path("data"));
-        Server::launch(self.binary, Arc::new(folder), data, tokens)
+        Server::launch(self.binary, Arc::new(folder), data, tokens, ANYWHERE)
     }
 }
 
 impl Server {
     /// Starts the binary on what is in `folder`, and waits until it accepts.
     #[track_caller]
-    fn launch(binary: PathBuf, folder: Arc<TempDir>, data: PathBuf, tokens: Tokens) -> Self {
+    fn launch(
+        binary: PathBuf,
+        folder: Arc<TempDir>,
+        data: PathBuf,
+        tokens: Tokens,
+        gateway: SocketAddr,
+    ) -> Self {
         let path = |name: &str| folder.path().join(name);
-        let anywhere = "127.0.0.1:0";
+        let anywhere = ANYWHERE.to_string();
         let mut child = Command::new(&binary)
-            .args(["serve", "--listen", anywhere, "--auth-listen", anywhere, "--admin-listen", anywhere])
+            .args(["serve", "--listen", &gateway.to_string()])
+            .args(["--auth-listen", &anywhere, "--admin-listen", &anywhere])
             .arg("--data-dir")
             .arg(&data)
             .arg("--config")
@@ -100,9 +107,9 @@ impl Server {
             stdout,
             tokens,
             binary,
-            gateway: UNKNOWN,
+            gateway: ANYWHERE,
             auth: None,
-            admin: UNKNOWN,
+            admin: ANYWHERE,
         };
         // It is logged once the file is there, and a process that ends early ends its log.
         server.log.line(&["\"message\":\"ready\""]);
@@ -167,6 +174,11 @@ impl Server {
     #[track_caller]
     pub const fn auth(&self) -> SocketAddr {
         self.auth.expect("the auth service is on")
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.running().child.id()
     }
 
     /// The log.
@@ -280,10 +292,17 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn restart(self) -> Self {
+        self.restart_at(ANYWHERE)
+    }
+
+    /// The same, with the gateway at that address: its own, for clients that come back by themselves.
+    #[must_use]
+    #[track_caller]
+    pub fn restart_at(self, gateway: SocketAddr) -> Self {
         let (binary, folder) = (self.binary.clone(), Arc::clone(&self.folder));
         let (data, tokens) = (self.data.clone(), self.tokens.clone());
         drop(self);
-        Self::launch(binary, folder, data, tokens)
+        Self::launch(binary, folder, data, tokens, gateway)
     }
 
     /// Ends the process as a crash does (`kill -9`), and starts another one on what it left behind.
@@ -353,4 +372,5 @@ const KID: &str = "test";
 /// The shared secret of every server here: for tests alone, long and mixed enough for every environment.
 pub const SECRET: &str = "Qm7-tR2x_Wz9KpL4vYc8NhD3sFgJ6bTe1UaXo5Ei0rM";
 
-const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A free port of this machine; the address of a listener until it is known.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -8,6 +8,7 @@ fn help_of_every_command() {
         "",
         "serve",
         "check",
+        "bench",
         "explain",
         "diagnose",
         "token",

@@ -4,6 +4,7 @@
 mod accepted;
 mod account;
 mod admission;
+mod bench;
 mod check;
 mod close;
 mod credentials;

@@ -1,6 +1,6 @@
 //! Where the server is.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// The place to test: scheme, host, port and request target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +100,16 @@ impl Target {
     }
 
     /// The path without its query.
-    pub(crate) fn bare_path(&self) -> &str {
+    pub fn bare_path(&self) -> &str {
         self.path.split('?').next().unwrap_or("/")
+    }
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(url: &str) -> Result<Self, TargetError> {
+        Self::parse(url)
     }
 }
 
