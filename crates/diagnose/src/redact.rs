@@ -14,27 +14,27 @@ const MOST: usize = 240;
 
 /// `text` without credentials, on one line, at most [`MOST`] characters.
 pub(crate) fn redact(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(MOST * 2));
-    let mut at = 0;
-    let mut count = 0;
-    while let Some(c) = text[at..].chars().next() {
-        // What is cut away anyway need not be looked at; a credential that starts before the cut ends as a fingerprint.
-        if count > MOST {
-            break;
-        }
-        if let Some((shown, end)) = credential(text, at) {
+    // First what takes no room: between two halves of a token it would hide both.
+    let plain: String = text
+        .chars()
+        .map(|c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c })
+        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .collect();
+    let mut out = String::with_capacity(plain.len().min(MOST * 2));
+    let (mut at, mut count) = (0, 0);
+    // What is cut away anyway need not be looked at; a credential that starts before the cut ends as a fingerprint.
+    while count <= MOST
+        && let Some(c) = plain[at..].chars().next()
+    {
+        if let Some((shown, end)) = credential(&plain, at) {
             count += shown.chars().count();
             out.push_str(&shown);
             at = end;
-            continue;
+        } else {
+            count += 1;
+            out.push(c);
+            at += c.len_utf8();
         }
-        match c {
-            '\t' | '\n' | '\r' => out.push(' '),
-            c if c.is_control() || is_invisible(c) => {}
-            c => out.push(c),
-        }
-        count += 1;
-        at += c.len_utf8();
     }
     let text = out.trim();
     match text.char_indices().nth(MOST) {
@@ -329,5 +329,8 @@ mod tests {
         let shown = redact(&format!("\u{1b}[31m{}\u{202e}", "é x ".repeat(1000)));
         assert!(shown.chars().count() <= MOST + 1, "{}", shown.chars().count());
         assert!(!shown.contains(['\u{1b}', '\u{202e}']));
+        let (head, tail) = JWT.split_at(5);
+        let shown = redact(&format!("{head}\u{200b}{tail}"));
+        assert!(!shown.contains(&tail[..12]), "{shown}");
     }
 }

@@ -75,23 +75,11 @@ pub(crate) enum Near {
 }
 
 impl Near {
-    /// `outside` is the line without the text itself, in lower case.
-    fn is_met(self, outside: [&str; 2]) -> bool {
-        const TOKEN: [&str; 9] =
-            ["jwt", "token", "bearer", "jws", "jose", "oidc", "jwks", "websocket", "authenticat"];
-        const SOCKET: [&str; 10] = [
-            "websocket",
-            "/ws",
-            "ws:",
-            "wss:",
-            "socket",
-            "upgrade",
-            "handshake",
-            "subprotocol",
-            "101",
-            "ping",
-        ];
-        const FAILURE: [&str; 14] = [
+    /// The words of tokens, of WebSockets and of failing.
+    const WORDS: [&[&str]; 3] = [
+        &["jwt", "token", "bearer", "jws", "jose", "oidc", "jwks", "websocket", "authenticat"],
+        &["websocket", "/ws", "ws:", "wss:", "socket", "upgrade", "handshake", "subprotocol", "101", "ping"],
+        &[
             "fail",
             "refus",
             "reject",
@@ -106,15 +94,53 @@ impl Near {
             "expired",
             "warn",
             "revoked",
-        ];
-        let has = |words: &[&str]| words.iter().any(|word| outside.iter().any(|part| part.contains(word)));
+        ],
+    ];
+
+    /// The lists that it asks for; one of them is enough.
+    const fn lists(self) -> &'static [usize] {
         match self {
-            Self::Any => true,
-            Self::Token => has(&TOKEN),
-            Self::Socket => has(&SOCKET),
-            Self::Field => has(&TOKEN) || has(&SOCKET),
-            Self::Failure => has(&FAILURE),
+            Self::Any => &[],
+            Self::Token => &[0],
+            Self::Socket => &[1],
+            Self::Field => &[0, 1],
+            Self::Failure => &[2],
         }
+    }
+}
+
+/// Where the words of each list of [`Near::WORDS`] stand in a line: where the first one ends, and the last one starts.
+#[derive(Default)]
+struct Nearby([Option<(usize, usize)>; 3]);
+
+impl Nearby {
+    fn of(text: &str) -> Self {
+        static WORDS: LazyLock<(AhoCorasick, Vec<usize>)> = LazyLock::new(|| {
+            let words = || {
+                Near::WORDS
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(list, words)| words.iter().map(move |word| (list, word)))
+            };
+            (automaton(words().map(|(_, word)| word)), words().map(|(list, _)| list).collect())
+        });
+        let mut nearby = Self::default();
+        for found in WORDS.0.find_overlapping_iter(text) {
+            let (first, last) = nearby.0[WORDS.1[found.pattern().as_usize()]]
+                .get_or_insert_with(|| (found.end(), found.start()));
+            *first = found.end().min(*first);
+            *last = found.start().max(*last);
+        }
+        nearby
+    }
+
+    /// Whether a word that `near` asks for stands outside of the text from `start` to `end`.
+    fn meets(&self, near: Near, start: usize, end: usize) -> bool {
+        near == Near::Any
+            || near
+                .lists()
+                .iter()
+                .any(|&list| self.0[list].is_some_and(|(first, last)| first <= start || last >= end))
     }
 }
 
@@ -122,7 +148,7 @@ impl Near {
 pub(crate) fn find(text: &str) -> Option<Finding> {
     static SEARCH: LazyLock<Search> = LazyLock::new(Search::new);
     let mut best: Option<(u8, usize, usize)> = None;
-    let mut lower = None;
+    let mut nearby = None;
     for found in SEARCH.automaton.find_overlapping_iter(text) {
         let pattern = found.pattern().as_usize();
         let index = SEARCH.owner[pattern];
@@ -136,9 +162,8 @@ pub(crate) fn find(text: &str) -> Option<Finding> {
         if best.is_some_and(|(known, at, _)| (known, Reverse(at)) >= (rank, Reverse(pattern))) {
             continue;
         }
-        let lower = lower.get_or_insert_with(|| text.to_ascii_lowercase());
-        let outside = [&lower[..found.start()], &lower[found.end()..]];
-        if !is_setting(outside[1]) && signature.near.is_met(outside) {
+        let nearby = nearby.get_or_insert_with(|| Nearby::of(text));
+        if nearby.meets(signature.near, found.start(), found.end()) && !is_setting(&text[found.end()..]) {
             best = Some((rank, pattern, index));
         }
     }
@@ -197,14 +222,18 @@ impl Search {
                 .flat_map(|(index, signature)| signature.phrases.iter().map(move |text| (index, text)))
         };
         Self {
-            automaton: AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .build(patterns().map(|(_, text)| text))
-                .expect("a few hundred short texts make an automaton"),
+            automaton: automaton(patterns().map(|(_, text)| text)),
             owner: patterns().map(|(index, _)| index).collect(),
         }
     }
+}
+
+fn automaton<'t>(texts: impl Iterator<Item = &'t &'t str>) -> AhoCorasick {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(texts)
+        .expect("a few hundred short texts make an automaton")
 }
 
 #[cfg(test)]

@@ -126,6 +126,9 @@ impl<'c> Head<'c> {
                 "**I see no fault in what you pasted.** Only the signature remains, which a server with the key checks."
                     .to_owned()
             }
+            Self::NoFault if case.sound.contains(&Sound::Log) => {
+                "**I see no failed handshake or connection in this log.**".to_owned()
+            }
             Self::NoFault => "**I see no fault in what you pasted.**".to_owned(),
             Self::Finding => case.found.first().cloned().unwrap_or_default(),
             Self::Knowledge => "**Here is what I know about it.**".to_owned(),

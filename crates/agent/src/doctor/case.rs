@@ -56,6 +56,8 @@ pub(crate) enum Sound {
     Code,
     /// Settings of a proxy.
     Settings,
+    /// A log without a failure.
+    Log,
 }
 
 /// Two pieces of evidence that cannot both be the whole truth.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use portcullis_diagnose::{Engine, Format, Report};
 use portcullis_reason::Reason;
 
 use super::{
@@ -59,6 +60,8 @@ pub(crate) struct Evidence {
     pub(crate) origin: Option<String>,
     /// It has code that opens a `WebSocket`.
     pub(crate) script: bool,
+    /// It is a log, or part of one: what became of the connections in it.
+    pub(crate) log: Option<Report>,
     /// Some of the message was not read, or some of what it shows is not looked into.
     pub(crate) partial: bool,
 }
@@ -81,6 +84,7 @@ impl Evidence {
         evidence.browser = Browser::of(&lower);
         evidence.origin = origin(&lower);
         evidence.script = lower.contains("new websocket(");
+        evidence.log = log(text);
         let outside = spoken(&blank(&lower, found.iter().map(|credential| &credential.range)));
         let vocabulary = Vocabulary::of(&outside);
         // Three words with a number are about the number.
@@ -89,6 +93,11 @@ impl Evidence {
         let numbers = numbers(&outside, at_home);
         evidence.statuses = numbers.statuses;
         evidence.close_codes = numbers.close_codes;
+        if evidence.log.as_ref().is_some_and(Report::is_clean) {
+            // The engine has read every one of its lines; their numbers are no question.
+            evidence.statuses.clear();
+            evidence.close_codes.clear();
+        }
         let question = evidence.is_empty() || is_question(&outside, &vocabulary);
         let one_number = evidence.statuses.len() + evidence.close_codes.len() == 1;
         if question || (one_number && evidence.is_numbers_alone()) {
@@ -111,6 +120,7 @@ impl Evidence {
     /// Whether all that was pasted are statuses and close codes.
     fn is_numbers_alone(&self) -> bool {
         self.head.is_none()
+            && self.log.is_none()
             && self.offers.is_empty()
             && self.tokens.is_empty()
             && self.reasons.is_empty()
@@ -219,6 +229,22 @@ impl Evidence {
         self.statuses.truncate(MAX_STATUSES);
         self.quoted.truncate(MAX_QUOTED);
     }
+}
+
+/// Diagnoses a paste of several lines of a log, or an archive. One line is better looked up by itself.
+fn log(text: &str) -> Option<Report> {
+    let report = Engine::read(text);
+    let read = report.read;
+    let is_archive = report.formats.contains_key(&Format::Har);
+    let is_log = if report.is_clean() {
+        // Nearly any text is without a failure, so it has to look like nothing else.
+        let lines =
+            report.formats.iter().filter(|(format, _)| **format != Format::Plain).map(|(_, count)| count);
+        read.lines >= 3 && read.unknown == 0 && lines.sum::<u64>() >= 2
+    } else {
+        read.lines >= 3 && read.failing >= 2 && read.unknown < read.failing
+    };
+    (is_archive || is_log).then_some(report)
 }
 
 fn token((place, text): (Place, Pasted)) -> Token {

@@ -5,6 +5,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `phrase` | the entry applies where this text stands literally (letter case aside), with `$` at the end of a line; one line of a log, an error |
+//! | `signature` | as `phrase`, for all texts of this name in the table of `portcullis-diagnose`, where what logs and libraries say has its place |
 //! | `match` | the entry answers a question that has one word of every group; groups are set apart by spaces, words of a group by a bar |
 //! | `reason` | the reason of the catalogue that it is about |
 //! | `code` | the close code that it is about |
@@ -15,6 +16,7 @@
 
 use std::sync::LazyLock;
 
+use portcullis_diagnose::Signature;
 use portcullis_reason::Reason;
 
 use super::{surroundings::Configuration, tools::shown, vocabulary::Vocabulary};
@@ -162,6 +164,9 @@ fn parse_entry(text: &'static str) -> Entry {
     for (key, value) in keys.lines().filter_map(|line| line.split_once(": ")) {
         match key {
             "phrase" => entry.phrases.push(value),
+            "signature" => {
+                entry.phrases.extend(Signature::named(value).iter().flat_map(|signature| signature.phrases));
+            }
             "match" => entry.matches.push(value.split(' ').map(|group| group.split('|').collect()).collect()),
             "reason" => entry.reason = value.parse().ok(),
             "code" => entry.code = value.parse().ok(),
@@ -203,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn signatures_and_entries_name_the_same_reason() {
+        for file in FILES {
+            for section in file.split("\n## ").skip(1) {
+                let entry = parse_entry(section);
+                let keys = section.split("\n\n").next().unwrap();
+                for id in keys.lines().filter_map(|line| line.strip_prefix("signature: ")) {
+                    let told = Signature::named(id).unwrap().reason();
+                    if let (Some(told), Some(reason)) = (told, entry.reason) {
+                        assert_eq!(told, reason, "{}: {id}", entry.title);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_key_is_understood() {
         for file in FILES {
             for section in file.split("\n## ").skip(1) {
@@ -210,7 +231,10 @@ mod tests {
                 for line in keys.lines() {
                     let (key, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
                     let good = match key {
-                        "phrase" | "match" => true,
+                        "match" => true,
+                        // A text has one place, or the two would drift apart.
+                        "phrase" => Signature::all().iter().all(|known| !known.phrases.contains(&value)),
+                        "signature" => Signature::named(value).is_some(),
                         "reason" => value.parse::<Reason>().is_ok(),
                         "code" | "status" => value.parse::<u16>().is_ok(),
                         "tool" => ["audit_configuration", "recent_refusals"].contains(&value),

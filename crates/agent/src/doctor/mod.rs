@@ -132,6 +132,7 @@ impl Doctor {
             Source::ResponseHeader => Call::CheckResponse(offer),
             Source::RequestHeader | Source::Code | Source::List => Call::CheckTokenForm(offer),
         }));
+        calls.extend(evidence.log.map(|report| Call::DiagnoseLog(Box::new(report))));
         calls.extend(evidence.tokens.into_iter().map(Call::DecodeToken));
         calls.extend(evidence.settings.map(Call::CheckProxySettings));
         let mut codes = evidence.close_codes;
@@ -215,6 +216,7 @@ fn overview(evidence: &Evidence) -> String {
         "a form in which credentials are sent",
         "forms in which credentials are sent",
     );
+    count(usize::from(evidence.log.is_some()), "a log", "logs");
     count(evidence.tokens.len(), "a token", "tokens");
     count(evidence.quoted.len(), "an error or log line that I know", "errors or log lines that I know");
     let list = |numbers: &[u16]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -33,10 +33,8 @@ pub(super) fn run(path: &Path, stdin: bool, out: Output) -> anyhow::Result<ExitC
         } else {
             following.file(path).await?;
         }
-        let Following { engine, told, out } = following;
-        let report = engine.finish();
-        let mut rest = Following { engine: Engine::new(), told, out };
-        rest.tell(&report)?;
+        let report = std::mem::take(&mut following.engine).finish();
+        following.tell(&report)?;
         Ok(code(&report))
     })
 }

@@ -43,14 +43,9 @@ pub(super) const TABLE: &[Signature] = &[
     ]),
     row("no_token_loose", Tells::Cause(Reason::NoToken), &[
         "no token provided",
-        "token missing",
-        "missing token",
-        "missing jwt",
-        "token is null",
-        "token is undefined",
-        "jwt must be a string",
-        "token must not be empty",
     ]).near(Near::Field),
+    row("token_absent", Tells::Cause(Reason::NoToken), &["token missing", "missing token", "missing jwt", "token is null", "token is undefined"]).near(Near::Field),
+    row("nothing_to_verify", Tells::Cause(Reason::NoToken), &["jwt must be a string", "token must not be empty"]).near(Near::Field),
     row("not_authenticated", Tells::Perhaps(Reason::NoToken), &[
         "not authenticated",
         "authentication required",
@@ -211,9 +206,8 @@ pub(super) const TABLE: &[Signature] = &[
     row("auth_failed", Tells::Sign(Symptom::AuthenticationFailed), &[
         "ssot auth failed",
         "ssot authentication failed",
-        "websocket authentication failed",
-        "websocket auth failed",
     ]),
+    row("auth_failed_other", Tells::Sign(Symptom::AuthenticationFailed), &["websocket authentication failed", "websocket auth failed"]),
     row("mismatch", Tells::Cause(Reason::ProtocolMismatch), &[
         "the two-element form `jwt, <token>`",
         "a naked token among the subprotocols",
@@ -235,18 +229,15 @@ pub(super) const TABLE: &[Signature] = &[
         "heartbeat timed out",
         "ping timeout",
     ]),
-    row("heartbeat_loose", Tells::Sign(Symptom::HeartbeatTimeout), &[
-        "heartbeat timeout",
-        "pong timeout",
-        "no pong received",
-    ]),
+    row("heartbeat_loose", Tells::Sign(Symptom::HeartbeatTimeout), &["heartbeat timeout"]),
+    row("heartbeat_unanswered", Tells::Sign(Symptom::HeartbeatTimeout), &["pong timeout", "no pong received"]).near(Near::Socket),
     row("cut_by_proxy", Tells::Cause(Reason::HeartbeatTimeout), &[
         "while proxying upgraded connection",
         "backend_timeout",
-        "reached the maximum request timeout",
         "client_disconnected_before_any_response",
         "backend_connection_closed_before_data_sent_to_client",
     ]).at(Hop::Proxy),
+    row("request_timeout", Tells::Cause(Reason::HeartbeatTimeout), &["reached the maximum request timeout"]).at(Hop::Proxy),
     row("not_accepted", Tells::Sign(Symptom::NotAccepted), &[
         "need to call \"accept\" first",
         "need to call 'accept' first",
@@ -352,11 +343,8 @@ pub(super) const TABLE: &[Signature] = &[
         "received a frame that is not masked",
         "invalid frame header",
         "unexpected continuation frame",
-        "reserved bits are on",
-        "rsv1 must be clear",
-        "rsv2 and rsv3 must be clear",
-        "unexpected reserved bits",
     ]),
+    row("compressed", Tells::Cause(Reason::ProtocolError), &["reserved bits are on", "rsv1 must be clear", "rsv2 and rsv3 must be clear", "unexpected reserved bits"]),
     row("framing_loose", Tells::Cause(Reason::ProtocolError), &["invalid opcode", "unmasked", "bad mask"]).near(Near::Socket),
     row("utf8", Tells::Cause(Reason::InvalidPayload), &[
         "could not decode a text frame as utf-8",
@@ -383,9 +371,9 @@ pub(super) const TABLE: &[Signature] = &[
         "host not found in upstream",
         "upstream connect error",
         "failed_to_connect_to_backend",
-        "no healthy upstream",
         "error reading status line from remote server",
     ]).at(Hop::Server).near(Near::Socket),
+    row("none_healthy", Tells::Cause(Reason::NotReady), &["no healthy upstream"]).at(Hop::Server).near(Near::Socket),
     row("upstream_crashed", Tells::Cause(Reason::Internal), &[
         "upstream prematurely closed connection",
         "upstream sent invalid header",
@@ -403,7 +391,6 @@ pub(super) const TABLE: &[Signature] = &[
         "there was a bad response from the server",
         "was not upgraded to websocket",
         "failed to establish websocket connection",
-        "websocket is closed before the connection is established",
     ]),
     row("lost", Tells::Sign(Symptom::ConnectionLost), &[
         "no close frame received or sent",

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod form;
+mod log;
 mod origin;
 mod proxy;
 mod server;
@@ -10,6 +11,7 @@ mod token;
 
 use std::sync::Arc;
 
+use portcullis_diagnose::Report;
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
@@ -50,6 +52,8 @@ pub(crate) enum Call {
     CheckResponse(Offer),
     /// Looks into a proxy's settings.
     CheckProxySettings(Settings),
+    /// Tells cause from consequence in a log or an archive.
+    DiagnoseLog(Box<Report>),
     /// Looks log lines, errors and questions up.
     LookUp { quoted: Vec<&'static Entry>, asked: Vec<&'static Entry>, about_numbers: Option<&'static Entry> },
     /// Explains a reason of the catalogue.
@@ -73,6 +77,7 @@ impl Call {
             Self::CheckRequest(_) => "check_request",
             Self::CheckResponse(_) => "check_response",
             Self::CheckProxySettings(_) => "check_proxy_settings",
+            Self::DiagnoseLog(_) => "diagnose_log",
             Self::LookUp { .. } => "look_up",
             Self::ExplainReason(_) => "explain_reason",
             Self::ExplainCloseCode(_) => "explain_close_code",
@@ -89,6 +94,7 @@ impl Call {
             Self::CheckTokenForm(offer) | Self::CheckResponse(offer) => form::args(offer),
             Self::CheckRequest(head) => json!({ "head_bytes": head.as_str().len() }),
             Self::CheckProxySettings(_) => json!({ "proxy": "nginx" }),
+            Self::DiagnoseLog(report) => json!({ "lines": report.read.lines }),
             Self::LookUp { quoted, asked, .. } => {
                 json!({ "lines_recognised": quoted.len(), "questions": asked.len() })
             }
@@ -121,6 +127,10 @@ impl Call {
             Self::CheckProxySettings(_) => {
                 "These are settings of nginx: checking that upgrade, token and host pass.".to_owned()
             }
+            Self::DiagnoseLog(_) => {
+                "This is a log: counting what failed in it, and telling causes from what follows from them."
+                    .to_owned()
+            }
             Self::LookUp { quoted, .. } if !quoted.is_empty() => {
                 "I know this text: looking up where it comes from.".to_owned()
             }
@@ -145,6 +155,7 @@ impl Call {
             Self::CheckRequest(head) => form::check_request(head, context, case),
             Self::CheckResponse(offer) => Ok(form::check_response(offer, case)),
             Self::CheckProxySettings(settings) => Ok(proxy::check(settings, context, case)),
+            Self::DiagnoseLog(report) => Ok(log::diagnose(report, case)),
             Self::LookUp { quoted, asked, about_numbers } => {
                 Ok(catalogue::look_up(quoted, asked, *about_numbers, context, case))
             }
