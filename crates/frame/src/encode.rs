@@ -155,12 +155,33 @@ pub fn shared_text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     frame
 }
 
+/// The payload of a whole frame without a key, as [`shared_text`] and [`Frame::to_bytes`] make them; it shares their memory.
+pub fn payload_of(frame: &Bytes) -> Bytes {
+    // RFC 6455 §5.2: a length of up to 125 bytes stands in the second byte, longer ones in the two or eight behind it.
+    let header = match frame.get(1) {
+        None => frame.len(),
+        Some(..126) => 2,
+        Some(126) => 4,
+        Some(127..) => 10,
+    };
+    frame.slice(header.min(frame.len())..)
+}
+
 /// The longest header without a key.
 const UNMASKED_HEADER: usize = MAX_HEADER - 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_payload_is_what_the_frame_was_made_of() {
+        for size in [0, 1, 125, 126, 127, 65_535, 65_536] {
+            let text = "x".repeat(size);
+            assert_eq!(payload_of(&shared_text(size, |out| out.extend_from_slice(text.as_bytes()))), text);
+            assert_eq!(payload_of(&Frame::text(&text).to_bytes()), text);
+        }
+    }
 
     #[test]
     fn writes_the_examples_of_the_rfc() {

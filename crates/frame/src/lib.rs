@@ -33,7 +33,7 @@ mod text;
 
 pub use close::WireCode;
 pub use decode::Decoder;
-pub use encode::{Frame, shared_text};
+pub use encode::{Frame, payload_of, shared_text};
 pub use error::FrameError;
 pub use header::{Header, LengthForm, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use limits::{Limits, Role};

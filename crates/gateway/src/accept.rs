@@ -22,7 +22,7 @@ use crate::{
     connection::{Asked, Connection},
     gate::{Gate, Route},
     plain::Plain,
-    stale,
+    sse, stale,
 };
 
 /// What a browser sends fits; longer heads grow the buffer up to the limit.
@@ -64,6 +64,19 @@ pub(crate) async fn serve(
         // The port is the proxy's, and says nothing about the client.
         peer = SocketAddr::new(client, 0);
         place.belongs_to(client);
+    }
+    if !head.is_upgrade() && sse::is_for(&head) {
+        match sse::decide(&gate, &head, &place) {
+            Ok(admitted) => {
+                gate.metrics.accepted();
+                // In boxes, since their sizes would be every handshake's.
+                drop(buffer);
+                return Box::pin(sse::serve(gate, stream, admitted, place)).await;
+            }
+            Err(rejection) => {
+                return refuse(&gate, stream, peer, &rejection.into(), Some(&head), false).await;
+            }
+        }
     }
     if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
         // In a box, since its size would be every handshake's.

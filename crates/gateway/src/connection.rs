@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     admission::Place,
-    gate::{Gate, Live, Route, unix_seconds},
+    gate::{Gate, Route, unix_seconds},
 };
 
 /// Bytes that one read may bring.
@@ -135,16 +135,7 @@ impl Connection {
         };
         let session = Session::new(rules, now, warn_at, ends_at);
         let first = session.poll_timeout(rules).unwrap_or(now);
-        let live = gate.live.lock().insert(Live { outbox: Arc::clone(&outbox), identity: identity.clone() });
-        if gate.revocations.check(&identity).is_err() {
-            // Its login ended between the check and here.
-            outbox.end(Reason::TokenRevoked);
-        }
-        if gate.ready().is_err() {
-            // The server began to stop between the check and here, and may have told everyone else already.
-            outbox.end(Reason::Draining);
-        }
-        if probe { gate.metrics.live_probes() } else { gate.metrics.live(mode) }.inc();
+        let live = gate.enter(&outbox, &identity, mode, probe);
         let mut connection = Self {
             stream,
             session,
@@ -419,9 +410,7 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let metrics = &self.gate.metrics;
-        if self.probe { metrics.live_probes() } else { metrics.live(self.mode()) }.dec();
-        self.gate.live.lock().remove(self.live);
+        self.gate.leave(self.live, self.mode(), self.probe);
     }
 }
 
@@ -468,7 +457,8 @@ fn reauthenticate(
     session.renew(warn_at, ends_at);
 }
 
-fn established(
+/// What greets a client.
+pub(crate) fn established(
     gate: &Gate,
     connection_id: ConnectionId,
     mode: Mode,

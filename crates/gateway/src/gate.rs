@@ -157,6 +157,34 @@ impl Gate {
         }
     }
 
+    /// Registers a connection that was accepted, so that it can be reached from outside, and gives its place. What changed
+    /// between the decision and here ends it.
+    pub(crate) fn enter(
+        &self,
+        outbox: &Arc<Outbox>,
+        identity: &Identity,
+        mode: Option<Mode>,
+        probe: bool,
+    ) -> usize {
+        let live = self.live.lock().insert(Live { outbox: Arc::clone(outbox), identity: identity.clone() });
+        if self.revocations.check(identity).is_err() {
+            // Its login ended between the check and here.
+            outbox.end(Reason::TokenRevoked);
+        }
+        if self.ready().is_err() {
+            // The server began to stop between the check and here, and may have told everyone else already.
+            outbox.end(Reason::Draining);
+        }
+        if probe { self.metrics.live_probes() } else { self.metrics.live(mode) }.inc();
+        live
+    }
+
+    /// The connection at that place has ended.
+    pub(crate) fn leave(&self, live: usize, mode: Option<Mode>, probe: bool) {
+        if probe { self.metrics.live_probes() } else { self.metrics.live(mode) }.dec();
+        self.live.lock().remove(live);
+    }
+
     /// Refuses new connections from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);

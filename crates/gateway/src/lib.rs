@@ -7,6 +7,7 @@
 mod accept;
 mod admin;
 mod admission;
+mod api;
 mod connection;
 mod docs;
 mod gate;
@@ -19,6 +20,7 @@ mod probe;
 mod proxies;
 mod refusals;
 mod service;
+mod sse;
 mod stale;
 #[cfg(test)]
 mod testing;

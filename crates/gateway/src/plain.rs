@@ -33,7 +33,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::{admission::Place, docs, gate::Gate, page, stale};
+use crate::{admission::Place, api, docs, gate::Gate, page, stale};
 
 /// The longest body: a preflight with the longest list of protocols.
 const BODY: usize = 64 * 1024;
@@ -49,8 +49,8 @@ pub(crate) struct Plain {
 
 /// What each request knows of its connection.
 #[derive(Clone)]
-struct Origin {
-    place: Arc<Place>,
+pub(crate) struct Origin {
+    pub(crate) place: Arc<Place>,
     peer: SocketAddr,
 }
 
@@ -63,6 +63,7 @@ impl Plain {
             .route("/ws/stats", get(stats))
             .route("/reasons/{id}", get(reason))
             .merge(docs::routes())
+            .merge(api::routes())
             .fallback(page::serve)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(BODY))
@@ -208,6 +209,7 @@ async fn config(State(gate): State<Arc<Gate>>) -> Response {
         "max_message_bytes": gate.options.limits.message_bytes.get(),
         "max_token_bytes": gate.policy.max_token_bytes(),
         "modes": modes,
+        "stream": { "events": "/sse", "messages": "/messages" },
         "build": page::build(),
     });
     ([NO_STORE, ANY_ORIGIN], Json(body)).into_response()
@@ -341,14 +343,14 @@ async fn preflight_options(headers: HeaderMap) -> Response {
 }
 
 /// The refusal of a page that may not connect, if this is one.
-fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
+pub(crate) fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
     let origin = headers.get(header::ORIGIN)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     gate.policy.check_origin(origin.as_bytes(), host).err()
 }
 
 /// The only value of a field. Where a handshake would refuse the field for its form, so does this, for the same reason.
-fn text<'h>(
+pub(crate) fn text<'h>(
     headers: &'h HeaderMap,
     name: &header::HeaderName,
     repeated: Reason,

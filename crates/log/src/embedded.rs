@@ -18,7 +18,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Done, Error, EventLog, OpenRun, Owner, Retention, Stored};
+use crate::{Change, Done, Error, EventLog, OpenRun, Owner, Retention, Stored, Summary};
 
 /// How durable an acknowledged change is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +112,10 @@ impl EventLog for Embedded {
         self.store.thread(owner, thread_id)
     }
 
+    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error> {
+        self.store.threads(owner)
+    }
+
     fn message(&self, owner: &Owner, id: &MessageId) -> Result<Option<(RunId, ThreadId)>, Error> {
         let found = self
             .store
@@ -180,6 +184,35 @@ impl Store {
         let Some(epoch) = epoch else { return Ok(None) };
         let epoch = Epoch::new(&epoch).map_err(|_| self.damaged("an epoch is not of the known form"))?;
         Ok(Some(Stored { epoch, first, texts }))
+    }
+
+    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error> {
+        let mut threads = Vec::new();
+        let mut place = owner.bytes().to_vec();
+        loop {
+            // From stream to stream, and of each its last event alone.
+            let Some(entry) = self.events.range(place..).next() else { return Ok(threads) };
+            let key = entry.key().map_err(|error| self.fault(error))?;
+            let Some(stream) = keys::stream_of(&key).filter(|stream| stream.starts_with(owner.bytes()))
+            else {
+                return Ok(threads);
+            };
+            if let Some(entry) = self.events.prefix(stream).next_back() {
+                let (last_key, value) = entry.into_inner().map_err(|error| self.fault(error))?;
+                let summary = || {
+                    let event = keys::Event::read(&value)?;
+                    Some(Summary {
+                        thread_id: ThreadId::new(keys::thread_of(stream)?).ok()?,
+                        epoch: Epoch::new(event.epoch).ok()?,
+                        tail: keys::seq(&last_key)?,
+                        at: event.at,
+                        last: Bytes::copy_from_slice(event.text),
+                    })
+                };
+                threads.push(summary().ok_or_else(|| self.damaged("an event is not of the known form"))?);
+            }
+            place = keys::behind(stream);
+        }
     }
 
     fn sweep(&self, retention: Retention) -> Result<usize, Error> {

@@ -90,6 +90,13 @@ pub enum Change {
         /// The run that ended with this event, and is open no more.
         ends: Option<RunId>,
     },
+    /// A stream goes, with the messages that led to it and the runs that are open in it.
+    Forget {
+        /// Whose it is.
+        owner: Owner,
+        /// The stream.
+        thread_id: ThreadId,
+    },
 }
 
 /// A stream as far as it is kept.
@@ -108,6 +115,21 @@ impl Stored {
     pub fn tail(&self) -> u64 {
         self.first + self.texts.len() as u64 - 1
     }
+}
+
+/// A stream in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Which one.
+    pub thread_id: ThreadId,
+    /// Its life.
+    pub epoch: Epoch,
+    /// The number of its last event.
+    pub tail: u64,
+    /// When that happened, in milliseconds since 1970.
+    pub at: u64,
+    /// Its text.
+    pub last: Bytes,
 }
 
 /// How much is kept, beside what [`Change::Event`] trims.
@@ -180,6 +202,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// If it cannot be read.
     fn thread(&self, owner: &Owner, thread_id: &ThreadId) -> Result<Option<Stored>, Error>;
+
+    /// The streams of an owner, as far as they were acknowledged, in no order.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error>;
 
     /// The run and thread of a message that this owner sent before, if it is remembered.
     ///

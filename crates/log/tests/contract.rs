@@ -125,6 +125,65 @@ fn what_is_trimmed_is_gone_and_an_older_life_is_not_mixed_with_the_new() {
 }
 
 #[test]
+fn an_owner_s_threads_are_listed_each_with_its_last_event() {
+    each(|log| {
+        assert_eq!(log.threads(&owner("ann")).unwrap(), []);
+        let of = |who: &str, thread_id: &str, seq: u64| Change::Event {
+            record: record(owner(who), thread_id, "e", seq, 10 * seq),
+            trim: 0..0,
+            ends: None,
+        };
+        append(log, [of("ann", "t", 1), of("ann", "t2", 1), of("bob", "t", 1), of("ann", "t", 2)]);
+        let mut threads = log.threads(&owner("ann")).unwrap();
+        threads.sort_by_key(|thread| thread.at);
+        let told: Vec<_> = threads
+            .iter()
+            .map(|it| {
+                (it.thread_id.as_str(), it.epoch.as_str(), it.tail, it.at, str::from_utf8(&it.last).unwrap())
+            })
+            .collect();
+        assert_eq!(told, [("t2", "e", 1, 10, "t2 e 1"), ("t", "e", 2, 20, "t e 2")]);
+        assert_eq!(log.threads(&owner("cem")).unwrap(), []);
+    });
+}
+
+#[test]
+fn a_thread_that_is_forgotten_leaves_nothing_and_takes_nothing_else_away() {
+    each(|log| {
+        let id = |name: &str| MessageId::new(name).unwrap();
+        let of_bob = Change::Event { record: record(owner("bob"), "t", "e", 1, 1), trim: 0..0, ends: None };
+        let accept = |name: &str, thread_id: &str| Change::Accept(open_run(name, owner("ann"), thread_id));
+        // Handed over together, so that they may be written together.
+        let outcomes = append(
+            log,
+            [
+                of_bob,
+                accept("r", "t"),
+                event("t", 1),
+                accept("r2", "t2"),
+                event("t2", 1),
+                Change::Forget { owner: owner("ann"), thread_id: thread("t") },
+                event("t2", 2),
+            ],
+        );
+        assert!(outcomes.iter().all(|(_, done)| *done));
+        assert_eq!(texts(log, "ann", "t"), None);
+        assert_eq!(log.message(&owner("ann"), &id("m-r")).unwrap(), None);
+        assert_eq!(texts(log, "ann", "t2"), Some(expected("t2", 1..3)));
+        assert_eq!(log.open_runs().unwrap(), [open_run("r2", owner("ann"), "t2")]);
+        assert!(log.message(&owner("ann"), &id("m-r2")).unwrap().is_some());
+        assert_eq!(texts(log, "bob", "t"), Some(expected("t", 1..2)));
+        // What comes after it is a stream of its own.
+        append(log, [event("t", 1)]);
+        assert_eq!(texts(log, "ann", "t"), Some(expected("t", 1..2)));
+        assert_eq!(
+            append(log, [Change::Forget { owner: owner("cem"), thread_id: thread("t") }]),
+            [(0, true)]
+        );
+    });
+}
+
+#[test]
 fn a_run_is_open_until_its_last_event() {
     each(|log| {
         let run = open_run("r", owner("ann"), "t");

@@ -14,7 +14,7 @@ use portcullis_event::{
     ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
     Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
 };
-use portcullis_log::Owner;
+use portcullis_log::{Owner, Stored, Summary};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 
@@ -80,12 +80,51 @@ impl Seat {
         &self.identity
     }
 
+    /// Whose events these are, in the record.
+    fn owner(&self) -> Owner {
+        Owner::new(self.identity.issuer(), self.identity.subject())
+    }
+
+    /// The user's threads, each with its last event, in no order. Reads the record, so it may block.
+    ///
+    /// # Errors
+    /// [`Reason::NotReady`] if that cannot be read.
+    pub fn threads(&self) -> Result<Vec<Summary>, Rejection> {
+        self.world.threads(&self.router.shared, &self.owner())
+    }
+
+    /// A thread's events as far as they are kept. Reads the record, so it may block.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`], also for another user's thread; [`Reason::NotReady`] if the record cannot be read.
+    pub fn thread(&self, id: &ThreadId) -> Result<Stored, Rejection> {
+        self.world.thread(&self.router.shared, &self.owner(), id)
+    }
+
+    /// Has a thread forgotten, by this server and its record; its runs are cancelled. Reads the record, so it may block. The
+    /// returned future ends when the thread is gone, false if it could not be taken out of the record.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`], also for another user's thread; [`Reason::NotReady`] if the record has failed.
+    pub fn forget(&self, id: &ThreadId) -> Result<impl Future<Output = bool> + Send + use<>, Rejection> {
+        let gone = self.world.forget(&self.router.shared, &self.owner(), id)?;
+        Ok(async move { gone.await.is_ok() })
+    }
+
     /// Keeps what happens in an `isolated` connection of this seat from the router's observer, so that a probe is not
     /// counted among the users. In the other modes the world is the user's, and its figures are too.
     #[must_use]
     pub fn unobserved(mut self) -> Self {
         self.observed = false;
         self
+    }
+
+    /// Joins the user's world to say something and hear the answer, and nothing else of what happens there. For the modes
+    /// whose world is the user's.
+    pub fn correspond(self, mode: Mode, outbox: Arc<Outbox>) -> Attachment {
+        let world = Arc::clone(&self.world);
+        let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
+        Attachment { seat: self, world, mode, number, controls: AtomicU64::new(0), outbox }
     }
 
     /// Joins the user's world: from here on `outbox` receives the user's events. `resume` says where the client
@@ -125,9 +164,8 @@ impl Attachment {
         self.mode
     }
 
-    /// Whose events these are, in the record.
     fn owner(&self) -> Owner {
-        Owner::new(self.identity().issuer(), self.identity().subject())
+        self.seat.owner()
     }
 
     /// The connection's name.

@@ -33,6 +33,8 @@ pub(crate) struct Thread {
     pub(crate) active: Vec<Active>,
     pub(crate) waiting: VecDeque<Run>,
     history: VecDeque<Turn>,
+    /// Who waits for the thread to be gone; it goes when its runs have ended.
+    pub(crate) doomed: Vec<oneshot::Sender<()>>,
     pub(crate) last_used: Instant,
 }
 
@@ -84,6 +86,7 @@ impl Thread {
             active: Vec::new(),
             waiting: VecDeque::new(),
             history: VecDeque::new(),
+            doomed: Vec::new(),
             last_used: now,
         }
     }
@@ -104,6 +107,12 @@ impl Thread {
             recorded_from: stored.first,
             ..Self::new(now)
         }
+    }
+
+    /// What is kept, as the record would have it; none if that is nothing.
+    pub(crate) fn stored(&self) -> Option<Stored> {
+        let texts: Vec<Bytes> = self.kept.iter().map(portcullis_frame::payload_of).collect();
+        (!texts.is_empty()).then(|| Stored { epoch: self.epoch.clone(), first: self.first_kept(), texts })
     }
 
     /// The events that the record need not keep any more; they are asked for once.

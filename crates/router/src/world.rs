@@ -1,6 +1,7 @@
 //! One user's world: sockets, threads and runs behind one lock, with no way to another world.
 
 mod asking;
+mod history;
 mod numbered;
 mod sockets;
 mod state;
@@ -174,7 +175,12 @@ impl World {
         }
         talk.make_room(options.threads_per_user, &run.thread_id)?;
         talk.load(log, &run.owner, &run.thread_id, run.accepted)?;
-        let busy = talk.threads.get(&run.thread_id).is_some_and(Thread::is_busy);
+        let thread = talk.threads.get(&run.thread_id);
+        if thread.is_some_and(|thread| !thread.doomed.is_empty()) {
+            return Err(Rejection::new(Reason::TooManyRuns, "the thread is being deleted")
+                .with_hint("this thread is being deleted; ask again in a moment, or in another one"));
+        }
+        let busy = thread.is_some_and(Thread::is_busy);
         if busy && options.thread_policy == ThreadPolicy::Reject {
             return Err(Rejection::new(Reason::TooManyRuns, "a run is going on in the thread")
                 .with_hint("a run is going on in this thread; wait for its end, or cancel it"));
@@ -301,7 +307,12 @@ impl World {
         if let Some(turn) = turn {
             thread.remember(turn);
         }
-        thread.end(&run.run_id)
+        let next = thread.end(&run.run_id);
+        if next.is_none() && !thread.is_busy() && !thread.doomed.is_empty() {
+            let told = mem::take(&mut thread.doomed);
+            self.remove(state, shared, &run.owner, &run.thread_id, told);
+        }
+        next
     }
 
     /// The turns that a run's agent is shown.

@@ -17,7 +17,7 @@ mod token;
 use std::time::Duration;
 
 pub use log::Log;
-pub use peer::{Close, Peer};
+pub use peer::{Close, Peer, SseBlock};
 /// The frames, for tests that write their own.
 pub use portcullis_frame as frame;
 pub use request::Request;

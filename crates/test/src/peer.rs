@@ -35,6 +35,21 @@ pub struct Close {
     pub reason: String,
 }
 
+/// One block of a stream of Server-Sent Events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SseBlock {
+    /// The cursor to come back with.
+    pub id: Option<String>,
+    /// The kind of event; none for the usual one.
+    pub event: Option<String>,
+    /// Milliseconds after which to come back.
+    pub retry: Option<u64>,
+    /// What is told; null for a block without.
+    pub data: Value,
+    /// Whether it has a comment, which tells nothing but that the stream lives.
+    pub comment: bool,
+}
+
 impl Peer {
     /// Connects.
     #[track_caller]
@@ -113,6 +128,36 @@ impl Peer {
     #[track_caller]
     pub fn response(&mut self) -> Response {
         self.response_to(false)
+    }
+
+    /// The next block of a stream of Server-Sent Events, by the rules of the HTML standard; none at its end.
+    #[track_caller]
+    pub fn sse(&mut self) -> Option<SseBlock> {
+        let deadline = Instant::now() + PATIENCE;
+        let end = loop {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
+                break end;
+            }
+            if !self.read(deadline) {
+                return None;
+            }
+        };
+        let block: Vec<u8> = self.unread.drain(..end + 2).collect();
+        let text = String::from_utf8(block).expect("a stream of events is UTF-8");
+        let mut parsed = SseBlock::default();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match name {
+                "" => parsed.comment = true,
+                "id" => parsed.id = Some(value.to_owned()),
+                "event" => parsed.event = Some(value.to_owned()),
+                "retry" => parsed.retry = value.parse().ok(),
+                "data" => parsed.data = serde_json::from_str(value).expect("data is JSON"),
+                other => panic!("{other} is no field of an event: {text}"),
+            }
+        }
+        Some(parsed)
     }
 
     /// Reads the response to a HEAD, which has no body whatever its length says.

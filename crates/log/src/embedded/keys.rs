@@ -30,6 +30,11 @@ pub(super) fn stream_of(key: &[u8]) -> Option<&[u8]> {
     key.len().checked_sub(8).map(|end| &key[..end])
 }
 
+/// The name of a stream's thread.
+pub(super) fn thread_of(stream: &[u8]) -> Option<&str> {
+    str::from_utf8(stream.get(16..stream.len() - 1)?).ok()
+}
+
 /// The number of an event's key.
 pub(super) fn seq(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
@@ -81,6 +86,7 @@ mod tests {
         let streams = [stream(&one, "t"), stream(&one, "t2")];
         assert!(keys[..3].iter().all(|key| key.starts_with(&streams[0]) && *key < behind(&streams[0])));
         assert!(!keys[3].starts_with(&streams[0]) && keys[3] > behind(&streams[0]));
+        assert_eq!(thread_of(&streams[1]), Some("t2"));
         assert!(!event(&two, "t", 1).starts_with(&streams[0]));
         assert_eq!((seq(&keys[2]), stream_of(&keys[2])), (Some(256), Some(&streams[0][..])));
         let own = keys.clone();

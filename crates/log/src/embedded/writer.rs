@@ -6,7 +6,9 @@ use std::sync::mpsc::Receiver;
 use fjall::{OwnedWriteBatch, PersistMode};
 
 use super::{Durability, Remembered, Store, keys};
-use crate::{Change, Done, Error, OpenRun, Record};
+use portcullis_event::ThreadId;
+
+use crate::{Change, Done, Error, OpenRun, Owner, Record};
 
 /// Changes that are written together at most: more would let the first wait for long.
 const MOST: usize = 512;
@@ -32,7 +34,8 @@ fn write(store: &Store, changes: Vec<Change>, durability: Durability) -> Result<
         Durability::Device => PersistMode::SyncData,
         Durability::Os => PersistMode::Buffer,
     };
-    let mut batch = store.database.batch().durability(Some(mode));
+    let new_batch = || store.database.batch().durability(Some(mode));
+    let mut batch = new_batch();
     for change in changes {
         match change {
             Change::Accept(run) => accept(store, &mut batch, &run),
@@ -45,9 +48,38 @@ fn write(store: &Store, changes: Vec<Change>, durability: Durability) -> Result<
                     batch.remove(&store.open, keys::named(&record.owner, run_id.as_str()));
                 }
             }
+            Change::Forget { owner, thread_id } => {
+                // What it is to take away may be among the changes before it.
+                std::mem::replace(&mut batch, new_batch()).commit()?;
+                forget(store, &mut batch, &owner, &thread_id)?;
+            }
         }
     }
     batch.commit()
+}
+
+fn forget(
+    store: &Store,
+    batch: &mut OwnedWriteBatch,
+    owner: &Owner,
+    thread_id: &ThreadId,
+) -> Result<(), fjall::Error> {
+    for entry in store.events.prefix(keys::stream(owner, thread_id.as_str())) {
+        batch.remove(&store.events, entry.key()?);
+    }
+    for entry in store.messages.prefix(owner.bytes()) {
+        let (key, value) = entry.into_inner()?;
+        if serde_json::from_slice::<Remembered>(&value).is_ok_and(|it| it.thread_id == *thread_id) {
+            batch.remove(&store.messages, key);
+        }
+    }
+    for entry in store.open.prefix(owner.bytes()) {
+        let (key, value) = entry.into_inner()?;
+        if serde_json::from_slice::<OpenRun>(&value).is_ok_and(|run| run.thread_id == *thread_id) {
+            batch.remove(&store.open, key);
+        }
+    }
+    Ok(())
 }
 
 fn accept(store: &Store, batch: &mut OwnedWriteBatch, run: &OpenRun) {

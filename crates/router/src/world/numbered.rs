@@ -21,19 +21,13 @@ pub(crate) struct Place {
 impl Numbered {
     pub(super) fn record(&self, owner: Owner) -> Record {
         let position = self.envelope.position.as_ref().expect("a numbered event has a place");
-        // The text without the frame's header, which the reader makes anew.
-        let header = match self.frame[1] {
-            ..126 => 2,
-            126 => 4,
-            _ => 10,
-        };
         Record {
             owner,
             thread_id: self.envelope.thread_id.clone().expect("an event has a thread"),
             epoch: position.epoch.clone(),
             seq: position.seq,
             at: self.envelope.timestamp.unix_ms().unsigned_abs(),
-            text: self.frame.slice(header..),
+            text: portcullis_frame::payload_of(&self.frame),
         }
     }
 }

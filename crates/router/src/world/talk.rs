@@ -102,6 +102,12 @@ impl Talk {
         self.threads.is_empty() && self.late.is_empty()
     }
 
+    /// Forgets a thread, and the messages that led to it.
+    pub(super) fn forget(&mut self, id: &ThreadId) {
+        self.threads.remove(id);
+        self.seen.retain(|seen| seen.thread_id != *id);
+    }
+
     pub(super) fn remember(&mut self, seen: Seen) {
         if self.seen.len() == REMEMBERED_MESSAGES {
             self.seen.pop_front();
@@ -144,6 +150,6 @@ impl Talk {
     }
 }
 
-fn unreadable(error: &log::Error) -> Rejection {
+pub(super) fn unreadable(error: &log::Error) -> Rejection {
     Rejection::new(Reason::NotReady, error.to_string()).with_retry_after(5)
 }

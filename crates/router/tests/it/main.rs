@@ -1,6 +1,7 @@
 //! The router with agents that follow a script, under a clock that moves by hand.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
+mod history;
 mod interleavings;
 mod limits;
 mod pace;

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use portcullis_event::{MessageId, MessageType, Mode, Resume, RunId, ServerMessage, ThreadId, Timestamp};
 use portcullis_log::{
-    Change, Done, Durability, Embedded, Error, EventLog, OpenRun, Owner, Retention, Stored,
+    Change, Done, Durability, Embedded, Error, EventLog, OpenRun, Owner, Retention, Stored, Summary,
 };
 use portcullis_reason::Reason;
 use portcullis_router::{Router, recover};
@@ -58,6 +58,10 @@ impl EventLog for Held {
 
     fn thread(&self, owner: &Owner, thread_id: &ThreadId) -> Result<Option<Stored>, Error> {
         self.log.thread(owner, thread_id)
+    }
+
+    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error> {
+        self.log.threads(owner)
     }
 
     fn message(&self, owner: &Owner, id: &MessageId) -> Result<Option<(RunId, ThreadId)>, Error> {

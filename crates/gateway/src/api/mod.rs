@@ -1,0 +1,107 @@
+//! Plain HTTP for a user with a token: the own threads, and messages where WebSockets are blocked.
+//!
+//! Every request is authenticated by the core that decides on upgrades, from its `Authorization` field alone.
+
+mod messages;
+mod threads;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use portcullis_event::Mode;
+use portcullis_handshake::{Preflight, PreflightRequest};
+use portcullis_reason::{Reason, Rejection};
+use portcullis_router::Seat;
+
+use crate::{
+    admission::Place,
+    gate::{Gate, Route},
+    plain::{foreign, text},
+};
+
+pub(crate) fn routes() -> Router<Arc<Gate>> {
+    Router::new()
+        .route("/api/v1/threads", get(threads::list).options(allow))
+        .route("/api/v1/threads/{id}", delete(threads::forget).options(allow))
+        .route("/api/v1/threads/{id}/events", get(threads::events).options(allow))
+        .route("/messages", post(messages::post).options(allow))
+        // Its GET never comes here: see `sse`.
+        .route("/sse", axum::routing::options(allow))
+}
+
+/// Who asks, and in which mode: steps 2 to 7 of a handshake (design §3) for a request that is none.
+///
+/// # Errors
+/// The reasons of a handshake; `UNKNOWN_MODE` for one whose connection is the world, or that speaks another format.
+pub(crate) fn authenticate(
+    gate: &Gate,
+    place: &Place,
+    request: &PreflightRequest<'_>,
+) -> Result<(Seat, Mode), Rejection> {
+    let preflight = Preflight::check(request, &gate.policy)?;
+    gate.ready()?;
+    place.admit(Instant::now())?;
+    let offer = preflight.credentials(&gate.policy)?;
+    let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
+        return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
+            .with_hint("only the modes main and factory can be used without a WebSocket"));
+    };
+    Ok((gate.authorize(offer.token())?, mode))
+}
+
+/// The same for a request with axum's headers.
+fn authenticate_headers(
+    gate: &Gate,
+    place: &Place,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<(Seat, Mode), Rejection> {
+    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
+    let request = PreflightRequest {
+        mode: mode_of(query),
+        protocols: &[],
+        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
+        host: text(headers, &header::HOST, bad, bad)?,
+        authorization: text(
+            headers,
+            &header::AUTHORIZATION,
+            Reason::AmbiguousCredentials,
+            Reason::TokenMalformed,
+        )?,
+    };
+    authenticate(gate, place, &request)
+}
+
+/// The mode that a query names.
+pub(crate) fn mode_of(query: &str) -> &str {
+    parameter(query, "mode").unwrap_or(Mode::Main.as_str())
+}
+
+/// The first parameter of that name, as it stands in the query.
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Answers what a browser asks before a page of another origin may ask.
+async fn allow(State(gate): State<Arc<Gate>>, headers: HeaderMap) -> Response {
+    let methods = (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS");
+    let allowed = (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Last-Event-ID");
+    let age = (header::ACCESS_CONTROL_MAX_AGE, "600");
+    readable(&gate, &headers, (StatusCode::NO_CONTENT, [methods, allowed, age]).into_response())
+}
+
+/// Lets a page of an allowed origin read the answer.
+fn readable(gate: &Gate, headers: &HeaderMap, mut response: Response) -> Response {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(origin) = headers.get(header::ORIGIN).filter(|_| foreign(gate, headers).is_none()) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    response
+}

@@ -1,0 +1,283 @@
+//! `/api/v1/threads`: what a user and the agents said, as far as it is kept.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use portcullis_event::{Envelope, ServerMessage, ThreadId, Timestamp};
+use portcullis_log::{Stored, Summary};
+use portcullis_reason::{Reason, Rejection};
+use portcullis_router::Seat;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::{Duration, timeout};
+
+use super::{authenticate_headers, parameter, readable};
+use crate::{
+    gate::Gate,
+    plain::{Origin, refuse},
+};
+
+/// Threads or events of one page: by default, and at most.
+const PAGE: usize = 50;
+const MOST: usize = 200;
+
+/// Characters of an answer that are shown in a list.
+const PREVIEW: usize = 120;
+
+/// How long a deletion is waited for; runs that it ends have two seconds to end by themselves.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+struct ThreadPage {
+    threads: Vec<Listed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    thread_id: ThreadId,
+    epoch: String,
+    last_seq: u64,
+    updated_at: Timestamp,
+    /// The type of the last event.
+    last_event: &'static str,
+    /// How the last answer begins, where the last event is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EventPage<'a> {
+    thread_id: &'a ThreadId,
+    epoch: &'a str,
+    /// The first event that is kept, and the last.
+    first_seq: u64,
+    last_seq: u64,
+    events: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// The threads, the one that moved last first.
+pub(super) async fn list(
+    State(gate): State<Arc<Gate>>,
+    Extension(origin): Extension<Origin>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let answer = async {
+        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, &query)?;
+        let (after, limit) = (cursor(&query, list_cursor)?, limit(&query)?);
+        let mut threads = blocking(seat, Seat::threads).await?;
+        // By time and then by name, so that a page goes on where the one before it ended.
+        threads.sort_by(|a, b| key(b).cmp(&key(a)));
+        let behind =
+            |thread: &&Summary| after.as_ref().is_none_or(|(at, id)| key(thread) < (*at, id.as_str()));
+        let mut page: Vec<&Summary> = threads.iter().filter(behind).take(limit + 1).collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next_cursor = page
+            .last()
+            .filter(|_| more)
+            .map(|last| format!("{}:{}", last.at, encode(last.thread_id.as_str())));
+        Ok(json(&ThreadPage { threads: page.into_iter().filter_map(listed).collect(), next_cursor }))
+    };
+    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
+    readable(&gate, &headers, answer)
+}
+
+/// The events of a thread, oldest first.
+pub(super) async fn events(
+    State(gate): State<Arc<Gate>>,
+    Extension(origin): Extension<Origin>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let answer = async {
+        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, &query)?;
+        let (after, limit) = (cursor(&query, event_cursor)?, limit(&query)?);
+        let id = thread_id(&id)?;
+        let stored = blocking(seat, {
+            let id = id.clone();
+            move |seat| seat.thread(&id)
+        })
+        .await?;
+        page(&id, &stored, after, limit)
+    };
+    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
+    readable(&gate, &headers, answer)
+}
+
+/// Deletes a thread: its events here and in the record, and what led to it. Runs that go on in it are cancelled.
+pub(super) async fn forget(
+    State(gate): State<Arc<Gate>>,
+    Extension(origin): Extension<Origin>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, "")?;
+        let id = thread_id(&id)?;
+        let gone = blocking(seat, move |seat| seat.forget(&id)).await?;
+        match timeout(PATIENCE, gone).await {
+            Ok(true) => Ok(StatusCode::NO_CONTENT.into_response()),
+            Ok(false) => Err(Rejection::new(Reason::NotReady, "a thread cannot be taken out of the record")),
+            // It goes once its last run has ended.
+            Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
+        }
+    };
+    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
+    readable(&gate, &headers, answer)
+}
+
+/// Reads the record away from the threads that serve sockets.
+async fn blocking<T: Send + 'static>(
+    seat: Seat,
+    read: impl FnOnce(&Seat) -> Result<T, Rejection> + Send + 'static,
+) -> Result<T, Rejection> {
+    tokio::task::spawn_blocking(move || read(&seat))
+        .await
+        .unwrap_or_else(|_| Err(Rejection::new(Reason::Internal, "reading the record panicked")))
+}
+
+fn page(
+    id: &ThreadId,
+    stored: &Stored,
+    after: Option<(String, u64)>,
+    limit: usize,
+) -> Result<Response, Rejection> {
+    let epoch = stored.epoch.as_str();
+    let after = match after {
+        Some((other, _)) if other != epoch => {
+            return Err(Rejection::new(Reason::BadRequest, "a cursor of another epoch")
+                .with_hint("the thread was begun anew since; ask without a cursor"));
+        }
+        // What was trimmed since is told by `first_seq`.
+        Some((_, after)) => after.max(stored.first - 1),
+        None => stored.first - 1,
+    };
+    let skip = usize::try_from(after + 1 - stored.first).unwrap_or(usize::MAX);
+    let texts = stored.texts.iter().skip(skip).take(limit);
+    let events: Vec<&RawValue> = texts.filter_map(|text| serde_json::from_slice(text).ok()).collect();
+    let last = after + events.len() as u64;
+    let next_cursor = (last < stored.tail()).then(|| format!("{epoch}:{last}"));
+    let (first_seq, last_seq) = (stored.first, stored.tail());
+    Ok(json(&EventPage { thread_id: id, epoch, first_seq, last_seq, events, next_cursor }))
+}
+
+fn listed(thread: &Summary) -> Option<Listed> {
+    let event = Envelope::parse(str::from_utf8(&thread.last).ok()?).ok()?;
+    let preview = match &event.message {
+        ServerMessage::AgentCompleted(answer) => Some(preview(&answer.final_response)),
+        _ => None,
+    };
+    Some(Listed {
+        thread_id: thread.thread_id.clone(),
+        epoch: thread.epoch.as_str().to_owned(),
+        last_seq: thread.tail,
+        updated_at: event.timestamp,
+        last_event: event.message.kind().as_str(),
+        preview,
+    })
+}
+
+/// The first words of an answer, on one line and without its marks of headings and emphasis.
+fn preview(answer: &str) -> String {
+    let words: Vec<&str> = answer
+        .split_whitespace()
+        .map(|word| word.trim_matches(['#', '*', '`', '_']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(PREVIEW) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line,
+    }
+}
+
+fn key(thread: &Summary) -> (u64, &str) {
+    (thread.at, thread.thread_id.as_str())
+}
+
+fn list_cursor(text: &str) -> Option<(u64, String)> {
+    let (at, id) = text.split_once(':')?;
+    Some((at.parse().ok()?, decode(id)?))
+}
+
+fn event_cursor(text: &str) -> Option<(String, u64)> {
+    let (epoch, seq) = text.split_once(':')?;
+    Some((epoch.to_owned(), seq.parse().ok().filter(|seq| *seq < 1 << 53)?))
+}
+
+fn cursor<T>(query: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Rejection> {
+    let Some(text) = parameter(query, "cursor") else { return Ok(None) };
+    let text = decode(text);
+    text.and_then(|text| read(&text)).map(Some).ok_or_else(|| {
+        Rejection::new(Reason::BadRequest, "a cursor that is none")
+            .with_hint("`cursor` is the `next_cursor` of the page before, percent-encoded")
+    })
+}
+
+fn limit(query: &str) -> Result<usize, Rejection> {
+    let Some(text) = parameter(query, "limit") else { return Ok(PAGE) };
+    text.parse().ok().filter(|limit| (1..=MOST).contains(limit)).ok_or_else(|| {
+        Rejection::new(Reason::BadRequest, "a limit out of range")
+            .with_hint(format!("`limit` is a number from 1 to {MOST}"))
+    })
+}
+
+fn thread_id(text: &str) -> Result<ThreadId, Rejection> {
+    // A name that none can have is one that nothing has.
+    ThreadId::new(text).map_err(|_| {
+        Rejection::new(Reason::NotFound, "no thread can have that name")
+            .with_hint("you have no thread of that name")
+    })
+}
+
+fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
+}
+
+fn json(body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("a page has nothing that JSON cannot say");
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_is_one_short_line() {
+        assert_eq!(
+            preview("# Close code\n\n**1006** is `abnormal`."),
+            "Close code 1006 is `abnormal`.".replace('`', "")
+        );
+        let long = preview(&"wörter ".repeat(100));
+        assert!(long.chars().count() <= PREVIEW + 1 && long.ends_with('…'), "{long}");
+        assert_eq!(preview(""), "");
+    }
+
+    #[test]
+    fn cursors_are_read_as_written_and_nothing_else_is() {
+        let written = format!("17:{}", encode("a:b/ü&"));
+        assert_eq!(list_cursor(&written), Some((17, "a:b/ü&".to_owned())));
+        assert_eq!(event_cursor("e-1:9"), Some(("e-1".to_owned(), 9)));
+        for text in ["", "x", ":", "a:b", "1", "e:-1", "e:9007199254740992"] {
+            assert!(list_cursor(text).is_none() && event_cursor(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! `GET /sse`: a user's events as Server-Sent Events, where WebSockets are blocked (HTML standard, "server-sent events").
+//!
+//! The same core decides, the same envelope comes, and the stream goes on where the client left it: each event's `id` is a
+//! cursor over all threads that the stream has touched, and comes back in `Last-Event-ID`. What the client says goes to
+//! `POST /messages`.
+//!
+//! The answer is written to the socket by hand: a stream lives as long as a WebSocket, and a reader that stops reading has
+//! to be noticed while a write to it waits.
+
+use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use portcullis_event::{
+    Draining, Epoch, Mode, Resume, ResumePoint, ThreadId, TokenExpiring, resume_from_query,
+};
+use portcullis_handshake::{Head, PreflightRequest};
+use portcullis_reason::{CloseProfile, Reason, Rejection};
+use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Duration, sleep_until, timeout},
+};
+
+use crate::{
+    admission::Place,
+    api,
+    connection::established,
+    gate::{Gate, unix_seconds},
+};
+
+/// Threads that a cursor tells of: more than one person follows at once, and few enough for a header.
+const THREADS: usize = 16;
+
+/// A request that is to become a stream, and what it may hear.
+pub(crate) struct Admitted {
+    seat: Seat,
+    mode: Mode,
+    resume: Resume,
+    /// The page's origin, which may read the stream.
+    origin: Option<String>,
+}
+
+/// Whether this request is for the stream.
+pub(crate) fn is_for(head: &Head<'_>) -> bool {
+    head.path() == "/sse" && head.method() == "GET"
+}
+
+/// Steps 2 to 7 of a handshake (design §3).
+///
+/// # Errors
+/// The reasons of a handshake.
+pub(crate) fn decide(gate: &Gate, head: &Head<'_>, place: &Place) -> Result<Admitted, Rejection> {
+    let origin = only(head, "Origin", Reason::OriginNotAllowed)?;
+    let request = PreflightRequest {
+        mode: api::mode_of(head.query()),
+        protocols: &[],
+        origin,
+        host: head.host(),
+        authorization: only(head, "Authorization", Reason::AmbiguousCredentials)?,
+    };
+    let (seat, mode) = api::authenticate(gate, place, &request)?;
+    // The place that the client came to last: a browser that comes back repeats the address that it began with.
+    let threads = match only(head, "Last-Event-ID", Reason::BadRequest)?.filter(|id| !id.is_empty()) {
+        Some(cursor) => resume_from_query(&format!("resume={}", cursor.replace(',', "&resume="))),
+        None => resume_from_query(head.query()),
+    };
+    let threads = threads.map_err(|rejection| {
+        Rejection::new(Reason::BadRequest, rejection.detail.to_string()).with_hint(
+            "Last-Event-ID is the id of an event of this stream; the address takes resume=THREAD:EPOCH:SEQ",
+        )
+    })?;
+    Ok(Admitted { seat, mode, resume: Resume { threads }, origin: origin.map(ToOwned::to_owned) })
+}
+
+/// The only line of a field as text.
+fn only<'h>(head: &'h Head<'_>, name: &str, fault: Reason) -> Result<Option<&'h str>, Rejection> {
+    let mut lines = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+    let first = lines.next();
+    if lines.next().is_some() {
+        return Err(Rejection::new(fault, "a header field stands twice"));
+    }
+    first
+        .map(|field| {
+            str::from_utf8(field.value).map_err(|_| Rejection::new(fault, "a header field is not UTF-8"))
+        })
+        .transpose()
+}
+
+/// Serves the stream to its end.
+pub(crate) async fn serve(gate: Arc<Gate>, mut socket: TcpStream, admitted: Admitted, _place: Place) {
+    let Admitted { seat, mode, resume, origin } = admitted;
+    let mut text = String::from(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n\
+         X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\nVary: Origin\r\n",
+    );
+    if let Some(origin) = origin {
+        let _ = write!(text, "Access-Control-Allow-Origin: {origin}\r\n");
+    }
+    text.push_str("\r\n");
+    if socket.write_all(text.as_bytes()).await.is_err() {
+        return;
+    }
+    let identity = seat.identity().clone();
+    let (warn_at, ends_at) = gate.token_times(identity.expires_at(), Instant::now());
+    let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
+    let hello = |id| established(&gate, id, mode, None, &identity).into();
+    let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
+    let _stay = Stay { gate: &gate, live: gate.enter(&outbox, &identity, Some(mode), false), mode };
+    let cursor = Cursor::new(resume.threads);
+    let mut stream =
+        Stream { gate: &gate, socket, outbox: &outbox, attachment: &attachment, cursor, warn_at, ends_at };
+    let ended = stream.run().await;
+    if let Some(reason) = ended {
+        tracing::info!(connection = %attachment.connection_id(), %reason, "stream ended");
+        stream.farewell(reason).await;
+    }
+}
+
+/// The stream among the live connections; dropping it takes it out.
+struct Stay<'a> {
+    gate: &'a Gate,
+    live: usize,
+    mode: Mode,
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.gate.leave(self.live, Some(self.mode), false);
+    }
+}
+
+struct Stream<'a> {
+    gate: &'a Gate,
+    socket: TcpStream,
+    outbox: &'a Outbox,
+    attachment: &'a Attachment,
+    cursor: Cursor,
+    warn_at: Option<Instant>,
+    ends_at: Option<Instant>,
+}
+
+impl Stream<'_> {
+    /// Sends what there is to send, until one of the two ends it. None where the client is gone.
+    async fn run(&mut self) -> Option<Reason> {
+        let mut frames = VecDeque::new();
+        let mut sink = [0; 512];
+        let heartbeat = self.gate.options.heartbeat.interval.get();
+        let mut text = String::new();
+        loop {
+            let far = tokio::time::Instant::now() + Duration::from_hours(24);
+            let (warn_at, ends_at) =
+                (self.warn_at.map_or(far, Into::into), self.ends_at.map_or(far, Into::into));
+            text.clear();
+            tokio::select! {
+                outgoing = poll_fn(|context| self.outbox.poll_take(context, &mut frames)) => match outgoing {
+                    Outgoing::Frames { .. } => {
+                        for frame in frames.drain(..) {
+                            self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
+                        }
+                    }
+                    Outgoing::Behind => self.attachment.catch_up(),
+                    Outgoing::Drain(reconnect_after_ms) => {
+                        // EventSource comes back by itself, after this time.
+                        let _ = write!(text, "retry: {reconnect_after_ms}\n\n");
+                        let draining = Draining { reconnect_after_ms: reconnect_after_ms.into() };
+                        let frame = self.attachment.control(draining.into());
+                        self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
+                    }
+                    Outgoing::End(reason) => return Some(reason),
+                },
+                () = sleep_until(warn_at) => {
+                    self.warn_at = None;
+                    if let Some(expires_at) = self.attachment.identity().expires_at() {
+                        let seconds_left = expires_at.saturating_sub(unix_seconds());
+                        let expires_at = portcullis_event::Timestamp::from_unix_seconds(expires_at);
+                        self.attachment.notify(TokenExpiring { expires_at, seconds_left }.into());
+                    }
+                }
+                () = sleep_until(ends_at) => return Some(Reason::TokenExpired),
+                // Proves to the client and to every proxy between that the stream lives.
+                () = tokio::time::sleep(heartbeat) => text.push_str(":\n\n"),
+                read = self.socket.read(&mut sink) => match read {
+                    // What comes behind the request is nobody's.
+                    Ok(count) if count > 0 => {}
+                    _ => return None,
+                },
+            }
+            if !text.is_empty()
+                && let Err(reason) = self.write(&text).await
+            {
+                return reason;
+            }
+        }
+    }
+
+    /// Writes, as long as the reader keeps up: not with a full queue behind it, and not for ever.
+    async fn write(&mut self, text: &str) -> Result<(), Option<Reason>> {
+        let heartbeat = &self.gate.options.heartbeat;
+        let patience = heartbeat.interval.get() + heartbeat.timeout.get();
+        tokio::select! {
+            // In this order: what could be written was in time.
+            biased;
+            written = timeout(patience, self.socket.write_all(text.as_bytes())) => match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(None),
+                Err(_) => Err(Some(Reason::HeartbeatTimeout)),
+            },
+            () = poll_fn(|context| self.outbox.poll_overflow(context)) => Err(Some(Reason::SlowConsumer)),
+        }
+    }
+
+    /// Says why, as a close frame would, to whoever still reads.
+    async fn farewell(&mut self, reason: Reason) {
+        let profile: CloseProfile = self.gate.options.handshake.close_codes;
+        let code = reason.close_code(profile).unwrap_or(1011);
+        self.gate.metrics.closed(Some(code), Some(reason));
+        let told = serde_json::json!({ "code": code, "reason": format!("{reason}: {}", reason.title()) });
+        let text = format!("event: close\ndata: {told}\n\n");
+        let _ = timeout(FAREWELL, async {
+            self.socket.write_all(text.as_bytes()).await?;
+            self.socket.shutdown().await
+        })
+        .await;
+    }
+}
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where a stream stands in the threads that moved last.
+struct Cursor {
+    threads: VecDeque<ResumePoint>,
+}
+
+/// What of an event the cursor needs; control messages have none of it.
+#[derive(Deserialize)]
+struct Position {
+    epoch: Epoch,
+    seq: u64,
+    thread_id: ThreadId,
+}
+
+impl Cursor {
+    fn new(threads: Vec<ResumePoint>) -> Self {
+        Self { threads: threads.into() }
+    }
+
+    /// Writes one message, with the cursor behind it if it has a place in a thread.
+    fn write(&mut self, message: &Bytes, out: &mut String) {
+        let Ok(message) = str::from_utf8(message) else { return };
+        if let Ok(Position { epoch, seq, thread_id }) = serde_json::from_str(message) {
+            self.threads.retain(|point| point.thread_id != thread_id);
+            self.threads.push_back(ResumePoint { thread_id, epoch: Some(epoch), after_seq: seq });
+            if self.threads.len() > THREADS {
+                self.threads.pop_front();
+            }
+            out.push_str("id: ");
+            for (index, ResumePoint { thread_id, epoch, after_seq }) in self.threads.iter().enumerate() {
+                let thread = percent_encoding::utf8_percent_encode(
+                    thread_id.as_str(),
+                    percent_encoding::NON_ALPHANUMERIC,
+                );
+                let epoch = epoch.as_ref().map_or("", Epoch::as_str);
+                let _ = write!(out, "{}{thread}:{epoch}:{after_seq}", if index == 0 { "" } else { "," });
+            }
+            out.push('\n');
+        }
+        // JSON has no line end outside its escapes, so a message is one line.
+        out.extend(["data: ", message, "\n\n"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(thread: &str, seq: u64) -> Bytes {
+        Bytes::from(format!(r#"{{"type":"partial_result","epoch":"e","seq":{seq},"thread_id":"{thread}"}}"#))
+    }
+
+    fn written(cursor: &mut Cursor, message: &Bytes) -> String {
+        let mut out = String::new();
+        cursor.write(message, &mut out);
+        out
+    }
+
+    #[test]
+    fn an_event_bears_a_cursor_that_can_be_resumed_from() {
+        let mut cursor = Cursor::new(Vec::new());
+        written(&mut cursor, &event("a:b,c&d", 3));
+        let text = written(&mut cursor, &event("t", 1));
+        let id = text.lines().next().unwrap().strip_prefix("id: ").unwrap();
+        assert_eq!(id, "a%3Ab%2Cc%26d:e:3,t:e:1");
+        let points = resume_from_query(&format!("resume={}", id.replace(',', "&resume="))).unwrap();
+        assert_eq!(points, Vec::from(cursor.threads));
+        assert!(text.ends_with("\"thread_id\":\"t\"}\n\n"), "{text}");
+    }
+
+    #[test]
+    fn a_control_message_moves_no_cursor_and_the_threads_that_rest_are_left_out() {
+        let mut cursor = Cursor::new(Vec::new());
+        assert_eq!(
+            written(&mut cursor, &Bytes::from_static(b"{\"type\":\"pong\"}")),
+            "data: {\"type\":\"pong\"}\n\n"
+        );
+        (0..40).for_each(|n| drop(written(&mut cursor, &event(&format!("t{n}"), 1))));
+        let text = written(&mut cursor, &event("t30", 2));
+        assert_eq!(text.lines().next().unwrap().split(',').count(), THREADS);
+        assert!(text.lines().next().unwrap().ends_with("t30:e:2"), "{text}");
+    }
+}
