@@ -6,6 +6,10 @@ use portcullis_reason::{CloseCode, Fault, Reason};
 
 use crate::{Hop, Symptom};
 
+/// Told where a token stood in the query of an address.
+pub(crate) const DISCLOSED: &str = "A token stands in the address, and so in the logs of every hop: take it out of there, and end its \
+                                    login, since it counts as disclosed.";
+
 /// Cause, remedies and candidates of an incident.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Advice {

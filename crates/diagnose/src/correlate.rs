@@ -32,6 +32,8 @@ pub(crate) struct Event {
     pub(crate) hop: Option<Hop>,
     live: bool,
     depth: u8,
+    /// The answer was seen after the reason, so no more about the reason is to come.
+    answered: bool,
     keys: Keys,
     voices: Vec<u32>,
     /// When and where it was first seen, and last.
@@ -61,6 +63,7 @@ impl Event {
             hop: finding.hop,
             live: finding.live,
             depth: finding.depth(),
+            answered: false,
             keys,
             voices: vec![finding.voice],
             first: moment,
@@ -88,13 +91,12 @@ impl Event {
         }
         // Why it was refused is written before that it was; a why after both is another event's. Where the newest line comes
         // first, it is the other way round.
-        let complete = self.reason.is_some() && self.symptoms.iter().any(|symptom| symptom.is_answer());
         let backwards = matches!((moment.at, self.first.at), (Some(at), Some(first)) if at < first);
-        if complete && finding.reason.is_some() && relation != Relation::Same && !backwards {
+        if self.answered && finding.reason.is_some() && relation != Relation::Same && !backwards {
             return false;
         }
         // An exception behind the answer is this event's only where nothing stands between the two.
-        if complete
+        if self.answered
             && finding.depth() == 1
             && relation != Relation::Same
             && moment.item.abs_diff(self.last.item) > 1
@@ -166,6 +168,9 @@ impl Event {
             self.evidence.push(evidence);
         }
         self.evidence.truncate(MOST_EVIDENCE);
+        self.answered |= self.reason.is_some()
+            && finding.reason.is_none()
+            && finding.symptom.is_some_and(Symptom::is_answer);
         self.depth = self.depth.min(finding.depth());
         self.live |= finding.live;
         if let Some(symptom) = finding.symptom

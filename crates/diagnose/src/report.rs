@@ -146,6 +146,8 @@ struct Kind {
     seen_as: BTreeMap<Symptom, u64>,
     consequences: BTreeMap<Symptom, (u64, Evidence)>,
     evidence: Vec<Evidence>,
+    /// A token stood in an address, from where it is in every log on the way.
+    disclosed: bool,
 }
 
 impl Incidents {
@@ -198,6 +200,7 @@ impl Kind {
             seen_as: BTreeMap::new(),
             consequences: BTreeMap::new(),
             evidence: Vec::new(),
+            disclosed: false,
         }
     }
 
@@ -220,6 +223,9 @@ impl Kind {
         }
         // Of each event the line that tells most; of the first the others as well.
         let room = if self.count == 1 { MOST_EVIDENCE } else { 1 };
+        self.disclosed |= event.evidence.iter().any(|evidence| {
+            ["token=jwt#", "token=secret#", "jwt=jwt#"].iter().any(|mark| evidence.text.contains(mark))
+        });
         for evidence in event.evidence.into_iter().take(room) {
             if self.evidence.len() < MOST_EVIDENCE
                 && !self.evidence.iter().any(|known| known.text == evidence.text)
@@ -230,7 +236,10 @@ impl Kind {
     }
 
     fn incident(&self, from: Option<i64>, to: Option<i64>) -> Incident {
-        let advice = advice::of(self.reason, self.symptom, self.hop, &self.seen_as);
+        let mut advice = advice::of(self.reason, self.symptom, self.hop, &self.seen_as);
+        if self.disclosed {
+            advice.remedies.push(advice::DISCLOSED.to_owned());
+        }
         let title = match (self.reason, self.symptom) {
             (Some(Reason::HeartbeatTimeout), _) if self.hop == Some(Hop::Proxy) => {
                 "Connections were ended on the way, for being quiet or open too long".to_owned()

@@ -147,8 +147,17 @@ impl Symptom {
     pub(crate) fn fits(self, reason: Reason) -> bool {
         let live = reason.status().is_none();
         match self {
-            // Servers answer 403 (Uvicorn, before accept) and 500 (an exception in the check) to anything.
-            Self::Refused(403 | 500) => !live && reason != Reason::NotReady,
+            // Servers answer 403 (Uvicorn, before accept) and 500 (an exception in the check) to whatever the application refuses.
+            Self::Refused(403 | 500) => {
+                reason.status().is_some_and(|status| matches!(status, 401 | 403 | 429 | 500))
+                    || matches!(
+                        reason,
+                        Reason::AmbiguousCredentials
+                            | Reason::NoCommonSubprotocol
+                            | Reason::UnknownMode
+                            | Reason::AuthUnavailable
+                    )
+            }
             Self::Refused(502..=504) => {
                 matches!(
                     reason,

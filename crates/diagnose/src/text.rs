@@ -9,7 +9,23 @@ use crate::{
 
 /// What `text` tells of a failure, if anything.
 pub(crate) fn tell(text: &str) -> Option<Finding> {
-    let found = signature::find(text);
+    told(text, false)
+}
+
+/// The same for a line that its program marked as no trouble (`INFO`, `DEBUG`).
+pub(crate) fn tell_quiet(text: &str) -> Option<Finding> {
+    if is_talk(text) { None } else { told(text, true) }
+}
+
+/// Whether a line is about failures rather than one: a question, a test, a list of handlers.
+fn is_talk(text: &str) -> bool {
+    const WORDS: [&str; 6] = ["passed", "registered", "asked", "handlers", "documentation", "skipped"];
+    let lower = Lower(text);
+    WORDS.iter().any(|word| lower.find(word).is_some())
+}
+
+fn told(text: &str, quiet: bool) -> Option<Finding> {
+    let found = signature::find(text, quiet);
     let numbers = || status(text).or_else(|| close_code(text)).or_else(|| failed(text));
     match found {
         Some(finding) if finding.symptom.is_some() => Some(finding),

@@ -195,7 +195,7 @@ fn structured(object: &Map<String, Value>, format: Format, outer: &Context, path
     let target = string(object, &["path", "url", "uri", "request_path"]).filter(|path| paths.is_socket(path));
     let symptom =
         code.map(Symptom::Closed).or_else(|| Some(Symptom::Refused(status.filter(|_| target.is_some())?)));
-    let told = text::tell(message);
+    let told = if is_quiet(object) { text::tell_quiet(message) } else { text::tell(message) };
     let finding = match (named, told, symptom) {
         (Some(reason), told, symptom) => {
             let symptom = symptom.or_else(|| told?.symptom);
@@ -224,18 +224,34 @@ fn structured(object: &Map<String, Value>, format: Format, outer: &Context, path
     Read::Entry(parsed.finding(finding))
 }
 
-/// Whether an object is about something that went wrong.
+/// Whether an object is about something that went wrong, by its level.
 fn failing(object: &Map<String, Value>) -> bool {
-    let level = object.get("level").or_else(|| object.get("severity")).or_else(|| object.get("levelname"));
-    match level {
-        Some(Value::String(level)) => {
-            ["warn", "err", "crit", "fatal"].iter().any(|mark| level.to_ascii_lowercase().starts_with(mark))
+    level(object).is_some_and(|level| level >= WARNING)
+}
+
+/// Whether its program marked it as no trouble.
+fn is_quiet(object: &Map<String, Value>) -> bool {
+    level(object).is_some_and(|level| level < WARNING)
+}
+
+/// The level, as pino and bunyan count them.
+fn level(object: &Map<String, Value>) -> Option<u64> {
+    match object.get("level").or_else(|| object.get("severity")).or_else(|| object.get("levelname"))? {
+        Value::String(level) => {
+            let level = level.to_ascii_lowercase();
+            let is = |marks: &[&str]| marks.iter().any(|mark| level.starts_with(mark));
+            if is(&["warn", "err", "crit", "fatal", "alert", "emerg"]) {
+                Some(WARNING)
+            } else {
+                is(&["info", "debug", "trace", "notice"]).then_some(WARNING - 10)
+            }
         }
-        // pino and bunyan: 40 is a warning.
-        Some(Value::Number(level)) => level.as_u64().is_some_and(|level| level >= 40),
-        _ => false,
+        Value::Number(level) => level.as_u64(),
+        _ => None,
     }
 }
+
+const WARNING: u64 = 40;
 
 fn at(object: &Map<String, Value>) -> Option<Millis> {
     const NAMES: [&str; 7] =

@@ -33,10 +33,12 @@ pub(crate) fn read<'t>(line: &'t str, context: &Context, paths: &mut Paths) -> P
     {
         return context.apply(parsed);
     }
-    let finding = text::tell(rest);
+    let level = level(rest);
+    let quiet = level.is_some_and(|level| matches!(level, "INFO" | "DEBUG" | "TRACE" | "NOTICE"));
+    let finding = if quiet { text::tell_quiet(rest) } else { text::tell(rest) };
     let format = if is_console(rest) {
         Some(Format::Console)
-    } else if at.is_some() || has_level(rest) || finding.is_some() || context.format.is_some() {
+    } else if at.is_some() || level.is_some() || finding.is_some() || context.format.is_some() {
         Some(Format::Plain)
     } else {
         None
@@ -179,12 +181,13 @@ fn without_driver(line: &str) -> &str {
     line
 }
 
-/// Whether a level stands near the beginning, as in nearly all logs.
-fn has_level(line: &str) -> bool {
+/// The level near the beginning, as nearly all logs have one.
+fn level(line: &str) -> Option<&'static str> {
     const LEVELS: [&str; 9] =
         ["INFO", "WARNING", "WARN", "ERROR", "DEBUG", "CRITICAL", "FATAL", "TRACE", "NOTICE"];
     let head = &line[..line.floor_char_boundary(96)];
-    head.split(|c: char| !c.is_ascii_alphanumeric()).take(8).any(|word| LEVELS.contains(&word))
+    let mut words = head.split(|c: char| !c.is_ascii_alphanumeric()).take(12);
+    words.find_map(|word| LEVELS.into_iter().find(|level| *level == word))
 }
 
 /// Whether a line is one of a browser's console: it names a script and a line, or says what browsers alone say.

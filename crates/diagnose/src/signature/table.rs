@@ -223,13 +223,8 @@ pub(super) const TABLE: &[Signature] = &[
         "no connections found for user",
         "cannot route message to user",
     ]),
-    row("heartbeat", Tells::Sign(Symptom::HeartbeatTimeout), &[
-        "websocket heartbeat timeout",
-        "keepalive ping timeout",
-        "heartbeat timed out",
-        "ping timeout",
-    ]),
-    row("heartbeat_loose", Tells::Sign(Symptom::HeartbeatTimeout), &["heartbeat timeout"]),
+    row("heartbeat", Tells::Sign(Symptom::HeartbeatTimeout), &["websocket heartbeat timeout", "keepalive ping timeout"]),
+    row("heartbeat_loose", Tells::Sign(Symptom::HeartbeatTimeout), &["heartbeat timeout", "heartbeat timed out", "ping timeout"]).near(Near::Socket),
     row("heartbeat_unanswered", Tells::Sign(Symptom::HeartbeatTimeout), &["pong timeout", "no pong received"]).near(Near::Socket),
     row("cut_by_proxy", Tells::Cause(Reason::HeartbeatTimeout), &[
         "while proxying upgraded connection",
