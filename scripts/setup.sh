@@ -104,6 +104,7 @@ has make || want make
 if [ "$what" = test ]; then
     has chromium || [ -n "${CHROMIUM_BIN:-}" ] || want chromium
     has valgrind || want valgrind
+    python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv
 fi
 install_packages
 
@@ -112,6 +113,7 @@ install_node_packages site
 if [ "$what" = test ]; then
     install_node_packages clients/typescript
     install_node_packages docs/examples
+    quietly 'Check the network, "pip config list" and "npm config get registry".' "$root/testbeds/setup.sh"
     if ! cargo nextest --version >/dev/null 2>&1; then
         say 'building cargo-nextest; this takes some minutes, once'
         quietly 'Check the network and "rustc --version".' cargo install cargo-nextest --locked --quiet

@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Seconds for each fuzz target.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 
-steps=(setup page site layers generated format lint test client web release browser instructions fuzz docs)
+steps=(setup page site layers generated format lint test testbeds client web release browser instructions fuzz docs)
 
 step_setup() { ./scripts/setup.sh test; }
 
@@ -45,6 +45,12 @@ step_lint() { cargo clippy --locked --workspace --all-targets --quiet -- -D warn
 step_test() {
     cargo test --locked --workspace --doc --quiet
     cargo nextest run --locked --workspace --cargo-quiet
+}
+
+# `check` against real servers in other stacks, each right and with each of its defects.
+step_testbeds() {
+    cargo build --locked --quiet -p portcullis-cli
+    PORTCULLIS_BIN=$PWD/target/debug/portcullis node testbeds/run.mjs
 }
 
 step_client() {

@@ -50,6 +50,7 @@ export function sections(root) {
         'docs/cli.md',
         'docs/metrics.md',
         'docs/check-cases.md',
+        'docs/testbeds.md',
         'docs/performance.md',
       ],
     },

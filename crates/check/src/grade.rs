@@ -46,9 +46,13 @@ impl Grade {
     /// The grade of a run.
     ///
     /// A fail caps it at B, a credential that was judged after the 101 at C, and a stranger who was let in (or a token
-    /// handed out) makes it F. A run without a single verdict has none.
+    /// handed out) makes it F. A run of which more than half is inconclusive has none.
     pub(crate) fn of(findings: &[Finding]) -> Option<Self> {
         let score = score(findings.iter())?;
+        let unseen = findings.iter().filter(|finding| finding.verdict == Verdict::Inconclusive).count();
+        if unseen * 2 > findings.len() {
+            return None;
+        }
         let has = |verdict: Verdict| findings.iter().any(|finding| finding.verdict == verdict);
         let by_score = match score {
             90.. => Self::A,
@@ -148,6 +152,7 @@ mod tests {
             (vec![(Must, Pass, Plain), (Must, Fail, Plain)], Some(Grade::D)),
             (vec![(Must, Fail, Plain)], Some(Grade::F)),
             (vec![(Must, Inconclusive, Plain)], None),
+            (vec![(Must, Pass, Plain), (Must, Inconclusive, Plain), (Must, Inconclusive, Plain)], None),
         ] {
             assert_eq!(Grade::of(&findings(&list)), grade, "{list:?}");
         }

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<TlsConnector>,
 }
 
-/// How long things may take.
+/// How long things may take, and how many at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     /// For an answer.
@@ -57,6 +57,8 @@ pub(crate) struct Times {
     pub(crate) leeway: Duration,
     /// Of silence, where it was asked for.
     pub(crate) silence: Duration,
+    /// Most connections at once: not a time, but a bound of the same kind.
+    pub(crate) connections: usize,
 }
 
 /// One case's way to the server.
@@ -162,16 +164,12 @@ impl Probe {
         what: &str,
         request: &Request,
     ) -> Result<(Peer, Result<Response, End>), Outcome> {
-        for attempt in 0..3 {
-            let mut peer = self.connect(what).await?;
-            peer.send(&request.bytes()).await;
-            let answer = peer.response(self.times().timeout).await;
+        for attempt in 1..=RETRIES {
+            let (peer, _, answer) = self.ask_once(what, request).await?;
             match &answer {
                 Ok(response) if is_busy(response) => {
-                    let wait = response.field("Retry-After").and_then(|secs| secs.trim().parse().ok());
-                    let wait = Duration::from_secs(wait.unwrap_or(1)).min(LONGEST_WAIT) * (attempt + 1);
                     drop(peer);
-                    tokio::time::sleep(wait).await;
+                    tokio::time::sleep(pause(response) * attempt).await;
                 }
                 _ => return Ok((peer, answer)),
             }
@@ -181,17 +179,36 @@ impl Probe {
         ))
     }
 
-    /// How long an answer takes from the moment that the connection is there.
+    /// How long an answer takes from the moment that the connection is there. A server that is busy is asked again.
     pub(crate) async fn timed(
         &self,
         what: &str,
         request: &Request,
     ) -> Result<(Duration, Result<Response, End>), Outcome> {
+        let mut waited = 0;
+        loop {
+            let (_peer, took, answer) = self.ask_once(what, request).await?;
+            match &answer {
+                Ok(response) if is_busy(response) && waited < RETRIES => {
+                    waited += 1;
+                    tokio::time::sleep(pause(response)).await;
+                }
+                _ => return Ok((took, answer)),
+            }
+        }
+    }
+
+    /// Sends a request and reads the answer, whatever it is.
+    pub(crate) async fn ask_once(
+        &self,
+        what: &str,
+        request: &Request,
+    ) -> Result<(Peer, Duration, Result<Response, End>), Outcome> {
         let mut peer = self.connect(what).await?;
         let began = Instant::now();
         peer.send(&request.bytes()).await;
         let answer = peer.response(self.times().timeout).await;
-        Ok((began.elapsed(), answer))
+        Ok((peer, began.elapsed(), answer))
     }
 
     /// The answer alone.
@@ -228,6 +245,29 @@ impl Probe {
 
     /// Tries to connect and waits for what becomes of it. A message is sent as soon as the server has said 101.
     pub(crate) async fn attempt(&self, what: &str, request: &Request) -> Result<Admission, Outcome> {
+        let greetings: Vec<&str> = [&self.profile().hello, &self.profile().probe]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let admission = self.attempt_with(what, request, &greetings).await?;
+        // A message that is not read any more resets the connection, and the reset overtakes the close frame: without
+        // it, the code is seen.
+        if matches!(admission, Admission::Dropped { .. }) && !greetings.is_empty() {
+            let silent = self.attempt_with(what, request, &[]).await?;
+            if matches!(silent, Admission::Closed { .. }) {
+                return Ok(silent);
+            }
+        }
+        Ok(admission)
+    }
+
+    async fn attempt_with(
+        &self,
+        what: &str,
+        request: &Request,
+        messages: &[&str],
+    ) -> Result<Admission, Outcome> {
         let (mut peer, answer) = self.ask(what, request).await?;
         let response = match answer {
             Ok(response) if response.status == 101 => response,
@@ -235,7 +275,7 @@ impl Probe {
             Err(end) => return Ok(Admission::Unanswered(end)),
         };
         let began = Instant::now();
-        for message in [&self.profile().hello, &self.profile().probe].into_iter().flatten() {
+        for message in messages {
             peer.text(message).await;
         }
         let mut texts = Vec::new();
@@ -251,12 +291,13 @@ impl Probe {
                     }
                     return Ok(Admission::Closed { code, reason, dwell, texts });
                 }
-                Event::End(End::Silent) => {
+                // Frames that no browser would take are another case's matter: whoever sends them has let somebody in.
+                Event::Broken(_) | Event::End(End::Silent) => {
                     let bye = portcullis_frame::WireCode::new(1000).expect("1000 is a code");
                     peer.frame(portcullis_frame::Frame::close(bye, "")).await;
                     return Ok(Admission::Admitted { response, texts });
                 }
-                Event::Broken(_) | Event::End(_) => {
+                Event::End(_) => {
                     return Ok(Admission::Dropped { dwell: began.elapsed(), texts });
                 }
             }
@@ -273,6 +314,12 @@ impl Probe {
 /// Whether the server asks to come back later.
 fn is_busy(response: &Response) -> bool {
     response.status == 429 || response.status == 503 && response.field("Retry-After").is_some()
+}
+
+/// How long it asks to wait.
+fn pause(response: &Response) -> Duration {
+    let secs = response.field("Retry-After").and_then(|secs| secs.trim().parse().ok());
+    Duration::from_secs(secs.unwrap_or(1)).min(LONGEST_WAIT)
 }
 
 /// Opens TCP, and TLS over it.
@@ -317,5 +364,6 @@ pub(crate) async fn dial(
     Ok(Box::new(stream))
 }
 
+const RETRIES: u32 = 3;
 const MOST_EXCHANGES: usize = 16;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -162,6 +162,7 @@ async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
         pace: options.pace,
         leeway: options.leeway,
         silence: options.silence,
+        connections: options.connections.max(2),
     };
     Ok(Shared {
         mint: Mint::new(key, tokens, kid.as_deref(), &claims, redactor.clone()),
@@ -172,7 +173,7 @@ async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
         good: OnceLock::new(),
         login: logged_in,
         redactor,
-        places: Arc::new(Semaphore::new(options.connections.max(2))),
+        places: Arc::new(Semaphore::new(times.connections)),
         next_connect: tokio::sync::Mutex::new(Instant::now()),
         tls,
     })
@@ -205,8 +206,10 @@ impl Engine<'_> {
         };
         let (last, first): (Vec<&Case>, Vec<&Case>) = cases.iter().copied().partition(alone);
         let mut findings = Vec::with_capacity(cases.len());
+        // Some cases hold two connections: with half as many cases as places, none waits for another for ever.
+        let side_by_side = (self.shared.times.connections / 2).max(1);
         let mut running =
-            stream::iter(first.into_iter().map(|case| self.one(case))).buffer_unordered(SIDE_BY_SIDE);
+            stream::iter(first.into_iter().map(|case| self.one(case))).buffer_unordered(side_by_side);
         while let Some(finding) = running.next().await {
             self.progress.finished(&finding, findings.len() + 1, self.total);
             findings.push(finding);
@@ -273,5 +276,3 @@ impl Engine<'_> {
         })
     }
 }
-
-const SIDE_BY_SIDE: usize = 8;

@@ -3,7 +3,7 @@
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
-use super::{bypass::no_bypass, judge, must_refuse, worst};
+use super::{bypass::no_bypass, judge, must_refuse, secrets::known_secret, worst};
 use crate::{
     admission::Admission,
     case::{Case, Found, Gravity, Group, Level, Need, Outcome},
@@ -228,6 +228,17 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(crit(p)),
     )
     .needs(KEY),
+    // A MUST for resource servers, and of no use to browsers: counted as a SHOULD.
+    case(
+        "rfc6750/2.1/header",
+        Should,
+        "RFC 6750 §2.1",
+        "A program can send its token in `Authorization: Bearer`.",
+        Topic::Header,
+        Reason::NoToken,
+        |p| Box::pin(header(p)),
+    )
+    .needs(TOKEN),
     case(
         "rfc6750/2/two-credentials",
         Should,
@@ -355,19 +366,6 @@ async fn foreign_key(probe: &Probe) -> Found {
     must_refuse(probe, "signed with a random secret", &probe.with_token(&token)?).await
 }
 
-async fn known_secret(probe: &Probe) -> Found {
-    for secret in KNOWN_SECRETS {
-        let token = probe.mint().with_secret(secret.as_bytes(), &Value::Null);
-        let admission = probe.attempt("signed with a sample secret", &probe.with_token(&token)?).await?;
-        if admission.is_admitted() {
-            return Ok(
-                Outcome::fail(format!("signed with the secret `{secret}`: {admission}")).grave(Gravity::Open)
-            );
-        }
-    }
-    Ok(Outcome::pass(format!("{} secrets out of examples open nothing", KNOWN_SECRETS.len())))
-}
-
 async fn minted(probe: &Probe, what: &str, changes: Value) -> Found {
     let Some(token) = probe.mint().minted(&changes) else { return no_key() };
     must_refuse(probe, what, &probe.with_token(&token)?).await
@@ -383,12 +381,25 @@ async fn claim(probe: &Probe, name: &str, value: &str) -> Found {
 async fn crit(probe: &Probe) -> Found {
     let header = json!({ "crit": ["portcullis-check"], "portcullis-check": true });
     let Some(token) = probe.mint().minted_with(&header, &Value::Null) else { return no_key() };
-    must_refuse(probe, "`crit` with an extension nobody knows", &probe.with_token(&token)?).await
+    // Its signature is good: whoever takes it lets no stranger in.
+    let outcome =
+        must_refuse(probe, "`crit` with an extension nobody knows", &probe.with_token(&token)?).await?;
+    Ok(outcome.grave(Gravity::Plain))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the end of a case")]
 fn no_key() -> Found {
     Ok(Outcome::inconclusive("there is no key to sign with"))
+}
+
+async fn header(probe: &Probe) -> Found {
+    let request = Form::Bearer.apply(probe.request(), &probe.token()?);
+    let admission = probe.attempt("the token in `Authorization: Bearer`", &request).await?;
+    Ok(if admission.is_admitted() {
+        Outcome::pass("taken")
+    } else {
+        Outcome::fail(format!("a good token in `Authorization: Bearer`: {admission}"))
+    })
 }
 
 async fn two_credentials(probe: &Probe) -> Found {
@@ -476,18 +487,6 @@ async fn no_echo_refused(probe: &Probe) -> Found {
         Outcome::pass("the refusal does not repeat the token")
     })
 }
-
-/// Secrets out of tutorials and templates.
-const KNOWN_SECRETS: &[&str] = &[
-    "secret",
-    "your-256-bit-secret",
-    "changeme",
-    "supersecret",
-    "your-secret-key",
-    "dev-secret-key",
-    "a-string-secret-at-least-256-bits-long",
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-];
 
 /// The cookies that a page of another site would make a browser send along.
 pub(super) fn cookies(token: &str) -> String {

@@ -3,7 +3,10 @@
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
-use super::challenge::parse;
+use super::{
+    challenge::parse,
+    mistakes::{never_5xx, never_1011, no_internals},
+};
 use crate::{
     admission::Admission,
     case::{Case, Found, Group, Level, Need, OptIn, Outcome},
@@ -306,59 +309,6 @@ async fn parameters(probe: &Probe) -> Found {
     Ok(Outcome::pass(format!("{} parameters", parameters.len())))
 }
 
-/// What clients send that are broken, old or curious.
-fn mistakes(probe: &Probe) -> Result<Vec<(&'static str, Request)>, Outcome> {
-    let protocols = |value: &str| probe.request().set("Sec-WebSocket-Protocol", value);
-    Ok(vec![
-        ("no token", probe.without_token()?),
-        ("an empty token", probe.with_raw("")?),
-        ("a short token", probe.with_raw("abc")?),
-        ("a text that is no token", probe.with_raw("invalid_token_format")?),
-        ("characters outside of base64url", probe.with_raw("!!!.$$$.###")?),
-        ("three parts of nothing", probe.with_raw("..")?),
-        ("base64 of no JSON", probe.with_raw("AAAA.AAAA.AAAA")?),
-        ("several tokens", protocols("jwt.token1, jwt.token2, jwt.token3")),
-        ("only another protocol", protocols("other-protocol")),
-        ("`jwt.` alone", protocols("jwt.")),
-        ("`jwt.abc`", protocols("jwt.abc")),
-        ("`jwt, abc`", protocols("jwt, abc")),
-        ("`Bearer` without a token", probe.request().set("Authorization", "Bearer")),
-        ("another scheme", probe.request().set("Authorization", "Basic YTpi")),
-    ])
-}
-
-async fn never_5xx(probe: &Probe) -> Found {
-    for (what, request) in mistakes(probe)? {
-        if let Ok(response) = probe.answer(what, &request).await?
-            && response.status >= 500
-        {
-            return Ok(Outcome::fail(format!("{what}: {}", response.status)));
-        }
-    }
-    Ok(Outcome::pass("fourteen mistakes, no 5xx"))
-}
-
-async fn never_1011(probe: &Probe) -> Found {
-    let mut accepted = 0;
-    for (what, request) in mistakes(probe)? {
-        let admission = probe.attempt(what, &request).await?;
-        match &admission {
-            Admission::Closed { code: Some(1011), .. } => {
-                return Ok(Outcome::fail(format!("{what}: {admission}")));
-            }
-            Admission::Closed { .. } | Admission::Dropped { .. } | Admission::Admitted { .. } => {
-                accepted += 1;
-            }
-            Admission::Refused(_) | Admission::Unanswered(_) => {}
-        }
-    }
-    Ok(Outcome::pass(if accepted == 0 {
-        "fourteen mistakes, all refused over HTTP".to_owned()
-    } else {
-        format!("fourteen mistakes, {accepted} of them accepted first, no 1011")
-    }))
-}
-
 /// What two refusals are compared by: status, challenge and body, without what differs each time.
 fn look(response: &Response) -> (u16, Option<String>, String) {
     let body = match serde_json::from_slice::<Value>(&response.body) {
@@ -439,20 +389,6 @@ async fn says_why(probe: &Probe) -> Found {
     })
 }
 
-async fn no_internals(probe: &Probe) -> Found {
-    for (what, request) in mistakes(probe)? {
-        let Ok(response) = probe.answer(what, &request).await? else { continue };
-        let text = response.text();
-        if response.status == 101 {
-            continue;
-        }
-        if let Some(sign) = INTERNALS.iter().find(|sign| text.contains(**sign)) {
-            return Ok(Outcome::fail(format!("{what}: the refusal has `{sign}` in it")));
-        }
-    }
-    Ok(Outcome::pass("no traces, paths or names of modules"))
-}
-
 async fn no_store(probe: &Probe) -> Found {
     let response = refusal(probe).await?;
     let mut directives = response.values("Cache-Control").flat_map(|line| line.split(','));
@@ -518,22 +454,3 @@ async fn limits(probe: &Probe) -> Found {
 }
 
 const ATTEMPTS: usize = 600;
-
-const INTERNALS: &[&str] = &[
-    "Traceback (most recent call last)",
-    ".py\", line",
-    "site-packages",
-    "node_modules",
-    "at Object.",
-    "at process.",
-    "java.lang.",
-    "org.springframework",
-    "goroutine ",
-    "panicked at",
-    "/home/",
-    "/usr/src/",
-    "/app/",
-    "ValueError",
-    "JsonWebTokenError",
-    "jwt.exceptions",
-];

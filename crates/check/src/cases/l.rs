@@ -172,7 +172,8 @@ async fn tcp_end(probe: &Probe) -> Found {
 
 async fn again(probe: &Probe) -> Found {
     let first = probe.live("a good connection").await?;
-    let second = probe.answer("the same token, beside it", &probe.good()?).await?;
+    // Once: whoever has to wait for a place is not let in.
+    let (_, _, second) = probe.ask_once("the same token, beside it", &probe.good()?).await?;
     drop(first);
     let third = probe.answer("the same token, after it was dropped", &probe.good()?).await?;
     for (what, answer) in [("beside the first", second), ("after the first was dropped", third)] {

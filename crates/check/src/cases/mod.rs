@@ -7,10 +7,12 @@ mod e;
 mod g;
 mod h;
 mod l;
+mod mistakes;
 mod n;
 mod o;
 mod p;
 mod r;
+mod secrets;
 
 use std::sync::LazyLock;
 

@@ -98,7 +98,15 @@ async fn selected_was_offered(probe: &Probe) -> Found {
 }
 
 async fn one_selected(probe: &Probe) -> Found {
-    let (_, response) = probe.open("several names", &names("x-portcullis-check", probe)?).await?;
+    let request = names("x-portcullis-check", probe)?;
+    let response = match probe.answer("several names", &request).await? {
+        Ok(response) if response.status == 101 => response,
+        Ok(response) => {
+            let says = format!("a name that nobody speaks is refused with {}", response.status);
+            return Ok(Outcome::not_applicable(says));
+        }
+        Err(end) => return Ok(Outcome::inconclusive(end.to_string())),
+    };
     let lines = selected(&response);
     Ok(if lines.len() > 1 || lines.iter().any(|line| line.contains(',')) {
         Outcome::fail(format!("several are selected: {}", lines.join(" | ")))

@@ -105,7 +105,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, help_heading = "Bounds")]
     pub(crate) yes: bool,
     /// Most connections at once.
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=256), help_heading = "Bounds")]
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256), help_heading = "Bounds")]
     pub(crate) connections: u16,
     /// Time between two connections. Default: 2ms on this machine, else 50ms.
     #[arg(long, value_name = "TIME", help_heading = "Bounds")]

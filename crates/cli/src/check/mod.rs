@@ -52,10 +52,11 @@ pub(crate) fn run(args: &CheckArgs, out: Output) -> anyhow::Result<ExitCode> {
 }
 
 fn exit_code(report: &Report, worse: Option<&[Worse]>, strict: bool) -> ExitCode {
-    let found = worse.map_or_else(|| report.has_findings(strict), |worse| !worse.is_empty());
-    if found {
+    let found = || report.has_findings(strict) || !report.root_causes.is_empty();
+    let summary = report.summary;
+    if worse.map_or_else(found, |worse| !worse.is_empty()) {
         ExitCode::from(FINDINGS)
-    } else if report.grade.is_none() {
+    } else if summary.pass + summary.warn + summary.fail == 0 {
         // Not one case came to a verdict.
         ExitCode::from(COULD_NOT_RUN)
     } else {

@@ -23,7 +23,16 @@ pub(super) fn render(report: &Report, worse: Option<&[Worse]>, verbose: bool, pa
             }
         }
         out.push('\n');
+        let untried = most_common(&findings).filter(|_| !verbose);
+        if let Some((says, count)) = untried {
+            let _ = writeln!(out, "  {} {count} times: {says}", paint(Verdict::Inconclusive, palette));
+        }
         for finding in findings {
+            if untried
+                .is_some_and(|(says, _)| finding.verdict == Verdict::Inconclusive && finding.says == says)
+            {
+                continue;
+            }
             if verbose || finding.verdict != Verdict::Pass && finding.verdict != Verdict::NotApplicable {
                 describe(&mut out, finding, verbose, palette);
             }
@@ -43,6 +52,15 @@ pub(super) fn render(report: &Report, worse: Option<&[Worse]>, verbose: bool, pa
         let _ = writeln!(out, "\n  {}", paragraphs(&cause.remedy, "  "));
     }
     out
+}
+
+/// What three or more cases of a group could not be tried for.
+fn most_common<'f>(findings: &[&'f Finding]) -> Option<(&'f str, usize)> {
+    let open = findings.iter().filter(|finding| finding.verdict == Verdict::Inconclusive);
+    let count = |says: &str| findings.iter().filter(|finding| finding.says == says).count();
+    open.map(|finding| (finding.says.as_str(), count(&finding.says)))
+        .max_by_key(|(_, count)| *count)
+        .filter(|(_, count)| *count > 2)
 }
 
 /// The cases, for `--list`.

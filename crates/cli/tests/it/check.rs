@@ -100,7 +100,13 @@ fn without_a_credential_nothing_passes_by_default() {
     assert_eq!(verdict("rule/before-101/no-token"), "pass");
     assert_eq!(verdict("rfc6455/4.2.1/method"), "inconclusive");
     assert_eq!(verdict("rule/before-101/short"), "inconclusive");
-    // A single pass is no reason for a good grade: what could not be tried is told.
-    assert_eq!(report["grade"], "A");
+    // Two passes are no reason for a good grade.
+    assert_eq!(report["grade"], Value::Null);
     assert_eq!(code, Some(0));
+
+    // A token that is taken nowhere is a finding, with a cause.
+    let token = portcullis_test::Tokens::new("other", "another secret, and not the server's own").good("ada");
+    let (code, report) = check(&server, &["--only", "H", "--token", &token]);
+    assert_eq!(report["root_causes"][0]["symptom"], "no_token");
+    assert_eq!(code, Some(1));
 }
