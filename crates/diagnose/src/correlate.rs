@@ -148,7 +148,9 @@ impl Event {
         };
         let relation = self.keys.peer_of(keys);
         let near = moment.follows(self.first, self.followed, FOLLOWS_MS, FOLLOWS_ITEMS);
-        (turned_away && near && relation != Relation::Apart).then_some(relation)
+        // Connections are lost for many reasons; a heartbeat or a message to nobody is what a refusal leaves behind.
+        let least = if symptom == Symptom::ConnectionLost { Relation::Same } else { Relation::Open };
+        (turned_away && near && relation >= least).then_some(relation)
     }
 
     fn tell(&mut self, finding: &Finding, keys: &Keys, moment: Moment, evidence: Evidence) {

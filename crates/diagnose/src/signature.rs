@@ -176,12 +176,12 @@ pub(crate) fn find(text: &str, quiet: bool) -> Option<Finding> {
 /// Whether what follows a text shows that it names a setting, which servers print when they start.
 fn is_setting(after: &str) -> bool {
     let after = after.trim_start_matches(['"', '\'', ' ', '`', ')']);
-    let value = after.strip_prefix([':', '=']).map(|value| value.trim_start_matches(['"', '\'', ' ']));
+    let value = after.strip_prefix([':', '=']).or_else(|| after.strip_prefix("of "));
+    let value = value.map(|value| value.trim_start_matches(['"', '\'', ' ']));
     let counts = value.is_some_and(|value| value.starts_with(|c: char| c.is_ascii_digit()));
     let words = [
         "set to",
         "is set",
-        "of ",
         "configured",
         "interval",
         "enabled",

@@ -12,6 +12,11 @@ pub(crate) type Millis = i64;
 
 /// A time at the beginning of `text`, and what follows it.
 pub(crate) fn leading(text: &str) -> Option<(Millis, &str)> {
+    // logfmt: `time="2025-09-11T08:15:30Z" level=info …`
+    if let Some(value) = ["time=", "ts=", "timestamp="].iter().find_map(|name| text.strip_prefix(name)) {
+        let (at, rest) = dated(value.trim_start_matches('"'))?;
+        return Some((at, rest.trim_start_matches(['"', ' '])));
+    }
     let inner = text.strip_prefix('[').unwrap_or(text);
     let (at, rest) =
         dated(inner).or_else(|| month_first(inner)).or_else(|| weekday(inner)).or_else(|| clock(inner))?;
@@ -167,6 +172,8 @@ mod tests {
             "2025-09-11T10:15:30.000+02:00 x",
             "2025-09-11T08:15:30.000000000Z x",
             "Thu Sep 11 08:15:30 2025 x",
+            "time=\"2025-09-11T08:15:30Z\" x",
+            "ts=2025-09-11T08:15:30.000Z x",
         ] {
             assert_eq!(leading(text), Some((at, "x")), "{text}");
         }

@@ -186,6 +186,11 @@ fn level(line: &str) -> Option<&'static str> {
     const LEVELS: [&str; 9] =
         ["INFO", "WARNING", "WARN", "ERROR", "DEBUG", "CRITICAL", "FATAL", "TRACE", "NOTICE"];
     let head = &line[..line.floor_char_boundary(96)];
+    // logfmt
+    if let Some((_, rest)) = head.split_once("level=") {
+        let word = rest.trim_start_matches('"').split([' ', '"']).next().unwrap_or_default();
+        return LEVELS.into_iter().find(|level| level.eq_ignore_ascii_case(word));
+    }
     let mut words = head.split(|c: char| !c.is_ascii_alphanumeric()).take(12);
     words.find_map(|word| LEVELS.into_iter().find(|level| *level == word))
 }
@@ -239,6 +244,8 @@ mod tests {
     fn unknown_lines_are_known_to_be_unknown() {
         assert_eq!(line("hello world"), (None, Outcome::Unknown));
         assert_eq!(line("2025-09-11 08:15:30 hello"), (Some(Format::Plain), Outcome::Ordinary));
+        let logfmt = "time=2025-09-11T08:00:00Z level=info msg=\"websocket token expired metric\"";
+        assert_eq!(line(logfmt), (Some(Format::Plain), Outcome::Ordinary));
         assert_eq!(line("[INFO] hello"), (Some(Format::Plain), Outcome::Ordinary));
         assert_eq!(line("app.3f2a.js:118 hello"), (Some(Format::Console), Outcome::Ordinary));
     }

@@ -419,6 +419,7 @@ pub(super) const TABLE: &[Signature] = &[
     row("id_unsupported_version", Tells::Cause(Reason::UnsupportedVersion), &["unsupported_version"]).near(Near::Failure),
     row("id_too_many_connections", Tells::Cause(Reason::TooManyConnections), &["too_many_connections"]).near(Near::Failure),
     row("id_auth_unavailable", Tells::Cause(Reason::AuthUnavailable), &["auth_unavailable"]).near(Near::Failure),
+    row("id_heartbeat_timeout", Tells::Sign(Symptom::HeartbeatTimeout), &["heartbeat_timeout"]).near(Near::Failure),
     row("id_slow_consumer", Tells::Cause(Reason::SlowConsumer), &["slow_consumer"]).near(Near::Failure),
     row("id_message_too_big", Tells::Cause(Reason::MessageTooBig), &["message_too_big"]).near(Near::Failure),
     row("ordinary_close", Tells::Nothing, &[
