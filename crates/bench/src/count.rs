@@ -92,6 +92,8 @@ fn count(site: &Site, args: &Args, operation: Operation, repetitions: usize) -> 
     let folder = args.profiles.as_deref().unwrap_or_else(|| site.path());
     let profile = folder.join(format!("callgrind.{}.{repetitions}", operation.name()));
     let launch = Launch {
+        patient: false,
+        long_threads: false,
         wrapper: vec![
             "valgrind".into(),
             "--quiet".into(),

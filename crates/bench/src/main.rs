@@ -8,6 +8,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far more than that")]
 
 mod count;
+mod delivery;
 mod floor;
 mod measure;
 mod operation;

@@ -12,6 +12,7 @@ use portcullis_load::process::{cpu_time, memory, raise_file_limit};
 
 use crate::{
     Subject,
+    delivery::{self, Delivery},
     operation::{Operation, Repeater, Style},
     peer::{Dial, Peer, messages, receive},
     report::{Figure, Machine, Report, print, write_json},
@@ -78,6 +79,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if bench.wants("startup") {
         figures.extend(bench.startup()?);
     }
+    let delivery = Delivery {
+        site: &site,
+        bin: &args.subject.bin,
+        launch: Launch { patient: true, long_threads: true, ..bench.launch() },
+        rounds: args.rounds,
+    };
+    for (name, measure) in delivery::FIGURES {
+        let one_of_them = args.only.as_ref().is_some_and(|only| only.starts_with(name));
+        if bench.wants(name) || one_of_them {
+            figures.extend(measure(&delivery)?);
+        }
+    }
     let report = Report { machine: Machine::of(&args.subject.bin)?, method: bench.method(), figures };
     if let Some(path) = &args.json {
         write_json(path, &report)?;
@@ -107,7 +120,7 @@ impl Bench<'_> {
 
     fn method(&self) -> Vec<String> {
         let log = self.site.path().join("log.json");
-        vec![
+        let mut method = vec![
             format!("server: `{} portcullis serve`, one process of its own for each figure", self.args.pin),
             format!("log: JSON at level info, appended to a file ({})", parent(&log)),
             format!("{} rounds of each figure after a warm-up of one tenth of a round", self.args.rounds),
@@ -118,8 +131,11 @@ impl Bench<'_> {
             "client: on another core, polling without sleeping, so that the server never pays for waking it".into(),
             "handshake: connect, browser's head with Origin, 101, connection_established, close; 500 users"
                 .into(),
+            "delivery: the same server without a limit on messages and without heartbeats; for resume and fan-out, with threads of 20,000 events".into(),
             format!("idle: {} users with a connection each on /ws, resident memory", self.args.connections),
-        ]
+        ];
+        method.extend(delivery::method());
+        method
     }
 
     /// CPU time of one repetition in each round, in microseconds.

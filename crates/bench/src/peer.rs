@@ -104,6 +104,11 @@ impl Peer {
         receive(&mut self.stream, expected, room)
     }
 
+    /// The socket, and what was read of it and not looked at.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
+    }
+
     /// The socket, blocking, for two threads that read and write at the same time.
     pub(crate) fn into_stream(self) -> anyhow::Result<TcpStream> {
         self.stream.set_nonblocking(false)?;
@@ -121,7 +126,7 @@ impl Peer {
 }
 
 /// Reads what is there, and waits awake for it: a sleeper would have to be woken, which the server would pay for.
-fn poll_read(stream: &mut TcpStream, room: &mut [u8]) -> anyhow::Result<usize> {
+pub(crate) fn poll_read(stream: &mut TcpStream, room: &mut [u8]) -> anyhow::Result<usize> {
     let began = Instant::now();
     loop {
         match stream.read(room) {

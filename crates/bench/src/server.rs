@@ -24,6 +24,10 @@ pub(crate) struct Launch {
     pub(crate) threads: Option<usize>,
     /// Starts it as a bare `portcullis serve` does, with auth service and first account, instead of the gate alone.
     pub(crate) bare: bool,
+    /// Takes any number of messages of one connection, and never asks whether it is still there.
+    pub(crate) patient: bool,
+    /// Keeps threads of 20,000 events.
+    pub(crate) long_threads: bool,
     /// The lowest level of lines that its log takes.
     pub(crate) log_level: Option<&'static str>,
 }
@@ -143,6 +147,16 @@ fn configuration(launch: &Launch) -> String {
     if launch.bare {
         return log;
     }
+    let threads = if launch.long_threads {
+        "[runs]\nretained_events = 20000\nretained_bytes = \"64 MiB\"\n"
+    } else {
+        ""
+    };
+    let (heartbeat, messages) = if launch.patient {
+        ("[heartbeat]\ninterval = \"1h\"\n", "messages_per_second = 1000000\nmessage_burst = 1000000\n")
+    } else {
+        ("", "")
+    };
     format!(
         "environment = \"production\"\n\
          {log}\
@@ -150,7 +164,8 @@ fn configuration(launch: &Launch) -> String {
          [dev]\necho = true\n\
          [[token.secrets]]\nkid = \"shared\"\nfile = \"{SECRET_FILE}\"\n\
          [[token.jwks]]\nfile = \"{JWKS_FILE}\"\n\
-         [limits]\nconnections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
+         {threads}{heartbeat}\
+         [limits]\n{messages}connections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
          handshakes_per_second = 1000000000\nhandshake_burst = 1000000\n"
     )
 }

@@ -173,7 +173,9 @@ fn steps<'m>(measured: &'m [&Measured]) -> impl Iterator<Item = (&'static str, &
 /// Latency over the quantile, whose axis gives each further nine the same room.
 fn quantiles(out: &mut String, measured: &[&Measured]) -> fmt::Result {
     let lines = steps(measured).map(|(server, step)| {
-        let nines = |quantile: f64| (1.0 / (1.0 - quantile.min(LAST_QUANTILE))).log10();
+        // Beyond the last operation but one there is nothing to see.
+        let last = LAST_QUANTILE.min(1.0 - 0.5 / step.count.max(1) as f64);
+        let nines = move |quantile: f64| (1.0 / (1.0 - quantile.min(last))).log10();
         let marks = [
             (0.5, "p50", step.p50_ms),
             (0.9, "p90", step.p90_ms),

@@ -51,7 +51,9 @@ impl Plot<'_> {
         let up = |value: f64| HEIGHT - BOTTOM - y.part(value) * (HEIGHT - TOP - BOTTOM);
         writeln!(
             out,
-            "<figure>\n<figcaption>{0}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{0}\">",
+            "<figure>\n<figcaption>{}{}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            Text(self.title),
+            self.legend(),
             Text(self.title)
         )?;
         for (value, label) in &y.ticks {
@@ -85,17 +87,11 @@ impl Plot<'_> {
             Text(self.x.name()),
             Text(self.y.name())
         )?;
-        let mut colour = 0;
-        for (index, line) in self.lines.iter().enumerate() {
-            let (stroke, fill) = if line.failure {
-                ("failing".to_owned(), "dot-failing".to_owned())
-            } else {
-                colour += 1;
-                let colour = (colour - 1) % COLOURS;
-                (format!("line-{colour}"), format!("dot-{colour}"))
-            };
+        let mut colours = Colours::default();
+        for line in &self.lines {
+            let colour = colours.next(line);
             let name = Text(&line.name);
-            write!(out, "<polyline class=\"{stroke}\" data-line=\"{name}\" points=\"")?;
+            write!(out, "<polyline class=\"line-{colour}\" data-line=\"{name}\" points=\"")?;
             for (place, (a, b)) in line.points.iter().enumerate() {
                 let gap = if place == 0 { "" } else { " " };
                 write!(out, "{gap}{:.1},{:.1}", across(*a), up(*b))?;
@@ -105,25 +101,40 @@ impl Plot<'_> {
                 if *a <= x.high {
                     writeln!(
                         out,
-                        "<circle class=\"{fill}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{name}: {}</title></circle>",
+                        "<circle class=\"dot-{colour}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"><title>{name}: {}</title></circle>",
                         across(*a),
                         up(*b),
                         Text(told)
                     )?;
                 }
             }
-            let (at, row) = (LEFT + 10.0, TOP + 14.0 + 16.0 * index as f64);
-            writeln!(
-                out,
-                "<line class=\"{stroke}\" stroke-width=\"2\" x1=\"{at}\" x2=\"{}\" y1=\"{row}\" y2=\"{row}\"/>\
-                 <text x=\"{}\" y=\"{}\">{name}</text>",
-                at + 18.0,
-                at + 24.0,
-                row + 4.0
-            )?;
         }
         out.push_str("</svg>\n</figure>\n");
         Ok(())
+    }
+
+    /// Which colour is which line; beside the title, where no line runs through it.
+    fn legend(&self) -> String {
+        let mut colours = Colours::default();
+        let entry = |line| {
+            let colour = colours.next(line);
+            format!("<span class=\"key key-{colour}\"></span>{}", Text(&line.name))
+        };
+        self.lines.iter().map(entry).collect()
+    }
+}
+
+/// Gives each line its colour, as the names of classes end.
+#[derive(Default)]
+struct Colours(usize);
+
+impl Colours {
+    fn next(&mut self, line: &Line) -> String {
+        if line.failure {
+            return "failing".to_owned();
+        }
+        self.0 += 1;
+        ((self.0 - 1) % COLOURS).to_string()
     }
 }
 

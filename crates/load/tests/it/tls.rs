@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_load::{Scenario, Trust};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
@@ -26,7 +27,11 @@ fn tls_is_spoken_and_certificates_are_checked() {
     let server = Server::over(Habits::default(), move |socket| {
         Box::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket))
     });
-    let pem = || Trust::With(cert.pem().into_bytes());
+    // As files of --ca have it.
+    let body = STANDARD.encode(cert.der());
+    let pem = || {
+        Trust::With(format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n").into_bytes())
+    };
     let run = |host: &str, trust: Trust| {
         let url = format!("wss://{host}:{}/", server.address.port());
         let plan = crate::Plan { trust, ..plan(&url, &[Scenario::Messages]) };
