@@ -83,6 +83,10 @@ struct Reader {
     /// A line that says no more than that an exception was raised: the traceback may follow.
     held: Option<Told>,
     trace: Option<Box<Raised>>,
+    /// The item at which a traceback of no concern was seen with its last line first: its header is still to come.
+    aside: Option<u64>,
+    /// The line before was of a stack trace.
+    in_stack: bool,
     /// The items that told something, or nothing: distances in lines are counted in them.
     item: u64,
 }
@@ -137,15 +141,22 @@ impl Reader {
     }
 
     fn object(&mut self, object: &Map<String, Value>, line: u64) {
-        self.end_trace();
         if har::is_entry(object) {
+            self.end_trace();
             let parsed = har::read(object);
             self.take(&parsed, line, true);
             return;
         }
         match json::read(object, &mut self.paths) {
-            json::Read::Entry(parsed) => self.take(&parsed, line, true),
+            json::Read::Entry(parsed) => {
+                self.end_trace();
+                self.take(&parsed, line, true);
+            }
             json::Read::Text(text, context, request) => {
+                let alone = text.trim_end().lines().count() <= 1;
+                if !alone {
+                    self.end_trace();
+                }
                 let before = self.counts.failing;
                 if let Some(request) = request {
                     self.take(&request, line, false);
@@ -154,7 +165,7 @@ impl Reader {
                     self.line(&clean(Cow::Borrowed(text)), line, &context, false);
                 }
                 // A traceback that came in one entry ends with it. One that came line by line goes on in the next.
-                if text.lines().count() > 1 {
+                if !alone {
                     self.end_trace();
                 }
                 // However many lines it held, it is one entry.
@@ -180,9 +191,16 @@ impl Reader {
             self.trace = Some(Box::new(Raised { trace, header, context: context.clone(), line }));
             return;
         }
-        // Frames of other languages' traces belong to the line before them.
-        if counts && (text.starts_with("    at ") || text.starts_with("\tat ")) {
+        if is_frame(text) || self.in_stack && text.starts_with("    ") {
+            self.in_stack = true;
+            if text.contains("/protocols/http/") {
+                self.aside = Some(self.item);
+            }
             return;
+        }
+        self.in_stack = trace::is_exception(text);
+        if trace::is_of_someone_leaving(text) {
+            self.aside = Some(self.item + 1);
         }
         let parsed = plain::read(text, context, &mut self.paths);
         self.take(&parsed, line, counts);
@@ -210,6 +228,10 @@ impl Reader {
                 return;
             }
         };
+        let raised = finding.symptom == Some(Symptom::ServerError) && finding.reason.is_none();
+        if raised && self.aside.is_some_and(|item| self.item - item.min(self.item) <= 3) {
+            return;
+        }
         self.counts.failing += 1;
         let told = Told {
             finding,
@@ -217,7 +239,7 @@ impl Reader {
             moment: Moment { at: parsed.at, item: self.item },
             evidence: Evidence { line, at: parsed.at, text: redact(&parsed.shown) },
         };
-        if finding.symptom == Some(Symptom::ServerError) && finding.reason.is_none() {
+        if raised {
             self.held = Some(told);
         } else {
             self.tell(told);
@@ -288,6 +310,15 @@ impl Reader {
             other_failures,
         }
     }
+}
+
+/// Whether a line is of a stack trace: of another language, or of one whose lines are logged one by one, the last one first. The
+/// code in it has the texts of errors that did not happen.
+fn is_frame(text: &str) -> bool {
+    const STARTS: [&str; 7] = ["at ", "File \"", "raise ", "return ", "await ", "^", "~"];
+    let code = text.trim_start_matches([' ', '\t']);
+    let indent = &text[..text.len() - code.len()];
+    (indent.len() >= 2 || indent == "\t") && STARTS.iter().any(|start| code.starts_with(start))
 }
 
 /// A line without the colours that programs write for terminals.

@@ -64,9 +64,14 @@ impl Trace {
     /// Whether an exception without a reason is none of a WebSocket's: a client has just left, which frameworks print as an
     /// exception as well, or it was raised for a plain request.
     pub(crate) fn is_of_no_concern(&self) -> bool {
-        let left = ["Disconnect", "ConnectionClosedOK", "CancelledError", "KeyboardInterrupt", "SystemExit"];
-        left.iter().any(|name| self.last.contains(name)) || self.of_http && !self.of_socket
+        is_of_someone_leaving(&self.last) || self.of_http && !self.of_socket
     }
+}
+
+/// Whether an exception's line says no more than that a peer, or the server itself, has left.
+pub(crate) fn is_of_someone_leaving(line: &str) -> bool {
+    let left = ["Disconnect", "ConnectionClosedOK", "CancelledError", "KeyboardInterrupt", "SystemExit"];
+    is_exception(line) && left.iter().any(|name| line.contains(name)) && text::tell(line).is_none()
 }
 
 /// An exception that was raised in the server.
@@ -85,7 +90,7 @@ fn goes_on(line: &str) -> bool {
 }
 
 /// `ValueError: text`, `jwt.exceptions.DecodeError: text`, `KeyError`.
-fn is_exception(line: &str) -> bool {
+pub(crate) fn is_exception(line: &str) -> bool {
     let name = line.split([':', '(']).next().unwrap_or(line).trim_end();
     !name.is_empty()
         && name.len() <= 128
