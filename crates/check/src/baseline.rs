@@ -100,7 +100,9 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
     }
     found.anonymous = Some(anonymous);
     if let Some(good) = &mut found.good {
-        found.seen = found.seen.take().or_else(|| Some(good.response.clone()));
+        // A refusal that the application wrote itself often lacks what the framework says of itself.
+        let named = |response: &Response| response.field("Server").is_some();
+        found.seen = found.seen.take().filter(named).or_else(|| Some(good.response.clone()));
         complete(shared, &probe, good).await?;
     }
     Ok(found)

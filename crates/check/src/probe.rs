@@ -282,8 +282,8 @@ impl Probe {
         loop {
             let left = self.times().settle.saturating_sub(began.elapsed());
             match peer.event(left).await {
-                Event::Text(text) => texts.push(text),
-                Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
+                Event::Text(text) if texts.len() < MOST_TEXTS => texts.push(text),
+                Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
                 Event::Close(code, reason) => {
                     let dwell = began.elapsed();
                     if let Some(code) = code.and_then(portcullis_frame::WireCode::new) {
@@ -366,4 +366,6 @@ pub(crate) async fn dial(
 
 const RETRIES: u32 = 3;
 const MOST_EXCHANGES: usize = 16;
+/// Messages of a server that are kept; what it says first is what tells.
+pub(crate) const MOST_TEXTS: usize = 1000;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use crate::{
     baseline::{Good, Search, search},
     case::{Case, Group, Need, OptIn, Outcome},
     cause::causes,
-    evidence::Redactor,
+    evidence::{Redactor, printable},
     form::FormKind,
     login::Login,
     mint::{Mint, SigningKey},
@@ -108,9 +108,12 @@ pub async fn run(options: Options, progress: &(dyn Progress + Sync)) -> Result<R
     let shared = Arc::new(prepare(options).await?);
     let searching =
         timeout(deadline.saturating_duration_since(Instant::now()), search(&shared, &forms)).await;
-    let search = searching
+    let mut search = searching
         .map_err(|_| CouldNotRun::Unreachable(format!("{target} did not answer in time")))?
         .map_err(|outcome| CouldNotRun::Unreachable(outcome.says))?;
+    for tried in &mut search.tried {
+        tried.outcome = shared.redactor.clean(&printable(tried.outcome.as_bytes()));
+    }
     if let Some(error) = no_http(&search) {
         return Err(CouldNotRun::Unreachable(format!("{target}: {error}")));
     }
@@ -125,7 +128,11 @@ pub async fn run(options: Options, progress: &(dyn Progress + Sync)) -> Result<R
     let engine = Engine { shared: &shared, framework, deadline, progress, total: cases.len() };
     let cases = engine.all(cases).await;
     let server = Server {
-        software: search.seen.as_ref().and_then(|response| response.field("Server").map(ToOwned::to_owned)),
+        software: search
+            .seen
+            .as_ref()
+            .and_then(|response| response.field("Server"))
+            .map(|name| printable(name.as_bytes())),
         framework,
         profile: shared.profile.name.clone(),
         form: search.good.as_ref().map(|good| good.form.to_string()),
@@ -230,10 +237,12 @@ impl Engine<'_> {
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
         let probe = Probe::new(Arc::clone(self.shared));
-        let outcome = match timeout(left, (case.run)(&probe)).await {
+        let mut outcome = match timeout(left, (case.run)(&probe)).await {
             Ok(found) => case.weigh(found.unwrap_or_else(|outcome| outcome)),
             Err(_) => Outcome::inconclusive("the time of the run was up (--max-time)"),
         };
+        // Words of the server's may stand in it, and whatever it put into them.
+        outcome.says = self.shared.redactor.clean(&printable(outcome.says.as_bytes()));
         Finding::new(case, outcome, probe.evidence(), self.framework)
     }
 

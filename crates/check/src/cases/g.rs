@@ -10,7 +10,7 @@ use crate::{
     case::{Case, Found, Gravity, Group, Level, Need, Outcome},
     mint::base64url,
     peer::{Event, Peer},
-    probe::Probe,
+    probe::{MOST_TEXTS, Probe},
     remedy::Topic,
     response::End,
 };
@@ -97,6 +97,9 @@ async fn read_answer(probe: &Probe, peer: &mut Peer, thread: &str) -> Result<Tal
         match peer.event(deadline.saturating_duration_since(Instant::now())).await {
             // All connections of a user may see all of their threads.
             Event::Text(text) if is_of_another(&text, thread) => {}
+            Event::Text(_) if texts.len() >= MOST_TEXTS => {
+                break Ended::Not("far too many messages".to_owned());
+            }
             Event::Text(text) => {
                 let kind = probe.profile().kind(&text).unwrap_or_default();
                 let failed =
@@ -301,7 +304,7 @@ async fn resume(probe: &Probe) -> Found {
     let wanted: Vec<u64> = (after + 1..=last).collect();
     while seen(probe, &again).len() < wanted.len() {
         match peer.event(deadline.saturating_duration_since(Instant::now())).await {
-            Event::Text(text) => again.texts.push(text),
+            Event::Text(text) if again.texts.len() < MOST_TEXTS => again.texts.push(text),
             Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
             _ => break,
         }

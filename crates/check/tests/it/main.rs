@@ -4,6 +4,7 @@
 mod bed;
 mod red;
 mod reports;
+mod secure;
 
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ fn options(bed: &Bed, selection: Selection) -> Options {
         connections: 16,
         pace: Duration::ZERO,
         timeout: Duration::from_secs(2),
-        settle: Duration::from_millis(400),
+        settle: Duration::from_millis(600),
         patience: Duration::from_millis(3500),
         leeway: Duration::ZERO,
         silence: Duration::from_secs(3),

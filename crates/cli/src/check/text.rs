@@ -51,7 +51,29 @@ pub(super) fn render(report: &Report, worse: Option<&[Worse]>, verbose: bool, pa
         );
         let _ = writeln!(out, "\n  {}", paragraphs(&cause.remedy, "  "));
     }
+    remedies(&mut out, report, palette);
     out
+}
+
+/// What to do about the fails, each remedy once; those of the root causes were told.
+fn remedies(out: &mut String, report: &Report, palette: Palette) {
+    let mut told: Vec<&str> = report.root_causes.iter().map(|cause| cause.remedy.as_str()).collect();
+    for finding in report.cases.iter().filter(|finding| finding.verdict == Verdict::Fail) {
+        let Some(remedy) = finding.remedy.as_deref().filter(|remedy| !told.contains(remedy)) else {
+            continue;
+        };
+        told.push(remedy);
+        let same =
+            |other: &&Finding| other.verdict == Verdict::Fail && other.remedy.as_deref() == Some(remedy);
+        let cases: Vec<&str> = report.cases.iter().filter(same).map(|finding| finding.id).collect();
+        let _ = writeln!(
+            out,
+            "\n{} {}\n  {}",
+            palette.bold("What to do:"),
+            wrap(&cases.join(", "), WIDTH, "  "),
+            paragraphs(remedy, "  ")
+        );
+    }
 }
 
 /// What three or more cases of a group could not be tried for.
@@ -118,11 +140,9 @@ fn describe(out: &mut String, finding: &Finding, verbose: bool, palette: Palette
     let _ = writeln!(out, "    {}", wrap(&finding.says, WIDTH, "    "));
     let bad = matches!(finding.verdict, Verdict::Fail | Verdict::Warn);
     if bad || verbose {
-        let basis = format!("{} ({}, {})", finding.requirement, finding.level.name(), finding.clause);
+        let reason = finding.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
+        let basis = format!("{} ({}, {}{reason})", finding.requirement, finding.level.name(), finding.clause);
         let _ = writeln!(out, "    {}", palette.dim(wrap(&basis, WIDTH, "    ")));
-    }
-    if verbose && let Some(remedy) = &finding.remedy {
-        let _ = writeln!(out, "\n    {}\n", paragraphs(remedy, "    "));
     }
     if verbose {
         for exchange in &finding.evidence {

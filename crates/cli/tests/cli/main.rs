@@ -1,6 +1,7 @@
 //! The commands from outside: what they print, where, and with which exit code.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
+mod check;
 mod config;
 mod diagnose;
 mod explain;

@@ -110,3 +110,19 @@ fn without_a_credential_nothing_passes_by_default() {
     assert_eq!(report["root_causes"][0]["symptom"], "no_token");
     assert_eq!(code, Some(1));
 }
+
+/// With a private key instead of a secret: the public key is tried as an HMAC secret, in every form that a server might hold it.
+#[test]
+fn a_gateway_with_a_key_of_its_own_is_not_confused() {
+    let server = crate::server().without_secret().set("token.leeway", "\"0s\"").start();
+    let (code, token) = server.command(&["token", "mint", "--sub", "ada"], "");
+    assert_eq!(code, 0, "{token}");
+    let key = server.data_dir().join("keys/auth-es256.pem");
+    let (code, report) =
+        check(&server, &["--only", "A", "--token", token.trim(), "--key", key.to_str().unwrap(), "--strict"]);
+    assert_eq!(open(&report), [""; 0]);
+    assert_eq!(code, Some(0));
+    let cases = report["cases"].as_array().unwrap();
+    let confusion = cases.iter().find(|case| case["id"] == "rfc8725/3.1/alg-confusion").unwrap();
+    assert_eq!(confusion["evidence"].as_array().unwrap().len(), 4, "{confusion}");
+}

@@ -55,7 +55,7 @@ pub(super) async fn enter(stream: &mut TcpStream, state: &State, number: usize) 
     }
     let refused = guest.is_none();
     if refused && state.is("rule/refusal-latency") {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     stream.write_all(&answer).await.ok()?;
     if refused {
@@ -87,8 +87,8 @@ impl Drop for UnderWay<'_> {
 
 async fn slow_down(state: &State, number: usize) {
     let wait = match state.defect {
-        "rule/handshake-latency" if number % 10 == 9 => 600,
-        "rule/no-degradation" if number > 14 => 400,
+        "rule/handshake-latency" if number % 10 == 9 => 1500,
+        "rule/no-degradation" if number > 14 => 1500,
         "rule/parallel-handshakes" => 100,
         _ => return,
     };
