@@ -288,6 +288,18 @@ impl Connection {
         }
     }
 
+    /// Throws away what has come, and what comes until `quiet` has passed without a message; not for long, whatever comes.
+    pub(crate) async fn discard(&mut self, quiet: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + LONGEST_DISCARDING;
+        while let Ok(message) = timeout(quiet, self.next()).await {
+            message?;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the connection in the orderly way and waits a moment for the server to be the first to let go: the side that
     /// is first keeps the port for a minute, and clients have only some 28,000 of them.
     pub(crate) async fn close(mut self) {
@@ -367,6 +379,9 @@ const MOST_BODY: usize = 16 << 10;
 const CHUNK: usize = 2_048;
 
 const KEPT: usize = 4 * CHUNK;
+
+/// A server that never falls silent is listened to for so long.
+const LONGEST_DISCARDING: Duration = Duration::from_secs(1);
 
 /// How long the server has for its part of an end.
 const FAREWELL: Duration = Duration::from_millis(250);

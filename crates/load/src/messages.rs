@@ -6,11 +6,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use portcullis_frame::Message;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Credentials, Dialer, Failure, connection::Connection, engine::Work, recorder::Marks};
 
@@ -112,6 +113,10 @@ impl Exchanges {
             let connection = self.open(slot.number).await?;
             opened.push(Slot { connection: Some(connection), ..slot });
         }
+        if self.profile == Profile::Reply {
+            // For all of them at once, since there may be many.
+            sleep(GREETING).await;
+        }
         self.free().extend(opened);
         Ok(())
     }
@@ -160,6 +165,8 @@ impl Exchanges {
                 Ok(vec![(ANSWERED, Instant::now())])
             }
             Profile::Reply => {
+                // What came before the message is no answer to it: a greeting, or news of something else.
+                connection.discard(Duration::ZERO).await?;
                 connection.send(&self.text(number)).await?;
                 connection.next().await?;
                 Ok(vec![(ANSWERED, Instant::now())])
@@ -230,9 +237,14 @@ impl Work for Exchanges {
             .unwrap_or_else(|| Slot { number: self.next.fetch_add(1, Ordering::Relaxed), connection: None });
         let Slot { number: place, connection } = slot;
         let whole = async {
-            let mut connection = match connection {
-                Some(connection) => connection,
-                None => self.open(place).await?,
+            let mut connection = if let Some(connection) = connection {
+                connection
+            } else {
+                let mut connection = self.open(place).await?;
+                if self.profile == Profile::Reply {
+                    connection.discard(GREETING).await?;
+                }
+                connection
             };
             let outcome = self.exchange(&mut connection, place, number).await;
             // After a failure nobody knows which answer belongs to which message.
@@ -248,6 +260,9 @@ impl Work for Exchanges {
         outcome
     }
 }
+
+/// How long a server has to greet, where any message would be taken for an answer.
+const GREETING: Duration = Duration::from_millis(100);
 
 /// The answer was there.
 const ANSWERED: &str = "answer";

@@ -218,3 +218,43 @@ fn an_interrupt_prints_what_was_measured() {
     assert_eq!(report["interrupted"], true);
     assert_eq!(report["measured"][0]["scenario"], "messages");
 }
+
+#[test]
+fn tokens_come_from_where_they_are_and_go_where_they_belong() {
+    let server = crate::server().start();
+    let file = server.config().with_file_name("tokens");
+    fs::write(&file, format!("{}\n\n{}\n", server.token("ann"), server.token("bob"))).unwrap();
+    let file = file.to_str().unwrap();
+    let printing = format!("cat {file}");
+    let token = server.token("ann");
+    let json = |args: &[&str]| {
+        let output =
+            command(&server, "/ws", args).args(["--scenario", "hold", "--format", "json"]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), stderr)
+    };
+    for (args, told) in [
+        (&["--token-file", file][..], "2 tokens in turns"),
+        (&["--token-file", file, "--form", "bearer"], "2 tokens in turns"),
+        (&["--token-command", &printing], "2 tokens in turns"),
+        (&["--token", &token, "--protocol", "portcullis.v1"], "one token for all"),
+    ] {
+        let (code, report, stderr) = json(args);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        assert_eq!(report["servers"][0]["credentials"], told);
+        assert!(!report.to_string().contains(&token));
+        assert!(report["measured"][0]["hold"]["kept"].as_u64().unwrap() > 0, "{report}");
+    }
+    // The gateway recognises these and does not take them.
+    for (form, reason) in
+        [("two-element", "PROTOCOL_MISMATCH"), ("query", "NO_TOKEN"), ("cookie", "NO_TOKEN")]
+    {
+        let (code, _, stderr) = json(&["--token", &token, "--form", form]);
+        assert_eq!(code, Some(3), "{form}: {stderr}");
+        assert!(stderr.contains(reason) && !stderr.contains(&token), "{form}: {stderr}");
+    }
+    let (code, _, stderr) = json(&["--token-command", "exit 3"]);
+    assert!(code == Some(3) && stderr.contains("--token-command failed"), "{stderr}");
+    let (code, _, stderr) = json(&["--token-file", "/nowhere"]);
+    assert!(code == Some(3) && stderr.contains("/nowhere"), "{stderr}");
+}

@@ -145,3 +145,20 @@ fn answers_are_told_from_what_else_a_server_says() {
     });
     assert!(only(&reply).succeeded > 0 && only(&reply).failed == 0);
 }
+
+#[test]
+fn a_greeting_is_no_answer() {
+    let delay = Duration::from_millis(40);
+    // A close after each fifth message, so that greetings come again and again.
+    let habits = Habits { greets: true, delay, closes_each: Some(5), ..Habits::default() };
+    let server = Server::start(habits);
+    let report = run(&crate::Plan {
+        profile: Profile::Reply,
+        duration: Duration::from_secs(1),
+        ..plan(&server.url(), &[Scenario::Messages])
+    });
+    let measured = only(&report);
+    assert!(measured.succeeded > 0 && measured.failed > 0);
+    // A greeting taken for an answer would be there at once.
+    assert!(measured.main().unwrap().min_ms >= 40.0, "{:?}", measured.main());
+}

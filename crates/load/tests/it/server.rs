@@ -29,6 +29,8 @@ pub(crate) struct Habits {
     pub(crate) refuses: Option<String>,
     /// Closes instead of answering each message of this rank.
     pub(crate) closes_each: Option<u64>,
+    /// Says something first.
+    pub(crate) greets: bool,
     /// Sends an unsolicited ping and a line before each answer.
     pub(crate) chatty: bool,
 }
@@ -161,6 +163,9 @@ impl Shared {
         if let Some((code, reason)) = &self.habits.accepts_then_closes {
             let close = Frame::close(WireCode::new(*code).unwrap(), reason);
             return wire.write_all(&close.to_vec());
+        }
+        if self.habits.greets {
+            wire.write_all(&Frame::text("welcome").to_vec())?;
         }
         let mut decoder = Decoder::new(Role::Server, Limits::default());
         let mut unread = bytes.split_off(used);
