@@ -8,7 +8,7 @@ mod table;
 
 use std::{cmp::Reverse, sync::LazyLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use portcullis_reason::Reason;
 
 use self::table::TABLE;
@@ -230,10 +230,13 @@ impl Search {
     }
 }
 
-fn automaton<'t>(texts: impl Iterator<Item = &'t &'t str>) -> AhoCorasick {
+/// Looks for texts without regard to the case of ASCII letters.
+pub(crate) fn automaton<'t>(texts: impl Iterator<Item = &'t &'t str>) -> AhoCorasick {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
+        // Some megabytes for twice the speed.
+        .kind(Some(AhoCorasickKind::DFA))
         .build(texts)
         .expect("a few hundred short texts make an automaton")
 }

@@ -1,5 +1,8 @@
 //! What free text tells: signatures, and the numbers that clients and servers print.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use portcullis_reason::Reason;
 
 use crate::{
@@ -9,24 +12,18 @@ use crate::{
 
 /// What `text` tells of a failure, if anything.
 pub(crate) fn tell(text: &str) -> Option<Finding> {
-    told(text, false)
+    told(text, false, Marks::of(text))
 }
 
 /// The same for a line that its program marked as no trouble (`INFO`, `DEBUG`).
 pub(crate) fn tell_quiet(text: &str) -> Option<Finding> {
-    if is_talk(text) { None } else { told(text, true) }
+    let marks = Marks::of(text);
+    if marks.has(Mark::Talk) { None } else { told(text, true, marks) }
 }
 
-/// Whether a line is about failures rather than one: a question, a test, a list of handlers.
-fn is_talk(text: &str) -> bool {
-    const WORDS: [&str; 6] = ["passed", "registered", "asked", "handlers", "documentation", "skipped"];
-    let lower = Lower(text);
-    WORDS.iter().any(|word| lower.find(word).is_some())
-}
-
-fn told(text: &str, quiet: bool) -> Option<Finding> {
+fn told(text: &str, quiet: bool, marks: Marks) -> Option<Finding> {
     let found = signature::find(text, quiet);
-    let numbers = || status(text).or_else(|| close_code(text)).or_else(|| failed(text));
+    let numbers = || status(text, marks).or_else(|| close_code(text, marks)).or_else(|| failed(text, marks));
     match found {
         Some(finding) if finding.symptom.is_some() => Some(finding),
         Some(finding) => Some(match numbers() {
@@ -35,25 +32,75 @@ fn told(text: &str, quiet: bool) -> Option<Finding> {
             }
             _ => finding,
         }),
-        None if is_ordinary_close(text) => None,
+        None if is_ordinary_close(text, marks) => None,
         None => numbers(),
     }
 }
 
+/// What a line has that makes it worth a closer look, found in one pass.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
+
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    /// What clients put before a status.
+    Status = 1,
+    /// A word of WebSockets.
+    Socket = 2,
+    /// `connection closed`.
+    Closed = 4,
+    /// What browsers put before `failed`.
+    Failed = 8,
+    /// It is about failures rather than one: a question, a test, a list of handlers.
+    Talk = 16,
+}
+
+const MARKS: [(&str, Mark); 22] = [
+    ("unexpected response code: ", Mark::Status),
+    ("unexpected server response: ", Mark::Status),
+    ("rejected websocket connection: http ", Mark::Status),
+    ("http 101 response but was '", Mark::Status),
+    ("bad response code from server: ", Mark::Status),
+    ("handshake status ", Mark::Status),
+    ("connection rejected (", Mark::Status),
+    ("websocket: bad handshake (status ", Mark::Status),
+    ("socket", Mark::Socket),
+    ("wss:", Mark::Socket),
+    ("ws:", Mark::Socket),
+    ("wasclean", Mark::Socket),
+    ("closeevent", Mark::Socket),
+    ("/ws", Mark::Socket),
+    ("connection closed", Mark::Closed),
+    ("websocket connection to '", Mark::Failed),
+    ("passed", Mark::Talk),
+    ("registered", Mark::Talk),
+    ("asked", Mark::Talk),
+    ("handlers", Mark::Talk),
+    ("documentation", Mark::Talk),
+    ("skipped", Mark::Talk),
+];
+
+impl Marks {
+    fn of(text: &str) -> Self {
+        static SEARCH: LazyLock<AhoCorasick> =
+            LazyLock::new(|| signature::automaton(MARKS.iter().map(|(text, _)| text)));
+        let found = SEARCH.find_overlapping_iter(text);
+        Self(found.fold(0, |marks, found| marks | MARKS[found.pattern().as_usize()].1 as u8))
+    }
+
+    const fn has(self, mark: Mark) -> bool {
+        self.0 & mark as u8 != 0
+    }
+}
+
 /// A client's word for the status that it was refused with.
-fn status(text: &str) -> Option<Finding> {
-    const BEFORE: [&str; 8] = [
-        "unexpected response code: ",
-        "unexpected server response: ",
-        "rejected websocket connection: http ",
-        "http 101 response but was '",
-        "bad response code from server: ",
-        "handshake status ",
-        "connection rejected (",
-        "websocket: bad handshake (status ",
-    ];
+fn status(text: &str, marks: Marks) -> Option<Finding> {
+    if !marks.has(Mark::Status) {
+        return None;
+    }
     let lower = Lower(text);
-    let at = BEFORE.iter().find_map(|lead| Some(lower.find(lead)? + lead.len()))?;
+    let mut leads = MARKS.iter().filter(|(_, mark)| matches!(mark, Mark::Status)).map(|(lead, _)| lead);
+    let at = leads.find_map(|lead| Some(lower.find(lead)? + lead.len()))?;
     let status: u16 = text.get(at..at + 3)?.parse().ok()?;
     match status {
         101 => None,
@@ -69,19 +116,18 @@ fn status(text: &str) -> Option<Finding> {
 }
 
 /// A close code that is no ordinary one, where the text speaks of closing.
-fn close_code(text: &str) -> Option<Finding> {
-    let (code, _) = close_codes(text).find(|(code, _)| !matches!(code, 1000 | 1001 | 1005))?;
-    let symptom = if code == 1006 { Symptom::Closed(1006) } else { Symptom::Closed(code) };
-    Some(Finding::symptom(VOICE_CLOSE, symptom))
+fn close_code(text: &str, marks: Marks) -> Option<Finding> {
+    let (code, _) = close_codes(text, marks).find(|(code, _)| !matches!(code, 1000 | 1001 | 1005))?;
+    Some(Finding::symptom(VOICE_CLOSE, Symptom::Closed(code)))
 }
 
-fn is_ordinary_close(text: &str) -> bool {
-    let mut codes = close_codes(text).peekable();
+fn is_ordinary_close(text: &str, marks: Marks) -> bool {
+    let mut codes = close_codes(text, marks).peekable();
     codes.peek().is_some() && codes.all(|(code, _)| matches!(code, 1000 | 1001 | 1005))
 }
 
 /// The close codes of a text, with their places.
-fn close_codes(text: &str) -> impl Iterator<Item = (u16, usize)> {
+fn close_codes(text: &str, marks: Marks) -> impl Iterator<Item = (u16, usize)> {
     const WORDS: [&str; 9] = [
         "code",
         "close",
@@ -93,10 +139,8 @@ fn close_codes(text: &str) -> impl Iterator<Item = (u16, usize)> {
         "websocketdisconnect",
         "closecode",
     ];
-    const OF_SOCKETS: [&str; 6] = ["socket", "wss:", "ws:", "wasclean", "closeevent", "/ws"];
-    let lower = Lower(text);
-    let of_sockets = OF_SOCKETS.iter().any(|word| lower.find(word).is_some());
-    let closing = of_sockets || lower.find("connection closed").is_some();
+    let of_sockets = marks.has(Mark::Socket);
+    let closing = of_sockets || marks.has(Mark::Closed);
     let bytes = text.as_bytes();
     let digits = move |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let starts = memchr::memchr_iter(b'1', bytes)
@@ -128,7 +172,10 @@ fn close_codes(text: &str) -> impl Iterator<Item = (u16, usize)> {
 }
 
 /// A browser that says nothing but `failed`.
-fn failed(text: &str) -> Option<Finding> {
+fn failed(text: &str, marks: Marks) -> Option<Finding> {
+    if !marks.has(Mark::Failed) {
+        return None;
+    }
     let lower = Lower(text);
     let at = lower.find("websocket connection to '")?;
     let rest = Lower(&text[at..]);

@@ -12,6 +12,7 @@ use crate::{
 const VOICE_UVICORN: u32 = 10;
 const VOICE_ACCESS: u32 = 11;
 const VOICE_HAPROXY: u32 = 12;
+const VOICE_BALANCER: u32 = 13;
 
 /// `1.2.3.4 - - [27/Nov/2026:21:59:49 +0000] "GET /ws HTTP/1.1" 403 0 "-" "agent"`
 pub(crate) fn combined<'t>(line: &'t str, paths: &mut Paths) -> Option<Parsed<'t>> {
@@ -89,6 +90,41 @@ pub(crate) fn haproxy<'t>(line: &'t str, paths: &mut Paths) -> Option<Parsed<'t>
         return Some(parsed.finding(Some(cut)));
     }
     Some(request_line(parsed, request, status, VOICE_HAPROXY, paths))
+}
+
+/// `wss 2025-09-11T08:00:01.000000Z app/lb/50dc 203.0.113.5:2817 10.0.0.1:80 0.000 0.001 0.000 101 101 34 366 "GET https://h:443/ws HTTP/1.1" "agent"`
+pub(crate) fn load_balancer<'t>(line: &'t str, paths: &mut Paths) -> Option<Parsed<'t>> {
+    let (kind, rest) = line.split_once(' ')?;
+    if !matches!(kind, "http" | "https" | "h2" | "ws" | "wss") {
+        return None;
+    }
+    let (fields, request) = rest.split_once(" \"")?;
+    let (request, _) = split_quoted(request)?;
+    let mut fields = fields.split(' ');
+    let at = time::rfc3339(fields.next()?)?;
+    let peer = fields.nth(1)?;
+    let status: u16 = fields.nth(4)?.parse().ok()?;
+    let parsed = Parsed::new(Format::Access, line).at(Some(at)).keys(Keys::default().peer(peer));
+    Some(request_line(parsed, request, status, VOICE_BALANCER, paths))
+}
+
+/// Django's development server: `WebSocket REJECT /ws/chat/ [127.0.0.1:5000]`.
+pub(crate) fn channels<'t>(
+    line: &'t str,
+    rest: &str,
+    at: Option<Millis>,
+    paths: &mut Paths,
+) -> Option<Parsed<'t>> {
+    let (verb, rest) = rest.strip_prefix("WebSocket ")?.split_once(' ')?;
+    let (target, peer) = rest.split_once(" [")?;
+    let (peer, _) = peer.split_once(']')?;
+    let parsed = Parsed::new(Format::Access, line).at(at).keys(Keys::default().peer(peer));
+    match verb {
+        "CONNECT" => Some(accepted(parsed, target, paths)),
+        "REJECT" => Some(parsed.finding(Some(Finding::symptom(VOICE_ACCESS, Symptom::Refused(403))))),
+        "HANDSHAKING" | "DISCONNECT" => Some(parsed),
+        _ => None,
+    }
 }
 
 fn request_line<'t>(
@@ -178,6 +214,23 @@ mod tests {
         );
         assert_eq!(read("INFO:  10.0.0.1:0 - \"GET /nothing HTTP/1.1\" 404 Not Found"), Outcome::Ordinary);
         assert!(uvicorn("he said - \"WebSocket /ws\" 403", None, &mut Paths::default()).is_none());
+    }
+
+    #[test]
+    fn lines_of_load_balancers_and_of_django() {
+        let mut paths = Paths::default();
+        let mut read = |kind: &str, status: u16| {
+            let line = format!(
+                "{kind} 2025-09-11T08:00:01.000000Z app/lb/50dc 203.0.113.5:2817 10.0.0.1:80 0.000 0.001 0.000 {status} 101 34 366 \"GET https://chat.example.com:443/ws HTTP/1.1\" \"-\" - -"
+            );
+            outcome(load_balancer(&line, &mut paths))
+        };
+        assert_eq!(read("wss", 101), Outcome::Accepted);
+        assert_eq!(read("https", 401), refused(VOICE_BALANCER, 401));
+        let mut read = |line: &str| channels(line, line, None, &mut paths).map(|parsed| parsed.outcome);
+        assert_eq!(read("WebSocket REJECT /ws/chat/ [127.0.0.1:5000]"), Some(refused(VOICE_ACCESS, 403)));
+        assert_eq!(read("WebSocket CONNECT /ws/chat/ [127.0.0.1:5000]"), Some(Outcome::Accepted));
+        assert_eq!(read("WebSocket SINGS /ws/chat/ [127.0.0.1:5000]"), None);
     }
 
     #[test]

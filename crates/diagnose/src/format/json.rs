@@ -191,8 +191,15 @@ fn structured(object: &Map<String, Value>, format: Format, outer: &Context, path
         .filter(|reason| failing || reason.is_authentication());
     let code = number(object, &["close_code", "closeCode", "ws_close_code"])
         .filter(|code| !matches!(code, 1000 | 1001 | 1005) && (1000..=4999).contains(code));
-    let status = number(object, &["status", "status_code", "statusCode"]).filter(|status| *status >= 400);
-    let target = string(object, &["path", "url", "uri", "request_path"]).filter(|path| paths.is_socket(path));
+    let status = number(object, &["status", "status_code", "statusCode", "DownstreamStatus"]);
+    let target = target(object);
+    if let (Some(101), Some(target)) = (status, target) {
+        paths.learn(target);
+        let parsed = Parsed::new(format, "").at(context.at).keys(context.keys);
+        return Read::Entry(Parsed { outcome: Outcome::Accepted, ..parsed });
+    }
+    let status = status.filter(|status| *status >= 400);
+    let target = target.filter(|path| paths.is_socket(path));
     let symptom =
         code.map(Symptom::Closed).or_else(|| Some(Symptom::Refused(status.filter(|_| target.is_some())?)));
     let told = if is_quiet(object) { text::tell_quiet(message) } else { text::tell(message) };
@@ -222,6 +229,13 @@ fn structured(object: &Map<String, Value>, format: Format, outer: &Context, path
     };
     let parsed = Parsed::new(format, shown).at(context.at).keys(context.keys);
     Read::Entry(parsed.finding(finding))
+}
+
+/// What was asked for: Caddy has it in an object of its own, Traefik writes names in capitals.
+fn target(object: &Map<String, Value>) -> Option<&str> {
+    const NAMES: [&str; 5] = ["path", "url", "uri", "request_path", "RequestPath"];
+    let inside = || string(object.get("request")?.as_object()?, &NAMES);
+    string(object, &NAMES).or_else(inside)
 }
 
 /// Whether an object is about something that went wrong, by its level.
@@ -285,6 +299,7 @@ fn keys(object: &Map<String, Value>) -> Keys {
         "remote_addr",
         "remoteAddress",
         "client_ip",
+        "ClientHost",
         "address",
     ]));
     keys = keys.user(&text(&["user_id", "userId", "user", "sub", "uid"]));

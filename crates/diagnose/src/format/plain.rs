@@ -17,26 +17,32 @@ pub(crate) fn read<'t>(line: &'t str, context: &Context, paths: &mut Paths) -> P
     if let Some(parsed) = nginx::error_log(line, paths)
         .or_else(|| access::combined(line, paths))
         .or_else(|| access::haproxy(line, paths))
+        .or_else(|| access::load_balancer(line, paths))
     {
         return context.apply(parsed);
     }
     let (at, rest) = time::leading(line).map_or((None, line), |(at, rest)| (Some(at), rest));
     let rest = without_driver(rest);
-    if let Some(parsed) = access::uvicorn(line, at, paths).or_else(|| own(line, rest, at)) {
+    let bare = without_brackets(rest);
+    if let Some(parsed) = access::uvicorn(line, at, paths)
+        .or_else(|| own(line, rest, at))
+        .or_else(|| access::channels(line, bare, at, paths))
+    {
         return context.apply(parsed);
     }
     // Log drivers put a time before lines that have their own: `2025-09-11T08:15:30Z 10.0.0.1 - - [11/Sep/2025…`
     if at.is_some()
         && let Some(parsed) = nginx::error_log(rest, paths)
-            .or_else(|| access::combined(rest, paths))
+            .or_else(|| access::combined(bare, paths))
             .or_else(|| access::haproxy(rest, paths))
+            .or_else(|| access::load_balancer(rest, paths))
     {
         return context.apply(parsed);
     }
     let level = level(rest);
     let quiet = level.is_some_and(|level| matches!(level, "INFO" | "DEBUG" | "TRACE" | "NOTICE"));
     let finding = if quiet { text::tell_quiet(rest) } else { text::tell(rest) };
-    let format = if is_console(rest) {
+    let format = if at.is_none() && level.is_none() && is_console(rest) {
         Some(Format::Console)
     } else if at.is_some() || level.is_some() || finding.is_some() || context.format.is_some() {
         Some(Format::Plain)
@@ -179,6 +185,16 @@ fn without_driver(line: &str) -> &str {
         return &line[end + 3..];
     }
     line
+}
+
+/// Takes off what gunicorn and Hypercorn put behind the time: `[912] [INFO] `.
+fn without_brackets(mut line: &str) -> &str {
+    while let Some((inside, rest)) = line.strip_prefix('[').and_then(|line| line.split_once("] "))
+        && inside.len() <= 10
+    {
+        line = rest;
+    }
+    line.strip_prefix("INFO ").unwrap_or(line).trim_start()
 }
 
 /// The level near the beginning, as nearly all logs have one.

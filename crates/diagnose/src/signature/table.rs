@@ -83,6 +83,7 @@ pub(super) const TABLE: &[Signature] = &[
         "rejected in staging: invalid jwt",
         "invalid jwt token",
         "jwt validation failed",
+        "the jwt was invalid",
         "could not validate credentials",
         "token validation failed",
     ]),
@@ -273,6 +274,7 @@ pub(super) const TABLE: &[Signature] = &[
     row("upgrade", Tells::Cause(Reason::BadUpgrade), &[
         "'upgrade' header is missing",
         "missing upgrade header",
+        "missing connection header",
         "connection header did not include 'upgrade'",
         "'connection' header value must contain 'upgrade'",
         "'upgrade' header must contain 'websocket'",

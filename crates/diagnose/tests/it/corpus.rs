@@ -111,6 +111,7 @@ fn no_credential_of_the_corpus_is_shown() {
             // Parts of tokens: long, of both cases and digits.
             let is_part = word.len() >= 24
                 && word.bytes().any(|b| b.is_ascii_uppercase())
+                && word.bytes().any(|b| b.is_ascii_lowercase())
                 && word.bytes().any(|b| b.is_ascii_digit());
             assert!(!is_part || !shown.contains(word), "{name}: {word}");
         }
