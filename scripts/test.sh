@@ -23,7 +23,7 @@ step_site() {
     npm --prefix docs/examples run --silent check
 }
 
-# The protocol crates know no runtime: no socket, no clock, no environment.
+# The protocol crates know no runtime: no socket, no clock, no environment. Testers know no server.
 step_layers() {
     local crate found
     for crate in reason units handshake frame token event diagnose session log; do
@@ -31,6 +31,15 @@ step_layers() {
             grep -E '^(tokio|mio|async-std|smol|hyper|axum|reqwest|socket2) ' || true)
         if [ -n "$found" ]; then
             printf 'portcullis-%s must not depend on a runtime:\n%s\n' "$crate" "$found" >&2
+            return 1
+        fi
+    done
+    # What tests and measures servers sees them from outside, ours too.
+    for crate in dial check load; do
+        found=$(cargo tree --locked --quiet -p "portcullis-$crate" -e normal --prefix none |
+            grep -E '^portcullis-(gateway|router|session|auth|cli) ' || true)
+        if [ -n "$found" ]; then
+            printf 'portcullis-%s must not link the server:\n%s\n' "$crate" "$found" >&2
             return 1
         fi
     done

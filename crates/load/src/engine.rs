@@ -141,8 +141,14 @@ pub(crate) async fn run<W: Work>(work: &Arc<W>, pace: Pace, span: Span, around: 
     tracker.close();
     tracker.wait().await;
     let recording = recorder.snapshot();
-    let asked = Instant::now().saturating_duration_since(begin).min(span.length);
-    let measured = if span.most == u64::MAX { recording.last.max(asked) } else { recording.last };
+    let measured = if span.most < u64::MAX {
+        recording.last
+    } else if around.stop.is_cancelled() {
+        recording.last.max(Instant::now().saturating_duration_since(begin).min(span.length))
+    } else {
+        // The last operation that was due has its share of time behind it, too.
+        recording.last.max(span.length)
+    };
     Run { recording, slot, measured, cost: meter.await.unwrap_or_default() }
 }
 

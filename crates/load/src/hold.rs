@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 
@@ -117,6 +117,10 @@ pub(crate) async fn hold(
         let quiet = Surroundings { progress: None, ..around.clone() };
         let (_, connections) = opening.open(count.min(FIRST), Pace::Closed { workers: 10 }, &quiet).await;
         Connection::close_all(connections.into_iter().map(|(_, connection)| connection)).await;
+        tokio::select! {
+            () = sleep(REST) => {}
+            () = around.stop.cancelled() => {}
+        }
     }
     let before = read()?;
     let (mut run, connections) = Opening::new(dialer, credentials).open(count, pace, around).await;
@@ -196,6 +200,9 @@ async fn keep(
 
 /// Connections that come and go before memory is looked at.
 const FIRST: usize = 100;
+
+/// Time for the server's allocator to give back what those needed.
+const REST: Duration = Duration::from_secs(2);
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_secs(1);

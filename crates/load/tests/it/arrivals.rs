@@ -68,6 +68,12 @@ fn an_open_pace_begins_as_many_as_are_due() {
     assert_eq!(server.messages(), 300);
     assert_eq!(measured.timeline.succeeded.iter().sum::<u64>(), 200);
     assert_eq!(measured.generator.lag_of, "arrivals");
+    assert!(
+        measured.measured_s >= 1.0 && measured.rate <= 200.0,
+        "{} in {}",
+        measured.rate,
+        measured.measured_s
+    );
     assert!(measured.generator.lag_max_ms > 0.0);
 }
 
