@@ -42,7 +42,13 @@ impl Admission {
 impl fmt::Display for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(response) => write!(f, "refused before the 101 with {}", response.status),
+            Self::Refused(response) => {
+                write!(f, "refused before the 101 with {}", response.status)?;
+                match response.reason() {
+                    Some(reason) => write!(f, " ({reason})"),
+                    None => Ok(()),
+                }
+            }
             Self::Unanswered(end) => write!(f, "{end}"),
             Self::Closed { code, reason, dwell, .. } => {
                 write!(f, "accepted, then closed after {} with ", Ms(*dwell))?;

@@ -48,6 +48,10 @@ pub(crate) struct Search {
     pub(crate) tried: Vec<Tried>,
     /// What somebody without a token gets.
     pub(crate) anonymous: Option<Admission>,
+    /// Where the server takes the token from, if not from where it was told to be.
+    pub(crate) elsewhere: Option<Form>,
+    /// When the given token ended, if it has.
+    pub(crate) expired: Option<u64>,
     /// Any answer that was seen, for recognising the framework.
     pub(crate) seen: Option<Response>,
 }
@@ -56,12 +60,21 @@ pub(crate) struct Search {
 pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<Search, Outcome> {
     let probe = Probe::new(Arc::clone(shared));
     let usual = FormKind::usual();
-    let kinds = if kinds.is_empty() { &usual[..] } else { kinds };
-    let forms: Vec<Form> = kinds.iter().flat_map(|kind| kind.candidates(&shared.profile.protocol)).collect();
+    let candidates = |kinds: &[FormKind]| -> Vec<Form> {
+        kinds.iter().flat_map(|kind| kind.candidates(&shared.profile.protocol)).collect()
+    };
+    let forms = candidates(if kinds.is_empty() { &usual } else { kinds });
     let own = shared.origin.clone().unwrap_or_else(|| shared.target.origin());
     let plain = forms[0].apply_nothing(probe.request().set("Origin", &own));
     let anonymous = probe.attempt("no token", &plain).await?;
-    let mut found = Search { good: None, tried: Vec::new(), anonymous: None, seen: None };
+    let mut found = Search {
+        good: None,
+        tried: Vec::new(),
+        anonymous: None,
+        elsewhere: None,
+        expired: shared.mint.expired(),
+        seen: None,
+    };
     if let Admission::Refused(response) | Admission::Admitted { response, .. } = &anonymous {
         found.seen = Some(response.clone());
     }
@@ -69,7 +82,7 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
     let open = anonymous.is_admitted();
     match shared.mint.good() {
         Some(token) => {
-            for origin in [Some(own), None] {
+            for origin in [Some(own.clone()), None] {
                 let works = try_forms(&probe, &forms, &token, origin.as_deref(), &mut found).await?;
                 if let Some((form, response, texts)) = works.first().cloned() {
                     let forms = works.into_iter().map(|(form, ..)| form).collect();
@@ -80,6 +93,10 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
                         Some(Good { form, forms, origin, response, answers, open, minted, handshakes });
                     break;
                 }
+            }
+            if found.good.is_none() && !kinds.is_empty() {
+                let works = try_forms(&probe, &candidates(&usual), &token, Some(&own), &mut found).await?;
+                found.elsewhere = works.into_iter().next().map(|(form, ..)| form);
             }
         }
         // Nothing to send, and nothing needed.

@@ -6,6 +6,7 @@ use crate::{
     baseline::Search,
     case::{Gravity, Verdict},
     form::Form,
+    mint::now,
     remedy::{Framework, Topic, remedy},
     report::Finding,
 };
@@ -108,21 +109,7 @@ impl Look<'_> {
 
     fn no_token(&self) -> Option<RootCause> {
         match &self.search.good {
-            None => {
-                let tried = self.search.tried.iter().filter(|tried| tried.form != "no token");
-                let tried: Vec<String> =
-                    tried.map(|tried| format!("{}: {}", tried.form, tried.outcome)).collect();
-                if tried.is_empty() {
-                    return None;
-                }
-                let cause = format!(
-                    "The token is taken in none of the usual forms. Either it is no good here (expired, another key, \
-                     issuer or audience), or the server reads it from a place of its own (give it with --form \
-                     'X-Header: {{token}}'). Tried:\n{}",
-                    tried.join("\n")
-                );
-                Some(self.cause(Symptom::NoToken, cause, Vec::new(), Topic::Claims))
-            }
+            None => self.taken_nowhere(),
             Some(good) => {
                 let canonical = |form: &Form| matches!(form, Form::Subprotocol { .. } | Form::Bearer);
                 if good.open || good.forms.is_empty() || good.forms.iter().any(canonical) {
@@ -137,6 +124,32 @@ impl Look<'_> {
                 Some(self.cause(Symptom::NoToken, cause, vec!["rule/two-element"], Topic::Negotiation))
             }
         }
+    }
+
+    /// A token was given, and no connection came of it.
+    fn taken_nowhere(&self) -> Option<RootCause> {
+        let tried = self.search.tried.iter().filter(|tried| tried.form != "no token");
+        let tried: Vec<String> = tried.map(|tried| format!("{}: {}", tried.form, tried.outcome)).collect();
+        if tried.is_empty() {
+            return None;
+        }
+        let (cause, topic) = if let Some(form) = &self.search.elsewhere {
+            let cause = format!(
+                "The token is good, and this server reads it from another place than it is sent in: it takes `{form}`. \
+                 Client and server are of different ages, or an old bundle is still served."
+            );
+            (cause, Topic::Negotiation)
+        } else if let Some(exp) = self.search.expired {
+            let ago = now().saturating_sub(exp);
+            (format!("The token that was given expired {ago} seconds ago: get a fresh one."), Topic::Expiry)
+        } else {
+            let cause = "The token is taken in none of the usual forms. Either it is no good here (another key, issuer or \
+                         audience), or the server reads it from a place of its own (give it with --form 'X-Header: \
+                         {token}').";
+            (cause.to_owned(), Topic::Claims)
+        };
+        let cause = format!("{cause} Tried:\n{}", tried.join("\n"));
+        Some(self.cause(Symptom::NoToken, cause, Vec::new(), topic))
     }
 
     fn closed_1011(&self) -> Option<RootCause> {

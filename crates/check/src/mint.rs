@@ -281,6 +281,12 @@ impl Mint {
             .collect()
     }
 
+    /// When the given token ended, if it has.
+    pub(crate) fn expired(&self) -> Option<u64> {
+        let (_, claims) = read(self.given.first()?)?;
+        claims.get("exp").and_then(Value::as_u64).filter(|exp| *exp <= now())
+    }
+
     /// The subject of the good token.
     pub(crate) fn subject(&self) -> Option<&str> {
         self.claims.get("sub").and_then(Value::as_str)

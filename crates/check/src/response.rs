@@ -41,6 +41,14 @@ impl Response {
         text
     }
 
+    /// The word that a refusal gives for its reason, where it is JSON that has one.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let json: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let named = ["reason", "code", "error", "detail", "title", "message"];
+        let word = named.iter().find_map(|name| json.get(name)?.as_str())?;
+        Some(word.chars().take(80).collect())
+    }
+
     pub(crate) const fn is_client_error(&self) -> bool {
         self.status >= 400 && self.status < 500
     }

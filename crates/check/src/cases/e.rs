@@ -31,7 +31,6 @@ const fn case(
 use Level::{Must, Practice, Should};
 
 const TOKEN: &[Need] = &[Need::Good, Need::Token];
-const KEY: &[Need] = &[Need::Good, Need::Key];
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -133,7 +132,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(claims_unseen(p)),
     )
     .reason(Reason::SignatureInvalid)
-    .needs(KEY),
+    .needs(TOKEN),
     case(
         "rfc9457/3/problem",
         Must,

@@ -102,6 +102,9 @@ fn judge(probe: &Probe, what: &str, admission: &Admission) -> Outcome {
     let worked_on = admission.texts().iter().any(|text| probe.is_answer(text));
     let meanwhile = if worked_on { "; a message sent in between was answered" } else { "" };
     match admission {
+        Admission::Refused(response) if response.is_client_error() => {
+            Outcome::pass(format!("{what}: {admission}"))
+        }
         Admission::Refused(response) => refusal(what, response),
         Admission::Unanswered(End::Silent) => {
             Outcome::fail(format!("{what}: left hanging without an answer"))
@@ -138,7 +141,6 @@ fn judge(probe: &Probe, what: &str, admission: &Admission) -> Outcome {
 
 fn refusal(what: &str, response: &Response) -> Outcome {
     match response.status {
-        400..=499 => Outcome::pass(format!("{what}: refused before the 101 with {}", response.status)),
         300..=399 => Outcome::warn(format!(
             "{what}: redirected with {}; clients of WebSockets do not follow",
             response.status

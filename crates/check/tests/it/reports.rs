@@ -104,6 +104,39 @@ fn without_a_good_connection_nothing_passes_by_default() {
     assert!(passed.map(|finding| finding.id).eq(["rule/before-101/no-token", "rule/no-bypass"]));
 }
 
+/// The page sends the token in one way, the server reads it in another: the oldest of the five symptoms.
+#[test]
+fn a_token_that_is_sent_to_the_wrong_place_is_told_the_right_one() {
+    let bed = Bed::start("");
+    let selection = Selection::new(&["N".into()], &[], &[], Vec::new()).unwrap();
+    let mut options = options(&bed, selection);
+    options.forms = vec!["two-element".parse().unwrap()];
+    let report = run(options);
+    let cause = &report.root_causes[0];
+    assert_eq!(cause.symptom, Symptom::NoToken);
+    assert!(
+        cause.cause.contains("it takes `Sec-WebSocket-Protocol: jwt-auth, jwt.<base64url(token)>`"),
+        "{}",
+        cause.cause
+    );
+    assert!(cause.cause.contains("PROTOCOL_MISMATCH"), "what the server says: {}", cause.cause);
+}
+
+#[test]
+fn a_token_that_has_expired_is_told_to_be() {
+    let bed = Bed::start("");
+    let selection = Selection::new(&["N".into()], &[], &[], Vec::new()).unwrap();
+    let mut options = options(&bed, selection);
+    options.key = None;
+    options.tokens = vec![crate::sign(
+        crate::SECRET,
+        &serde_json::json!({ "sub": "ada", "iss": crate::NAME, "aud": crate::NAME, "exp": 1_700_000_000 }),
+    )];
+    let report = run(options);
+    assert!(report.root_causes[0].cause.contains("expired"), "{}", report.root_causes[0].cause);
+    assert!(report.root_causes[0].cause.contains("TOKEN_EXPIRED"), "{}", report.root_causes[0].cause);
+}
+
 /// Without a key, what cannot be made is said to be untried.
 #[test]
 fn what_needs_a_key_is_inconclusive_without_one() {
