@@ -61,6 +61,9 @@ export class MockGateway {
           send(response, 200, refusal === undefined ? { accepted: true } : { accepted: false, ...problem(refusal) });
         });
         return true;
+      case '/api/v1/threads':
+        send(response, 200, { threads: [] });
+        return true;
       case '/auth/login':
         void body(request).then((asked) => {
           const user = String(asked['username'] ?? '');

@@ -17,6 +17,7 @@ import { backoffDelay, DEFAULT_BACKOFF } from './backoff.js';
 import type { BackoffOptions } from './backoff.js';
 import { offer } from './codec.js';
 import { Connection } from './connection.js';
+import type { ConnectionHandlers, Transport } from './connection.js';
 import { browserEnvironment, freshId } from './environment.js';
 import type { Environment } from './environment.js';
 import { catalogueRefusal, localRefusal, noticeRefusal, RefusedError } from './errors.js';
@@ -32,15 +33,19 @@ import type {
 } from './events.gen.js';
 import { Outbox } from './outbox.js';
 import { Positions } from './positions.js';
+import { Stream } from './stream.js';
 
 export type ConnectionState =
   | { readonly status: 'idle' }
   | { readonly status: 'connecting'; readonly attempt: number }
-  | { readonly status: 'live'; readonly hello: ConnectionEstablished }
+  | { readonly status: 'live'; readonly hello: ConnectionEstablished; readonly transport: TransportName }
   /** Lost or refused for now; the next attempt starts at `retryAt` (by the injected clock). */
   | { readonly status: 'waiting'; readonly attempt: number; readonly retryAt: number; readonly refusal: Refusal }
   /** Over until `connect` is called again: by `close()` (no refusal), or because trying again would not help. */
   | { readonly status: 'closed'; readonly refusal?: Refusal };
+
+/** A WebSocket, or events by Server-Sent Events and messages by POST where WebSockets are blocked. */
+export type TransportName = 'websocket' | 'sse';
 
 /** Why a token is wanted. */
 export type TokenRequest =
@@ -66,6 +71,11 @@ export interface ClientOptions {
    * page of another build is refused, and counts such pages.
    */
   readonly build?: string;
+  /**
+   * What may carry messages, default both: where the gateway accepts a connection and the WebSocket does not open, the
+   * other one is taken, and a WebSocket is tried again from time to time. `isolated` needs a WebSocket.
+   */
+  readonly transports?: readonly TransportName[];
   readonly backoff?: Partial<BackoffOptions>;
   /** Default 10 s. */
   readonly connectTimeoutMs?: number;
@@ -113,7 +123,9 @@ export class Client {
   /** Whether the connection's server retains events. */
   #resumable = true;
   #state: ConnectionState = { status: 'idle' };
-  #connection: Connection | undefined;
+  #connection: Transport | undefined;
+  /** Until then WebSockets are known to be blocked. */
+  #blockedUntil = Number.NEGATIVE_INFINITY;
   /** Failures since the last live connection. */
   #failures = 0;
   /** The token was replaced once since the last live connection; a second refusal is final. */
@@ -185,6 +197,19 @@ export class Client {
     return { messageId, threadId };
   }
 
+  /**
+   * Hears a thread from its beginning, as far as it is kept, and what happens in it from then on: one of the user's that
+   * this client has heard nothing of yet. Other threads are left as they are.
+   */
+  follow(threadId: string): void {
+    this.#ask(this.#positions.follow(threadId));
+  }
+
+  /** Forgets where it stands in a thread that is gone. */
+  unfollow(threadId: string): void {
+    this.#positions.forget(threadId);
+  }
+
   /** Stops a run, from any of its owner's devices. False if not live. */
   cancel(runId: string): boolean {
     return this.#send({ type: 'cancel_run', payload: { run_id: runId } });
@@ -218,33 +243,42 @@ export class Client {
       return;
     }
     if (generation !== this.#generation) return;
+    const transport = this.#transport();
+    this.#connection = this.#carrier(transport, token, {
+      established: (hello, timestamp) => this.#established(hello, timestamp, transport),
+      message: (message) => this.#read(message),
+      ended: (refusal) => this.#ended(refusal, transport),
+    });
+    this.#connection.open(this.#positions.resume());
+  }
+
+  /** What the next attempt is made with. */
+  #transport(): TransportName {
+    const { transports = ['websocket', 'sse'] } = this.#options;
+    const blocked = this.#environment.clock.now() < this.#blockedUntil;
+    return transports.includes('sse') && (blocked || !transports.includes('websocket')) ? 'sse' : 'websocket';
+  }
+
+  #carrier(transport: TransportName, token: string, handlers: ConnectionHandlers): Transport {
     const { build, gateway, mode = 'main', path, subprotocols = DEFAULT_SUBPROTOCOLS, connectTimeoutMs = 10_000 } = this.#options;
+    if (transport === 'sse') return new Stream(this.#environment, { gateway, mode, token, connectTimeoutMs }, handlers);
     const socketUrl = new URL(path ?? MODE_PATHS[mode], gateway);
     socketUrl.protocol = socketUrl.protocol === 'https:' || socketUrl.protocol === 'wss:' ? 'wss:' : 'ws:';
     if (build !== undefined) socketUrl.searchParams.set('build', build);
     const preflightUrl = new URL('/ws/preflight', gateway);
     preflightUrl.protocol = socketUrl.protocol === 'wss:' ? 'https:' : 'http:';
-    this.#connection = new Connection(
-      this.#environment,
-      { socketUrl: socketUrl.href, preflightUrl: preflightUrl.href, mode, protocols: offer(token, subprotocols), build, connectTimeoutMs },
-      {
-        established: (hello, timestamp) => this.#established(hello, timestamp),
-        message: (message) => this.#read(message),
-        ended: (refusal) => this.#ended(refusal),
-      },
-    );
-    this.#connection.open();
+    const protocols = offer(token, subprotocols);
+    const options = { socketUrl: socketUrl.href, preflightUrl: preflightUrl.href, mode, protocols, build, connectTimeoutMs };
+    return new Connection(this.#environment, options, handlers);
   }
 
-  #established(hello: ConnectionEstablished, timestamp: string): void {
+  #established(hello: ConnectionEstablished, timestamp: string, transport: TransportName): void {
     this.#failures = 0;
     this.#replaced = false;
-    this.#become({ status: 'live', hello });
+    this.#become({ status: 'live', hello, transport });
     // Measured on the server's clock alone: this side's may be wrong.
     this.#planReauthentication(Date.parse(hello.token_expires_at ?? '') - Date.parse(timestamp));
     this.#resumable = hello.mode !== 'isolated';
-    const threads = this.#positions.resume();
-    if (threads.length > 0 && this.#resumable) this.#send({ type: 'resume', payload: { threads } });
     this.#maxMessageBytes = hello.max_message_bytes;
     for (const { id = '', thread_id: threadId = '' } of this.#outbox.takeLonger(hello.max_message_bytes)) {
       this.#emit('refused', { messageId: id, threadId, refusal: catalogueRefusal('MESSAGE_TOO_BIG', 'local') });
@@ -316,7 +350,7 @@ export class Client {
     if (notice.reason === 'DRAINING') return true;
     if (notice.reason !== 'NOT_READY') return false;
     this.#connection?.close(1000, '');
-    this.#ended(noticeRefusal(notice));
+    this.#ended(noticeRefusal(notice), 'websocket');
     return true;
   }
 
@@ -342,12 +376,20 @@ export class Client {
     }
   }
 
-  #ended(refusal: Refusal): void {
+  #ended(refusal: Refusal, transport: TransportName): void {
     const draining = this.#draining;
     this.#draining = undefined;
     this.#connection = undefined;
     this.#stop();
     this.#failures += 1;
+    const { mode, transports } = this.#options;
+    if (refusal.reason === 'UPGRADE_BLOCKED' && transport === 'websocket' && mode !== 'isolated' && transports?.includes('sse') !== false) {
+      this.#blockedUntil = this.#environment.clock.now() + BLOCKED_MS;
+      void this.#attempt({ purpose: 'connect' });
+      return;
+    }
+    // A stream that cannot be had is no better: the next attempt is a WebSocket's again.
+    if (transport === 'sse' && refusal.source === 'local' && refusal.reason === 'UNREACHABLE') this.#blockedUntil = Number.NEGATIVE_INFINITY;
     if (draining !== undefined && refusal.retry !== 'never') {
       this.#wait(refusal, draining.reconnect_after_ms);
       return;
@@ -420,6 +462,9 @@ function isAboutToken(refusal: Refusal): boolean {
 const MODE_PATHS = { main: '/ws', factory: '/ws/factory', isolated: '/ws/isolated' } as const;
 
 const DEFAULT_SUBPROTOCOLS = ['portcullis.v1', 'jwt-auth'] as const;
+
+/** How long no WebSocket is tried after one was blocked. */
+const BLOCKED_MS = 10 * 60_000;
 
 /** How long the server's limit on messages a second is given to recover. */
 const RATE_PAUSE_MS = 1_000;

@@ -4,7 +4,8 @@ import { decode, encode } from './codec.js';
 import type { Environment, WebSocketLike } from './environment.js';
 import { closeRefusal, isRecord, localRefusal, problemRefusal } from './errors.js';
 import type { Refusal } from './errors.js';
-import type { ClientMessage, ConnectionEstablished, Mode, ServerMessage } from './events.gen.js';
+import type { ClientMessage, ConnectionEstablished, Mode, ResumePoint, ServerMessage } from './events.gen.js';
+import { Heartbeat } from './heartbeat.js';
 
 export interface ConnectionOptions {
   readonly socketUrl: string;
@@ -25,8 +26,18 @@ export interface ConnectionHandlers {
   ended(refusal: Refusal): void;
 }
 
+/** What carries messages both ways, for one attempt. */
+export interface Transport {
+  /** Begins; what is missed behind `resume` is asked for before anything is said. */
+  open(resume: readonly ResumePoint[]): void;
+  /** Sends if live, and says whether it did. */
+  send(message: ClientMessage): boolean;
+  /** Ends it from this side; nothing is heard any more. */
+  close(code: number, reason: string): void;
+}
+
 /** Live only once the server has said `connection_established`: an open socket alone proves nothing. */
-export class Connection {
+export class Connection implements Transport {
   readonly #environment: Environment;
   readonly #options: ConnectionOptions;
   readonly #handlers: ConnectionHandlers;
@@ -36,16 +47,18 @@ export class Connection {
   /** The server's name for this connection, once it is live. */
   #id: string | undefined;
   #over = false;
-  #heartbeatMs = 0;
-  #heardAt = 0;
+  readonly #heartbeat: Heartbeat;
+  #resume: readonly ResumePoint[] = [];
 
   constructor(environment: Environment, options: ConnectionOptions, handlers: ConnectionHandlers) {
     this.#environment = environment;
     this.#options = options;
     this.#handlers = handlers;
+    this.#heartbeat = new Heartbeat(environment.clock);
   }
 
-  open(): void {
+  open(resume: readonly ResumePoint[]): void {
+    this.#resume = resume;
     const { clock, WebSocket } = this.#environment;
     let socket: WebSocketLike;
     try {
@@ -63,14 +76,12 @@ export class Connection {
     socket.onerror = () => undefined;
   }
 
-  /** Sends if live, and says whether it did. */
   send(message: ClientMessage): boolean {
     if (!this.#live || this.#socket?.readyState !== OPEN) return false;
     this.#socket.send(encode(message));
     return true;
   }
 
-  /** Ends the connection from this side. */
   close(code: number, reason: string): void {
     this.#over = true;
     this.#detach(code, reason);
@@ -78,38 +89,21 @@ export class Connection {
 
   #read(data: unknown): void {
     if (this.#over) return;
-    this.#heardAt = this.#environment.clock.now();
+    this.#heartbeat.heard();
     const message = decode(data);
     if (message === undefined) return;
     if (message.type === 'connection_established') {
       if (this.#live) return;
       this.#live = true;
       this.#id = message.payload.connection_id;
-      this.#heartbeatMs = message.payload.heartbeat_interval_ms;
-      this.#watch();
+      this.#environment.clock.clearTimeout(this.#timer);
+      const ask = () => void this.send({ type: 'ping', payload: {} });
+      this.#heartbeat.watch(message.payload.heartbeat_interval_ms, ask, () => void this.#lost(1006, ''));
+      if (this.#resume.length > 0 && message.payload.mode !== 'isolated') this.send({ type: 'resume', payload: { threads: [...this.#resume] } });
       this.#handlers.established(message.payload, message.timestamp);
       return;
     }
     if (this.#live) this.#handlers.message(message);
-  }
-
-  /**
-   * Notices a dead line. The server's pings are answered by the browser and never seen by scripts, so after an interval
-   * of silence this side asks, and after another it gives up.
-   */
-  #watch(): void {
-    const { clock } = this.#environment;
-    clock.clearTimeout(this.#timer);
-    if (!(this.#heartbeatMs > 0)) return;
-    this.#timer = clock.setTimeout(() => {
-      const silence = clock.now() - this.#heardAt;
-      if (silence >= 2 * this.#heartbeatMs) {
-        void this.#lost(1006, '');
-        return;
-      }
-      if (silence >= this.#heartbeatMs) this.send({ type: 'ping', payload: {} });
-      this.#watch();
-    }, this.#heartbeatMs);
   }
 
   async #lost(code: number, reason: string): Promise<void> {
@@ -161,6 +155,7 @@ export class Connection {
   #detach(code?: number, reason?: string): void {
     this.#live = false;
     this.#environment.clock.clearTimeout(this.#timer);
+    this.#heartbeat.stop();
     const socket = this.#socket;
     if (socket === undefined) return;
     socket.onmessage = null;

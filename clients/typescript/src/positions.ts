@@ -17,7 +17,8 @@ export type Observation =
   | { readonly kind: 'gap'; readonly threadId: string; readonly expected: number; readonly got: number };
 
 interface Place {
-  readonly epoch: string;
+  /** None before the first event of a thread that is followed from its beginning. */
+  readonly epoch: string | undefined;
   seq: number;
   /**
    * `asked`: a `resume` is on its way; `again`: another one, for what is left of what was gone; `answered`: all that can be
@@ -39,7 +40,8 @@ export class Positions {
       return { kind: 'new' };
     }
     // A new epoch is another stream under the same name: its numbers say nothing about the old one's.
-    const last: Place = before.epoch === epoch ? before : { epoch, seq: 0, catching: 'no' };
+    const begun: Place = { epoch, seq: 0, catching: before.epoch === undefined ? before.catching : 'no' };
+    const last = before.epoch === epoch ? before : begun;
     if (last !== before) this.#set(threadId, last);
     if (seq <= last.seq) return { kind: 'repeat' };
     const expected = last.seq + 1;
@@ -51,6 +53,17 @@ export class Positions {
     const catching = seq === expected && last.catching !== 'answered' ? last.catching : 'no';
     this.#set(threadId, { epoch, seq, catching });
     return seq === expected ? { kind: 'new' } : { kind: 'gap', threadId, expected, got: seq };
+  }
+
+  /** A thread is to be heard from its beginning; gives what to ask, unless it is known. */
+  follow(threadId: string): ResumePoint | undefined {
+    if (this.#threads.has(threadId)) return undefined;
+    this.#set(threadId, { epoch: undefined, seq: 0, catching: 'asked' });
+    return { thread_id: threadId, after_seq: 0 };
+  }
+
+  forget(threadId: string): void {
+    this.#threads.delete(threadId);
   }
 
   /** The server sends what was asked for: from here on a hole stays one. */
@@ -82,7 +95,7 @@ export class Positions {
     const recent = [...this.#threads].slice(-LIMITS.resumeThreads);
     return recent.map(([thread_id, place]) => {
       place.catching = 'asked';
-      return { thread_id, epoch: place.epoch, after_seq: place.seq };
+      return { thread_id, ...(place.epoch === undefined ? {} : { epoch: place.epoch }), after_seq: place.seq };
     });
   }
 

@@ -87,7 +87,7 @@ describe('connecting', () => {
 
   test('a handshake that hangs is given up, and the preflight is asked', async () => {
     gateway.treatments = [{ kind: 'hang' }];
-    const it = client({ connectTimeoutMs: 3_000 });
+    const it = client({ connectTimeoutMs: 3_000, transports: ['websocket'] });
     it.connect();
     await gateway.clock.advance(2_999);
     expect(it.state.status).toBe('connecting');
@@ -179,7 +179,7 @@ describe('refused handshakes', () => {
     [{ kind: 'close', code: 4599, text: '' }, 'UNKNOWN'],
   ] as const)('%j is tried again until it works', async (treatment, reason) => {
     gateway.treatments = [treatment, treatment, treatment, { kind: 'accept' }];
-    const it = client();
+    const it = client({ transports: ['websocket'] });
     it.connect();
     await settle();
     expect(refusalIn(it.state)?.reason).toBe(reason);
@@ -595,5 +595,147 @@ describe('the end of a connection', () => {
     off();
     await settle();
     expect(heard).toEqual(['connecting']);
+  });
+});
+
+describe('where WebSockets are blocked', () => {
+  const blocked = async (options: Partial<ClientOptions> = {}) => {
+    gateway.treatments = [{ kind: 'blocked' }];
+    const it = client(options);
+    it.connect();
+    await settle();
+    return it;
+  };
+  const seqs = () => messages.flatMap((message) => ('seq' in message ? [message.seq] : []));
+
+  test('events come as a stream and messages go by POST, at once', async () => {
+    const it = await blocked();
+    expect(it.state).toMatchObject({ status: 'live', transport: 'sse' });
+    expect(statuses()).toEqual(['connecting', 'connecting', 'live']);
+    const { messageId, threadId } = it.ask('why?');
+    await settle();
+    expect(gateway.posts).toEqual([{ url: 'http://gate.test:8000/messages', authorization: 'Bearer token-2', message: expect.objectContaining({ id: messageId, thread_id: threadId }) as unknown }]);
+    gateway.stream.event(1);
+    gateway.stream.event(2);
+    await settle();
+    expect(seqs()).toEqual([1, 2]);
+    expect(messages.map(({ type }) => type)).toContain('message_accepted');
+  });
+
+  test('an event may come in pieces', async () => {
+    await blocked();
+    gateway.stream.pieces = 3;
+    gateway.stream.event(1, { payload: { delta: 'ü'.repeat(50) } });
+    await settle();
+    expect(messages).toMatchObject([{ payload: { delta: 'ü'.repeat(50) } }]);
+  });
+
+  test('a stream that breaks goes on from where it was', async () => {
+    await blocked();
+    gateway.stream.event(1);
+    gateway.stream.event(2);
+    await settle();
+    gateway.stream.end();
+    await gateway.clock.advance(5_000);
+    expect(gateway.streams).toHaveLength(2);
+    expect(gateway.sockets, 'a WebSocket is not tried each time').toHaveLength(1);
+    expect(new URL(gateway.stream.url).searchParams.getAll('resume')).toEqual(['t1:e1:2']);
+    for (const seq of [2, 3]) gateway.stream.event(seq);
+    await settle();
+    expect(seqs()).toEqual([1, 2, 3]);
+  });
+
+  test('after some minutes a WebSocket is tried again', async () => {
+    const it = await blocked();
+    gateway.treatments = [{ kind: 'accept' }];
+    // Streams on which nothing comes are opened anew each time; this one lives on.
+    await gateway.clock.advance(590_000);
+    expect(gateway.sockets).toHaveLength(1);
+    await gateway.clock.advance(60_000);
+    expect(it.state).toMatchObject({ status: 'live', transport: 'websocket' });
+  });
+
+  test('a hole in the stream is asked for with the next one', async () => {
+    await blocked();
+    gateway.stream.event(1);
+    gateway.stream.event(4);
+    await gateway.clock.advance(60_000);
+    expect(new URL(gateway.stream.url).searchParams.getAll('resume')).toEqual(['t1:e1:1']);
+    for (const seq of [2, 3, 4]) gateway.stream.event(seq);
+    await settle();
+    expect(seqs()).toEqual([1, 2, 3, 4]);
+  });
+
+  test('its last word is read as a close frame is', async () => {
+    const it = await blocked();
+    gateway.stream.raw('event: close\ndata: {"code":1008,"reason":"TOKEN_EXPIRED: The token has expired"}\n\n');
+    await settle();
+    expect(requests.at(-1)).toMatchObject({ purpose: 'replace', refusal: { reason: 'TOKEN_EXPIRED' } });
+    expect(it.state.status).toBe('live');
+  });
+
+  test('a message that did not arrive is sent once more on the next stream, before those behind it', async () => {
+    const it = await blocked();
+    gateway.postFails = 1;
+    const asked = [it.ask('one').messageId, it.ask('two').messageId];
+    await gateway.clock.advance(5_000);
+    expect(gateway.posts.map(({ message }) => message.id)).toEqual(asked);
+    expect(gateway.streams).toHaveLength(2);
+  });
+
+  test('a stream that is silent for too long is given up', async () => {
+    await blocked();
+    await gateway.clock.advance(19_000);
+    gateway.stream.raw(':\n\n');
+    await gateway.clock.advance(39_000);
+    expect(gateway.streams).toHaveLength(1);
+    await gateway.clock.advance(10_000);
+    expect(gateway.streams).toHaveLength(2);
+  });
+
+  test('a stream that cannot be had either is told, and a WebSocket is tried again', async () => {
+    gateway.streamsFail = true;
+    const it = await blocked();
+    expect(refusalIn(it.state)?.reason).toBe('UNREACHABLE');
+    gateway.treatments = [{ kind: 'accept' }];
+    await gateway.clock.advance(60_000);
+    expect(it.state).toMatchObject({ status: 'live', transport: 'websocket' });
+  });
+
+  test('isolated has nothing to fall back to, and neither has who wants none', async () => {
+    for (const options of [{ mode: 'isolated' }, { transports: ['websocket'] }] as const) {
+      const it = await blocked(options);
+      expect(refusalIn(it.state)?.reason).toBe('UPGRADE_BLOCKED');
+      it.close();
+    }
+    expect(gateway.streams).toEqual([]);
+  });
+
+  test('close() ends the stream, and nothing is left behind', async () => {
+    const it = await blocked();
+    it.close();
+    await gateway.clock.advance(3_600_000);
+    expect(gateway.stream.aborted).toBe(true);
+    expect(gateway.streams).toHaveLength(1);
+    expect(gateway.clock.pending).toBe(0);
+  });
+});
+
+describe('following a thread', () => {
+  test('is heard from its beginning, once, and again after a reconnect', async () => {
+    const it = await connected();
+    it.follow('t1');
+    it.follow('t1');
+    expect(gateway.socket.sentOf('resume')).toEqual([{ type: 'resume', payload: { threads: [{ thread_id: 't1', after_seq: 0 }] } }]);
+    gateway.socket.event(9);
+    gateway.socket.say('resumed', { threads: [{ thread_id: 't1', epoch: 'e1', from_seq: 1, to_seq: 9 }] });
+    gateway.socket.event(1);
+    expect(messages.flatMap((message) => ('seq' in message ? [message.seq] : [])), 'what runs ahead waits for its turn').toEqual([1]);
+    it.follow('t2');
+    gateway.socket.end(1006, '');
+    await gateway.clock.advance(60_000);
+    expect(gateway.socket.sentOf('resume')[0]?.payload).toEqual({
+      threads: [{ thread_id: 't1', epoch: 'e1', after_seq: 1 }, { thread_id: 't2', after_seq: 0 }],
+    });
   });
 });

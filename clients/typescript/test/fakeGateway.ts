@@ -47,6 +47,8 @@ export class FakeClock implements Clock {
 /** Lets promises that are due run. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 80; turn += 1) await Promise.resolve();
+  // Streams of bytes take turns of their own.
+  for (let turn = 0; turn < 8; turn += 1) await new Promise((done) => setImmediate(done));
 }
 
 /** What the gateway does with the next handshakes. */
@@ -69,6 +71,13 @@ export class FakeGateway {
   treatments: Treatment[] = [{ kind: 'accept' }];
   /** Every handshake's socket. */
   readonly sockets: FakeSocket[] = [];
+  /** Every stream of events. */
+  readonly streams: FakeStream[] = [];
+  /** Every message that came by POST. */
+  readonly posts: { readonly url: string; readonly authorization: string; readonly message: { readonly id?: string } }[] = [];
+  /** So many of the next messages by POST are lost. */
+  postFails = 0;
+  streamsFail = false;
   /** The bodies of the preflights. */
   readonly preflights: { mode: string; protocols: string[] }[] = [];
   random = 0.5;
@@ -86,7 +95,7 @@ export class FakeGateway {
           super(gateway, url, protocols);
         }
       },
-      fetch: async (_url, init) => this.#preflight(init),
+      fetch: (url, init) => this.#fetch(url, init),
       clock: this.clock,
       random: () => this.random,
     };
@@ -134,6 +143,36 @@ export class FakeGateway {
     }
   }
 
+  get stream(): FakeStream {
+    const stream = this.streams.at(-1);
+    if (stream === undefined) throw new Error('nobody listens');
+    return stream;
+  }
+
+  async #fetch(url: string, init: RequestInit): Promise<Response> {
+    switch (new URL(url).pathname) {
+      case '/sse': {
+        if (this.streamsFail) throw new TypeError('fetch failed');
+        const stream = new FakeStream(this, url, init.signal ?? undefined);
+        this.streams.push(stream);
+        stream.hello(this.streams.length);
+        return new Response(stream.body, { headers: { 'content-type': 'text/event-stream' } });
+      }
+      case '/messages': {
+        if (this.postFails > 0) {
+          this.postFails -= 1;
+          throw new TypeError('fetch failed');
+        }
+        const message = JSON.parse(String(init.body)) as { type: string; id: string; thread_id: string };
+        this.posts.push({ url, authorization: new Headers(init.headers).get('authorization') ?? '', message });
+        const payload = { message_id: message.id, run_id: 'r1', thread_id: message.thread_id, duplicate: false };
+        return Response.json({ type: 'message_accepted', id: 'evt', timestamp: '', payload });
+      }
+      default:
+        return this.#preflight(init);
+    }
+  }
+
   async #preflight(init: RequestInit): Promise<Response> {
     this.preflights.push(JSON.parse(String(init.body)) as { mode: string; protocols: string[] });
     const treatment = this.#current;
@@ -145,6 +184,61 @@ export class FakeGateway {
     return Response.json({ accepted: false, ...problem }, { headers });
   }
 
+}
+
+/** A stream of Server-Sent Events, as the gateway writes it. */
+export class FakeStream {
+  readonly url: string;
+  readonly body: ReadableStream<Uint8Array>;
+  /** Into how many pieces the line breaks what is written next. */
+  pieces = 1;
+  readonly #gateway: FakeGateway;
+  readonly #signal: AbortSignal | undefined;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+
+  constructor(gateway: FakeGateway, url: string, signal: AbortSignal | undefined) {
+    this.#gateway = gateway;
+    this.#signal = signal;
+    this.url = url;
+    this.body = new ReadableStream({ start: (controller) => void (this.#controller = controller) });
+    signal?.addEventListener('abort', () => this.#controller.error(new DOMException('aborted', 'AbortError')));
+  }
+
+  get aborted(): boolean {
+    return this.#signal?.aborted ?? false;
+  }
+
+  hello(number: number): void {
+    this.say('connection_established', {
+      connection_id: `stream_${number}`,
+      user_id: 'ada',
+      mode: 'main',
+      protocol: null,
+      heartbeat_interval_ms: 20_000,
+      max_message_bytes: 65_536,
+      token_expires_at: null,
+      node: 'fake',
+    });
+  }
+
+  say(type: string, payload: unknown, more: object = {}): void {
+    const message = { type, id: 'evt', timestamp: new Date(this.#gateway.clock.now()).toISOString(), ...more, payload };
+    this.raw(`id: cursor\ndata: ${JSON.stringify(message)}\n\n`);
+  }
+
+  event(seq: number, { payload = { delta: `${seq}` } as unknown } = {}): void {
+    this.say('partial_result', payload, { epoch: 'e1', seq, thread_id: 't1', run_id: 'r1' });
+  }
+
+  raw(text: string): void {
+    const bytes = new TextEncoder().encode(text);
+    const size = Math.ceil(bytes.length / this.pieces);
+    for (let at = 0; at < bytes.length; at += size) this.#controller.enqueue(bytes.slice(at, at + size));
+  }
+
+  end(): void {
+    this.#controller.close();
+  }
 }
 
 export class FakeSocket implements WebSocketLike {

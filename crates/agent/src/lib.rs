@@ -9,11 +9,13 @@
 //! handshakes without a model.
 
 mod doctor;
+mod paced;
 mod sink;
 #[cfg(test)]
 mod sink_tests;
 mod task;
 
 pub use doctor::{Configuration, Doctor, Refusal, Surroundings};
+pub use paced::Paced;
 pub use sink::{AgentEvent, Closed, EventSink, ToolError, ToolOutput};
 pub use task::{Agent, Answer, Failure, RunFuture, Task, Turn, Usage};

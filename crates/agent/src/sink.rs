@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -96,6 +97,8 @@ pub struct EventSink {
 
 struct Run {
     id: Arc<str>,
+    /// Time before each step and piece.
+    pause: Duration,
     counters: Mutex<Counters>,
 }
 
@@ -120,8 +123,21 @@ impl EventSink {
     /// [`MIN_CAPACITY`](Self::MIN_CAPACITY).
     pub fn channel(run_id: impl Into<Arc<str>>, capacity: usize) -> (Self, mpsc::Receiver<AgentEvent>) {
         let (events, receiver) = mpsc::channel(capacity.max(Self::MIN_CAPACITY));
-        let run = Run { id: run_id.into(), counters: Mutex::default() };
+        let run = Run { id: run_id.into(), pause: Duration::ZERO, counters: Mutex::default() };
         (Self { events, run: Arc::new(run) }, receiver)
+    }
+
+    /// The same sink for an agent that shall take its time: each step and piece waits so long before it is told. To be
+    /// made before anything is told.
+    pub(crate) fn paced(self, pause: Duration) -> Self {
+        let run = Run { id: Arc::clone(&self.run.id), pause, counters: Mutex::default() };
+        Self { events: self.events, run: Arc::new(run) }
+    }
+
+    async fn pause(&self) {
+        if !self.run.pause.is_zero() {
+            tokio::time::sleep(self.run.pause).await;
+        }
     }
 
     /// Tells a step of reasoning, numbered in the order of arrival.
@@ -129,6 +145,7 @@ impl EventSink {
     /// # Errors
     /// [`Closed`] if nobody receives events any more.
     pub async fn thinking(&self, content: impl Into<String>) -> Result<(), Closed> {
+        self.pause().await;
         let permit = self.events.reserve().await.map_err(|_| Closed)?;
         // Number and send under one lock: clones on other tasks then cannot swap two numbers.
         let mut counters = self.run.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +163,7 @@ impl EventSink {
         if delta.is_empty() {
             return Ok(());
         }
+        self.pause().await;
         self.events.send(AgentEvent::PartialResult { delta }).await.map_err(|_| Closed)
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use portcullis_agent::{Agent, Configuration, Doctor};
+use portcullis_agent::{Agent, Configuration, Doctor, Paced};
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
 use portcullis_event::{Mode, Timestamp};
 use portcullis_gateway::{EventStore, Listeners, OwnRefusals, Service, Setup};
@@ -76,7 +76,9 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         own_refusals.clone(),
         configuration(&config, gateway, auth_url.as_deref(), warnings),
     ));
-    let agents = Agents::new(move || Arc::new(Doctor::new(Arc::clone(&server) as _)) as Arc<dyn Agent>);
+    let pace = config.dev.pace.get();
+    let doctor = move || Arc::new(Paced::new(Doctor::new(Arc::clone(&server) as _), pace)) as Arc<dyn Agent>;
+    let agents = Agents::new(doctor);
     let admin = listeners.admin();
     let log = event_log(&config, &data_dir).await?;
     let setup = Setup { verifier, agents, log, auth_url, own_refusals };

@@ -390,4 +390,7 @@ impl Default for ProbeOptions {
 pub struct DevOptions {
     /// Serves `/ws/echo`: the same handshake and frames as everywhere, and every message comes back.
     pub echo: bool,
+    /// Time that the built-in agent waits before each of its steps and each piece of its answer, so that a person can watch
+    /// and a test can act in the middle.
+    pub pace: Duration,
 }

@@ -1,7 +1,7 @@
 /** What the page as a whole is doing: loading, failed, signed out or signed in; and the steps between. */
 
 import { signal } from '@preact/signals';
-import { Client, type ConnectionState, freshId, localRefusal, type Refusal, RefusedError } from '@portcullis/client';
+import { Client, type ConnectionState, freshId, History, localRefusal, type Refusal, RefusedError } from '@portcullis/client';
 import { ChatModel } from '../chat/model.ts';
 import { AuthApi, fetchConfig, type GatewayConfig, type Grant } from '../lib/api.ts';
 import { Credentials, type User } from './credentials.ts';
@@ -16,6 +16,7 @@ export type Phase =
 export interface Session {
   readonly user: User;
   readonly client: Client;
+  readonly history: History;
   readonly credentials: Credentials;
 }
 
@@ -30,6 +31,13 @@ export const stale = signal(false);
 export const chat = signal(new ChatModel());
 /** The thread on screen; none for a new one. */
 export const openThread = signal<string | undefined>(undefined);
+
+/** The user's earlier conversations: how far the list has been read. */
+export type Earlier =
+  | { readonly kind: 'unread' | 'reading' | 'whole' }
+  | { readonly kind: 'more'; readonly cursor: string }
+  | { readonly kind: 'failed'; readonly refusal: Refusal };
+export const earlier = signal<Earlier>({ kind: 'unread' });
 
 let config: GatewayConfig | undefined;
 let lastUser: string | undefined;
@@ -77,6 +85,55 @@ export function signInAgain(): void {
   phase.value = { kind: 'signed-out' };
 }
 
+/** Shows a thread, or none for a new one. One that is only listed is heard from its beginning from here on. */
+export function show(threadId: string | undefined): void {
+  openThread.value = threadId;
+  const thread = threadId === undefined ? undefined : chat.value.thread(threadId);
+  if (thread === undefined || !thread.listed.peek() || phase.value.kind !== 'signed-in') return;
+  thread.listed.value = false;
+  phase.value.session.client.follow(thread.id);
+}
+
+/** Deletes a thread for good, here and on the server. */
+export async function forget(threadId: string): Promise<void> {
+  if (phase.value.kind !== 'signed-in') return;
+  const { client, history } = phase.value.session;
+  try {
+    await history.forget(threadId);
+  } catch (error) {
+    const refusal = refusalOf(error);
+    // Deleted elsewhere before, or never there: nothing is left to delete.
+    if (refusal.reason !== 'NOT_FOUND') {
+      const thread = chat.value.thread(threadId);
+      if (thread !== undefined) thread.notice.value = `This conversation could not be deleted: ${refusal.title}.`;
+      return;
+    }
+  }
+  client.unfollow(threadId);
+  chat.value.remove(threadId);
+  if (openThread.value === threadId) openThread.value = undefined;
+}
+
+/** Reads the next page of the user's earlier conversations. */
+export async function readEarlier(): Promise<void> {
+  const now = phase.value;
+  if (now.kind !== 'signed-in' || earlier.value.kind === 'reading') return;
+  const { history } = now.session;
+  const cursor = earlier.value.kind === 'more' ? earlier.value.cursor : undefined;
+  earlier.value = { kind: 'reading' };
+  let read: Earlier;
+  try {
+    const page = await history.threads(cursor === undefined ? {} : { cursor });
+    // Another user may have signed in meanwhile.
+    if (phase.value.kind !== 'signed-in' || phase.value.session.history !== history) return;
+    chat.value.earlier(page.threads);
+    read = page.next_cursor === undefined ? { kind: 'whole' } : { kind: 'more', cursor: page.next_cursor };
+  } catch (error) {
+    read = { kind: 'failed', refusal: refusalOf(error) };
+  }
+  earlier.value = read;
+}
+
 /** Asks in the open thread, or in a new one. */
 export function ask(content: string): void {
   if (phase.value.kind !== 'signed-in') return;
@@ -116,11 +173,14 @@ function begin(credentials: Credentials, user: User | undefined): void {
     if (state.status !== 'live') return;
     belongTo(state.hello.user_id);
     name(client, state.hello.user_id);
+    if (earlier.value.kind === 'unread' || earlier.value.kind === 'failed') void readEarlier();
     void checkBuild();
   });
   client.on('message', (message) => chat.value.receive(message));
   client.on('refused', ({ messageId, refusal }) => chat.value.refused(messageId, refusal));
-  phase.value = { kind: 'signed-in', session: { user: user ?? { id: '', name: 'Token' }, client, credentials } };
+  const history = new History({ gateway: GATEWAY, token: () => credentials.token({ purpose: 'connect' }) });
+  earlier.value = { kind: 'unread' };
+  phase.value = { kind: 'signed-in', session: { user: user ?? { id: '', name: 'Token' }, client, history, credentials } };
   client.connect();
 }
 

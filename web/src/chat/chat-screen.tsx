@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals';
 import type { ConnectionState } from '@portcullis/client';
-import { chat, connection, openThread, type Session, signInAgain, signOut } from '../app/store.ts';
+import { chat, connection, earlier, forget, openThread, readEarlier, type Session, show, signInAgain, signOut } from '../app/store.ts';
 import { Brand, DocsLink, Icon } from '../ui/parts.tsx';
 import { RefusalCard } from '../ui/refusal.tsx';
 import { Composer } from './composer.tsx';
@@ -16,7 +16,7 @@ export function ChatScreen({ session }: { session: Session }) {
   const thread = id === undefined ? undefined : chat.value.thread(id);
   const draft = useSignal('');
   const choose = (next: string | undefined) => {
-    openThread.value = next;
+    show(next);
     listOpen.value = false;
   };
   return (
@@ -63,17 +63,46 @@ export function ChatScreen({ session }: { session: Session }) {
 
 function ThreadList({ onChoose }: { onChoose: (id: string) => void }) {
   const threads = chat.value.threads.value;
-  if (threads.length === 0) return <p class="hint">What you ask appears here, and what you ask on your other devices.</p>;
+  const read = earlier.value;
+  if (threads.length === 0 && read.kind === 'whole') {
+    return <p class="hint">What you ask appears here, and what you ask on your other devices.</p>;
+  }
   return (
-    <ul>
-      {threads.map((thread) => (
-        <li key={thread.id}>
-          <button type="button" class="thread" aria-current={openThread.value === thread.id} onClick={() => onChoose(thread.id)}>
-            {thread.title.value}
+    <>
+      <ul>
+        {threads.map((thread) => (
+          <li key={thread.id}>
+            <button type="button" class="thread" aria-current={openThread.value === thread.id} onClick={() => onChoose(thread.id)}>
+              {thread.title.value}
+            </button>
+            <button
+              type="button"
+              class="icon-button delete"
+              aria-label={`Delete the conversation: ${thread.title.value}`}
+              title="Delete"
+              onClick={() => {
+                if (confirm('Delete this conversation for good? What goes on in it is stopped.')) void forget(thread.id);
+              }}
+            >
+              <Icon name="trash" />
+            </button>
+          </li>
+        ))}
+      </ul>
+      {read.kind === 'more' && (
+        <button type="button" class="button quiet" onClick={() => void readEarlier()}>
+          Earlier conversations
+        </button>
+      )}
+      {read.kind === 'failed' && (
+        <p class="hint" role="status">
+          Earlier conversations could not be read: {read.refusal.title}.{' '}
+          <button type="button" class="button quiet" onClick={() => void readEarlier()}>
+            Try again
           </button>
-        </li>
-      ))}
-    </ul>
+        </p>
+      )}
+    </>
   );
 }
 

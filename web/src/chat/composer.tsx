@@ -1,6 +1,6 @@
 /** Where one writes. Enter sends, Shift+Enter starts a new line. */
 
-import { type Signal, useComputed } from '@preact/signals';
+import type { Signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { ask, connection, type Session } from '../app/store.ts';
 import { Icon } from '../ui/parts.tsx';
@@ -8,7 +8,8 @@ import type { Thread } from './model.ts';
 
 export function Composer({ draft, thread, session }: { draft: Signal<string>; thread: Thread | undefined; session: Session }) {
   const field = useRef<HTMLTextAreaElement>(null);
-  const running = useComputed(() => runningRun(thread)).value;
+  // Read in place: a computed value would keep looking at the thread that was open first, or at none.
+  const running = runningRun(thread);
   useEffect(() => field.current?.focus(), [thread?.id]);
   useEffect(
     () =>

@@ -17,7 +17,7 @@ export function ConnectionBadge() {
   }, [waiting, now]);
   const { tone, text, title } = describe(state, now.value);
   return (
-    <span class={`badge ${tone}`} data-connection={state.status} title={title}>
+    <span class={`badge ${tone}`} data-connection={state.status} data-transport={state.status === 'live' ? state.transport : undefined} title={title}>
       <span class="dot" aria-hidden="true" />
       {/* The countdown changes every second: the status region says only what kind of state it is. */}
       <span role="status" class="visually-hidden">
@@ -35,6 +35,11 @@ function describe(state: ConnectionState, now: number): { tone: string; text: st
     case 'connecting':
       return { tone: 'busy', text: state.attempt === 1 ? 'Connecting…' : 'Reconnecting…' };
     case 'live':
+      // Slower to notice a loss, and worth a word to whoever runs the network in between.
+      if (state.transport === 'sse') {
+        const title = 'Something on the way blocks WebSockets: events come as a stream over HTTP, messages go by POST';
+        return { tone: 'good', text: 'Connected without WebSocket', title };
+      }
       return { tone: 'good', text: 'Connected', title: `Mode ${state.hello.mode}, node ${state.hello.node}, protocol ${state.hello.protocol ?? 'none'}` };
     case 'waiting': {
       const seconds = Math.max(0, Math.ceil((state.retryAt - now) / 1000));

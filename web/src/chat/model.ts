@@ -9,6 +9,7 @@ import {
   type Refusal,
   type ServerEvent,
   type ServerMessage,
+  type ThreadSummary,
 } from '@portcullis/client';
 
 /** An event that has a row of its own in the transcript; pieces of the answer go into the answer. */
@@ -34,6 +35,8 @@ export interface Thread {
   readonly turns: Signal<readonly Turn[]>;
   /** Something the reader should know about this thread's history. */
   readonly notice: Signal<string | undefined>;
+  /** Known from the server's list alone: its events have not been asked for. */
+  readonly listed: Signal<boolean>;
 }
 
 export class ChatModel {
@@ -48,6 +51,23 @@ export class ChatModel {
 
   thread(id: string): Thread | undefined {
     return this.#threads.value.find((thread) => thread.id === id);
+  }
+
+  /** Notes the threads that the server keeps, the one that moved last first. What the page knows already stays as it is. */
+  earlier(threads: readonly ThreadSummary[]): void {
+    const fresh = threads.filter(({ thread_id: id }) => this.#threads.peek().every((thread) => thread.id !== id));
+    const listed = fresh.map(({ thread_id: id, preview }) => newThread(id, preview === undefined ? 'Earlier conversation' : headline(preview), true));
+    this.#threads.value = [...this.#threads.peek(), ...listed];
+  }
+
+  /** Forgets a thread that is gone. */
+  remove(threadId: string): void {
+    for (const turn of this.thread(threadId)?.turns.peek() ?? []) {
+      this.#byMessage.delete(turn.key);
+      const runId = turn.runId.peek();
+      if (runId !== undefined) this.#byRun.delete(runId);
+    }
+    this.#threads.value = this.#threads.peek().filter(({ id }) => id !== threadId);
   }
 
   /** Notes a question that was sent. */
@@ -165,6 +185,10 @@ export class ChatModel {
 
   /** What was missed is not to be had any more: say so, and let no turn wait for ever. */
   #forgotten(thread: Thread): void {
+    if (thread.turns.peek().length === 0) {
+      thread.notice.value = 'This conversation is no longer kept by the server.';
+      return;
+    }
     const waiting = thread.turns.peek().filter((turn) => turn.status.peek() === 'running' || turn.status.peek() === 'accepted');
     if (waiting.length === 0) return;
     thread.notice.value = 'Some events of this conversation were missed and are no longer kept by the server.';
@@ -173,15 +197,20 @@ export class ChatModel {
   #open(threadId: string): Thread {
     const known = this.#threads.peek().find((thread) => thread.id === threadId);
     if (known !== undefined) return known;
-    const thread: Thread = {
-      id: threadId,
-      title: signal('From another device'),
-      turns: signal<readonly Turn[]>([]),
-      notice: signal<string | undefined>(undefined),
-    };
+    const thread = newThread(threadId, 'From another device', false);
     this.#threads.value = [thread, ...this.#threads.peek()];
     return thread;
   }
+}
+
+function newThread(id: string, title: string, listed: boolean): Thread {
+  return {
+    id,
+    title: signal(title),
+    turns: signal<readonly Turn[]>([]),
+    notice: signal<string | undefined>(undefined),
+    listed: signal(listed),
+  };
 }
 
 function newTurn(key: string, question: string | undefined): Turn {

@@ -61,7 +61,7 @@ function TurnView({ turn }: { turn: Turn }) {
   return (
     <article class="turn" aria-busy={busy} data-status={status}>
       {turn.question === undefined ? (
-        <p class="question elsewhere">Asked on another of your devices</p>
+        <p class="question elsewhere">Asked earlier, or on another of your devices</p>
       ) : (
         <p class="question">
           <span class="visually-hidden">You: </span>

@@ -45,5 +45,6 @@ const PATHS = {
   stop: 'M6 6h8v8H6z',
   plus: 'M10 4.5v11M4.5 10h11',
   menu: 'M3.5 6h13M3.5 10h13M3.5 14h13',
+  trash: 'M4.5 6h11M8 6V4.2h4V6m-6.6 0l.8 10h7.6l.8-10',
   hand: 'M10 3.5v6.5m0 3.4v.1M10 2l8 14.5H2z',
 } as const;

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Server } from './server.ts';
-import WebSocket from 'ws';
+import { History } from '@portcullis/client';
 import { visitors } from './visitors.ts';
 
 const ADA = { name: 'ada', password: 'correct horse battery staple' };
@@ -66,22 +66,10 @@ test('a server that goes and comes back finds its page waiting, and what was ask
 /** Every event that the server has of a thread. */
 async function recorded(threadId: string): Promise<Wire[]> {
   const token = await server.signIn(ADA.name, ADA.password);
-  const socket = new WebSocket(`${server.gateway.replace('http', 'ws')}/ws`, ['jwt-auth', `jwt.${Buffer.from(token).toString('base64url')}`]);
-  const events: Wire[] = [];
-  await new Promise<void>((done, fail) => {
-    socket.on('error', fail);
-    socket.on('open', () => {
-      socket.send(JSON.stringify({ type: 'resume', payload: { threads: [{ thread_id: threadId, after_seq: 0 }] } }));
-      socket.send(JSON.stringify({ type: 'ping', payload: {} }));
-    });
-    socket.on('message', (data) => {
-      const message = JSON.parse(String(data)) as Wire;
-      if (message.seq !== undefined) events.push(message);
-      if (message.type === 'pong') done();
-    });
-  });
-  socket.close();
-  return events;
+  const history = new History({ gateway: server.gateway, token: () => token });
+  const { events, next_cursor } = await history.events(threadId, { limit: 200 });
+  expect(next_cursor, 'one page holds the thread').toBeUndefined();
+  return events as unknown as Wire[];
 }
 
 interface Wire {
