@@ -359,6 +359,9 @@ impl Bench<'_> {
             let (run, figures) =
                 storm(dialer, credentials, plan.connections, pace, options, &around, ready).await?;
             measured = Measured::new(scenario.name(), side.name, pace, &run);
+            // Attempts fail while the server is away: that is no failure of anybody who came back. They stand in `errors`.
+            measured.failed = (figures.lost - figures.back) as u64;
+            measured.error_share = measured.failed as f64 / figures.lost.max(1) as f64;
             measured.storm = Some(figures);
         }
         self.measured.push(measured);

@@ -93,7 +93,7 @@ pub struct Measured {
     pub measured_s: f64,
     /// Operations that did what they should.
     pub succeeded: u64,
-    /// Operations that did not.
+    /// Operations that did not; of a storm, clients that stayed away.
     pub failed: u64,
     /// Operations that were due and never began, because too many were waiting.
     pub unstarted: u64,
@@ -105,7 +105,7 @@ pub struct Measured {
     pub error_share: f64,
     /// Latencies of the successful operations; the first step is the scenario's own.
     pub latencies: Vec<Step>,
-    /// The failures by kind, most frequent first.
+    /// The failures by kind, most frequent first; of a storm, attempts to come back that failed.
     pub errors: Vec<Counted>,
     /// Operations that ended in each slot of time.
     pub timeline: Timeline,
@@ -322,7 +322,9 @@ fn limited(pace: Pace, run: &Run, cores: Option<f64>) -> Option<String> {
         Pace::Open { .. } => [(0.5, SMALL), (0.99, NOTABLE)]
             .into_iter()
             .find(|&(quantile, least)| lag(quantile) > least && lag(quantile) * 4 > latency(quantile)),
-        Pace::Closed { .. } => (lag(0.99) > LATE_TIMER).then_some((0.99, LATE_TIMER)),
+        Pace::Closed { .. } => [(0.99, LATE_TIMER)]
+            .into_iter()
+            .find(|&(quantile, least)| lag(quantile) > least && lag(quantile) * 10 > latency(quantile)),
     };
     late.map(|(quantile, _)| {
         format!(

@@ -32,7 +32,9 @@ fn everybody_is_found_back() {
     let storm = measured.storm.as_ref().unwrap();
     assert_eq!((storm.connections, storm.lost, storm.back), (64, 64, 64));
     assert_eq!(storm.losses.iter().map(|counted| counted.count).sum::<u64>(), 64);
-    assert_eq!(storm.attempts, 64 + measured.failed);
+    let vain: u64 = measured.errors.iter().map(|counted| counted.count).sum();
+    assert_eq!(storm.attempts, 64 + vain);
+    assert_eq!((measured.failed, measured.error_share), (0, 0.0));
     assert_eq!(storm.returned.last(), Some(&64));
     assert!(storm.returned.is_sorted());
     let all_back = storm.all_back_ms.unwrap();
@@ -90,5 +92,9 @@ fn who_stays_away_is_told_and_so_is_a_storm_that_never_comes() {
     let measured = only(&report);
     let storm = measured.storm.as_ref().unwrap();
     assert_eq!((storm.lost, storm.back, storm.all_back_ms), (8, 0, None));
-    assert!(measured.failed >= 8, "each has tried in vain: {:?}", measured.errors);
+    assert_eq!(measured.failed, 8);
+    assert!((measured.error_share - 1.0).abs() < 1e-9);
+    let vain: u64 = measured.errors.iter().map(|counted| counted.count).sum();
+    assert_eq!(vain, storm.attempts);
+    assert!(vain >= 8, "each has tried in vain: {:?}", measured.errors);
 }
