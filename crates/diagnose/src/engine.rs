@@ -24,6 +24,7 @@ use crate::{
 /// The same input gives the same report, however it is cut into pieces. Takes time linear in the input.
 #[derive(Debug)]
 pub struct Engine {
+    encoding: Encoding,
     splitter: Option<Splitter>,
     reader: Reader,
 }
@@ -37,14 +38,19 @@ impl Default for Engine {
 impl Engine {
     /// An engine that has read nothing.
     pub fn new() -> Self {
-        Self { splitter: Some(Splitter::new()), reader: Reader::default() }
+        Self {
+            encoding: Encoding::Unknown(Vec::new()),
+            splitter: Some(Splitter::new()),
+            reader: Reader::default(),
+        }
     }
 
     /// Reads the next piece of the input. A line that is not ended yet is looked at when it is.
     pub fn feed(&mut self, bytes: &[u8]) {
         let reader = &mut self.reader;
         if let Some(splitter) = &mut self.splitter {
-            splitter.feed(bytes, &mut |item, place| reader.item(&item, place));
+            let bytes = self.encoding.decode(bytes);
+            splitter.feed(&bytes, &mut |item, place| reader.item(&item, place));
         }
     }
 
@@ -57,6 +63,9 @@ impl Engine {
     pub fn finish(mut self) -> Report {
         let reader = &mut self.reader;
         if let Some(mut splitter) = self.splitter.take() {
+            if let Encoding::Unknown(held) = &self.encoding {
+                splitter.feed(held, &mut |item, place| reader.item(&item, place));
+            }
             splitter.finish(&mut |item, place| reader.item(&item, place));
         }
         self.reader.end()
@@ -67,6 +76,39 @@ impl Engine {
         let mut engine = Self::new();
         engine.feed(text.as_bytes());
         engine.finish()
+    }
+}
+
+/// What the bytes are. Windows' shell writes what it redirects as UTF-16; of that the ASCII is read, in which logs are written.
+#[derive(Debug)]
+enum Encoding {
+    /// Fewer than two bytes have come.
+    Unknown(Vec<u8>),
+    /// UTF-8, or something near it.
+    Utf8,
+    /// UTF-16, little-endian, after its mark.
+    Utf16,
+}
+
+impl Encoding {
+    fn decode<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        match self {
+            Self::Utf8 => Cow::Borrowed(bytes),
+            Self::Utf16 => Cow::Owned(bytes.iter().copied().filter(|byte| *byte != 0).collect()),
+            Self::Unknown(held) => {
+                held.extend_from_slice(bytes);
+                if held.len() < 2 {
+                    return Cow::Borrowed(&[]);
+                }
+                let held = std::mem::take(held);
+                if let Some(rest) = held.strip_prefix(b"\xff\xfe") {
+                    *self = Self::Utf16;
+                    return Cow::Owned(self.decode(rest).into_owned());
+                }
+                *self = Self::Utf8;
+                Cow::Owned(held)
+            }
+        }
     }
 }
 

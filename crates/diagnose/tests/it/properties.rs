@@ -1,5 +1,6 @@
 //! What holds for any input: it is read without a panic, in bounded memory, and however it is cut into pieces.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_diagnose::{Engine, Report};
 use proptest::prelude::*;
 
@@ -94,6 +95,42 @@ proptest! {
             sound(&engine.report());
         }
         prop_assert_eq!(engine.finish(), in_pieces(&bytes, &[usize::MAX]));
+    }
+}
+
+/// Lines in which logs have a token; each is about a failure, so that it becomes evidence.
+const WITH_TOKEN: [&str; 12] = [
+    "INFO:     10.0.0.1:5000 - \"WebSocket /ws?token={}\" 403",
+    "10.0.0.1 - - [11/Sep/2025:08:00:00 +0000] \"GET /ws?x=1&access_token={}&y=2 HTTP/1.1\" 401 0 \"https://h/?jwt={}\" \"-\"",
+    "ERROR token has expired: {}",
+    "ERROR token has expired (token={}, user=7)",
+    "jwt expired; headers: {'sec-websocket-protocol': 'jwt-auth, jwt.{}', 'authorization': 'Bearer {}'}",
+    "ERROR jwt malformed in sec-websocket-protocol: jwt, {}",
+    "{\"level\":\"error\",\"message\":\"token has expired\",\"error\":\"{}\",\"token\":\"{}\"}",
+    "{\"severity\":\"ERROR\",\"insertId\":\"a\",\"logName\":\"l\",\"textPayload\":\"jwt expired {}\"}",
+    "2025/09/11 08:00:00 [info] 1#1: *1 client sent too long header line: \"Authorization: Bearer {}\", client: 10.0.0.1",
+    "Failed to construct 'WebSocket': The subprotocol 'Bearer {}' is invalid.",
+    "WebSocket connection to 'wss://h/ws?token={}' failed: ",
+    "Cookie: session={}; jwt={} — websocket refused: token has expired",
+];
+
+proptest! {
+    #[test]
+    fn no_token_is_shown_whatever_surrounds_it(
+        line in proptest::sample::select(WITH_TOKEN.to_vec()),
+        header in "eyJ[A-Za-z0-9_-]{20,60}",
+        payload in "eyJ[A-Za-z0-9_-]{20,200}",
+        signature in "[A-Za-z0-9_-]{43}",
+        wrapped in any::<bool>(),
+    ) {
+        let token = format!("{header}.{payload}.{signature}");
+        let sent = if wrapped { URL_SAFE_NO_PAD.encode(&token) } else { token.clone() };
+        let report = Engine::read(&format!("{}\n", line.replace("{}", &sent)));
+        prop_assert!(!report.is_clean(), "{line}");
+        let shown = format!("{}{}", serde_json::to_string(&report).unwrap(), report.markdown());
+        for part in [&header, &payload, &signature, &sent] {
+            prop_assert!(!shown.contains(&part[..12]), "{part} in {shown}");
+        }
     }
 }
 
