@@ -9,6 +9,7 @@ mod check;
 mod close;
 mod credentials;
 mod crowd;
+mod diagnose;
 mod durable;
 mod echo;
 mod history;

@@ -124,7 +124,7 @@ proptest! {
         wrapped in any::<bool>(),
     ) {
         let token = format!("{header}.{payload}.{signature}");
-        let sent = if wrapped { URL_SAFE_NO_PAD.encode(&token) } else { token.clone() };
+        let sent = if wrapped { URL_SAFE_NO_PAD.encode(&token) } else { token };
         let report = Engine::read(&format!("{}\n", line.replace("{}", &sent)));
         prop_assert!(!report.is_clean(), "{line}");
         let shown = format!("{}{}", serde_json::to_string(&report).unwrap(), report.markdown());
