@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    case::{Case, Found, Group, Level, Need, OptIn, Outcome},
+    case::{Case, Found, Group, Level, Need, OptIn, Outcome, Verdict},
     mint::{altered, now},
     probe::Probe,
     remedy::Topic,
@@ -223,7 +223,12 @@ async fn over_http(probe: &Probe, what: &str, request: &Request) -> Result<Respo
 }
 
 async fn status(probe: &Probe) -> Found {
-    let response = refusal(probe).await?;
+    let response = match refusal(probe).await {
+        Ok(response) => response,
+        // The others of this group have nothing to look at then; this one says so.
+        Err(outcome) if outcome.verdict == Verdict::NotApplicable => return Ok(Outcome::fail(outcome.says)),
+        Err(outcome) => return Err(outcome),
+    };
     Ok(match response.status {
         401 => Outcome::pass("401"),
         403 => Outcome::fail(

@@ -17,7 +17,7 @@ pub(super) fn write(report: &Report) -> String {
     let summary = report.summary;
     let _ = writeln!(
         out,
-        "<p>{} passed, {} failed, {} warnings, {} not applicable, {} inconclusive; {} s. Framework {}, profile {}.</p>",
+        "<p>{} passed, {} failed, {} warned of, {} not applicable, {} inconclusive; {} s. Framework {}, profile {}.</p>",
         summary.pass,
         summary.fail,
         summary.warn,
@@ -41,10 +41,10 @@ pub(super) fn write(report: &Report) -> String {
     for cause in &report.root_causes {
         let _ = writeln!(
             out,
-            "<section class=\"cause\"><h2>Root cause: {}</h2><pre>{}</pre><pre>{}</pre></section>",
+            "<section class=\"cause\"><h2>Root cause: {}</h2>{}{}</section>",
             escape(cause.symptom.words()),
-            escape(&cause.cause),
-            escape(&cause.remedy)
+            prose(&cause.cause),
+            prose(&cause.remedy)
         );
     }
     for group in Group::ALL {
@@ -75,7 +75,7 @@ fn case(out: &mut String, finding: &Finding) {
         shown = finding.verdict.name().replace('_', " "),
     );
     if let Some(remedy) = &finding.remedy {
-        let _ = writeln!(out, "<pre>{}</pre>", escape(remedy));
+        out.push_str(&prose(remedy));
     }
     for exchange in &finding.evidence {
         let _ = writeln!(
@@ -88,6 +88,26 @@ fn case(out: &mut String, finding: &Finding) {
         );
     }
     out.push_str("</details>\n");
+}
+
+/// Paragraphs, and code between its fences.
+fn prose(text: &str) -> String {
+    let mut out = String::new();
+    let mut code = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            out.push_str(if code { "</pre>\n" } else { "<pre>" });
+            code = !code;
+        } else if code {
+            out.push_str(&escape(line));
+            out.push('\n');
+        } else if !line.is_empty() {
+            let _ = writeln!(out, "<p>{}</p>", escape(line));
+        }
+    }
+    // A fence that was left open would swallow the rest of the page.
+    out.push_str(if code { "</pre>\n" } else { "" });
+    out
 }
 
 /// Milliseconds as seconds.

@@ -11,7 +11,7 @@ pub(super) fn write(report: &Report) -> String {
     let mut out = format!("# `{}`: {grade}\n\n", report.target);
     let _ = writeln!(
         out,
-        "{} passed, {} failed, {} warnings, {} not applicable, {} inconclusive. Framework: {}. Token: {}.\n",
+        "{} passed, {} failed, {} warned of, {} not applicable, {} inconclusive. Framework: {}. Token: {}.\n",
         summary.pass,
         summary.fail,
         summary.warn,
