@@ -165,7 +165,7 @@ pub(crate) fn find(text: &str, quiet: bool) -> Option<Finding> {
         let nearby = nearby.get_or_insert_with(|| Nearby::of(text));
         let (start, end) = (found.start(), found.end());
         let told = !quiet || nearby.meets(Near::Failure, start, end);
-        if told && nearby.meets(signature.near, start, end) && !is_setting(&text[end..]) {
+        if told && nearby.meets(signature.near, start, end) && !signature.is_setting(&text[end..]) {
             best = Some((rank, pattern, index));
         }
     }
@@ -173,24 +173,28 @@ pub(crate) fn find(text: &str, quiet: bool) -> Option<Finding> {
     finding(index, pattern)
 }
 
-/// Whether what follows a text shows that it names a setting, which servers print when they start.
-fn is_setting(after: &str) -> bool {
-    let after = after.trim_start_matches(['"', '\'', ' ', '`', ')']);
-    let value = after.strip_prefix([':', '=']).or_else(|| after.strip_prefix("of "));
-    let value = value.map(|value| value.trim_start_matches(['"', '\'', ' ']));
-    let counts = value.is_some_and(|value| value.starts_with(|c: char| c.is_ascii_digit()));
-    let words = [
-        "set to",
-        "is set",
-        "configured",
-        "interval",
-        "enabled",
-        "disabled",
-        "handler",
-        "monitor",
-        "threshold",
-    ];
-    counts || after.starts_with('=') || words.iter().any(|word| after.starts_with(word))
+impl Signature {
+    /// Whether what follows one of its texts shows that it names a setting, which servers print when they start.
+    fn is_setting(&self, after: &str) -> bool {
+        let after = after.trim_start_matches(['"', '\'', ' ', '`', ')']);
+        let value = after.strip_prefix([':', '=']).or_else(|| after.strip_prefix("of "));
+        let value = value.map(|value| value.trim_start_matches(['"', '\'', ' ']));
+        // `heartbeat timeout: 60s`, but not `message too big: 80000 bytes`.
+        let is_time = matches!(self.tells, Tells::Sign(Symptom::HeartbeatTimeout));
+        let counts = is_time && value.is_some_and(|value| value.starts_with(|c: char| c.is_ascii_digit()));
+        let words = [
+            "set to",
+            "is set",
+            "configured",
+            "interval",
+            "enabled",
+            "disabled",
+            "handler",
+            "monitor",
+            "threshold",
+        ];
+        counts || after.starts_with('=') || words.iter().any(|word| after.starts_with(word))
+    }
 }
 
 /// A text is a voice: servers log one failure in several, and the same text again is the next failure.

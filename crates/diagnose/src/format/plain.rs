@@ -146,6 +146,12 @@ fn names(text: &str) -> Keys {
     if let Some(connection) = value(&leads) {
         keys = keys.connection(connection);
     }
+    if let Some(client) = value(&["client ", "client=", "peer=", "remote_addr=", "client_ip=", "from "])
+        && client.contains('.')
+        && client.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    {
+        keys = keys.peer(client).seen_by(Format::Plain as u8 + 1);
+    }
     if let Some(request) = value(&["request_id=", "request_id:", "request_id", "trace_id=", "trace_id"]) {
         keys = keys.request(request);
     }
