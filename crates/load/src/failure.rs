@@ -42,8 +42,14 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The kind by which it is counted.
+    /// The kind by which it is counted. What the server wrote is cut to a line that can be shown anywhere.
     pub fn kind(&self) -> Kind {
+        let mut kind = self.raw_kind();
+        kind.reason = kind.reason.map(|reason| one_line(&reason));
+        kind
+    }
+
+    fn raw_kind(&self) -> Kind {
         let kind = |name| Kind { kind: name, status: None, code: None, reason: None };
         match self {
             Self::Connect(error) => Kind { reason: Some(phrase(*error)), ..kind("connect") },
@@ -99,9 +105,7 @@ pub struct Failures(BTreeMap<Kind, u64>);
 impl Failures {
     /// Counts one.
     pub fn add(&mut self, failure: &Failure) {
-        let mut kind = failure.kind();
-        kind.reason = kind.reason.map(|reason| one_line(&reason));
-        self.count(kind, 1);
+        self.count(failure.kind(), 1);
     }
 
     /// Counts those of another.
@@ -130,14 +134,19 @@ impl Failures {
     }
 }
 
-/// What a server wrote, as far as a table shows it.
+/// What a server wrote, as far as a table shows it: nothing that a terminal would obey, or that is there unseen.
 fn one_line(text: &str) -> String {
-    let clean: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_CHARACTERS + 1).collect();
+    let shown = |c: char| if c.is_control() || is_unseen(c) { ' ' } else { c };
+    let clean: String = text.chars().map(shown).take(MOST_CHARACTERS + 1).collect();
     match clean.char_indices().nth(MOST_CHARACTERS) {
         Some((end, _)) => format!("{}…", &clean[..end]),
         None => clean,
     }
+}
+
+/// Characters without width, and those that turn the direction of writing.
+const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// An error of the system in words.

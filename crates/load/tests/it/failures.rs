@@ -91,6 +91,12 @@ fn what_cannot_work_at_all_is_told_at_once() {
     let message = told(&plan(&echoing.url(), &[Scenario::Handshake]));
     assert!(message.contains("bad [token]") && !message.contains(TOKEN), "{message}");
 
+    // Nor does anything of it reach a terminal that a terminal would obey.
+    let nasty =
+        Server::start(Habits { refuses: Some(refusal(401, "\\u001b[2Jno\\u202e")), ..Habits::default() });
+    let message = told(&plan(&nasty.url(), &[Scenario::Handshake]));
+    assert!(message.contains("refused 401:  [2Jno ") && !message.contains('\u{1b}'), "{message}");
+
     let plain = Server::start(Habits { refuses: Some("SSH-2.0-x\r\n".into()), ..Habits::default() });
     let message = told(&plan(&plain.url(), &[Scenario::Handshake]));
     assert!(
