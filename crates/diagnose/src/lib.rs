@@ -8,6 +8,19 @@
 //! bytes ─ split ─▶ lines, objects ─ format ─▶ findings ─ correlate ─▶ events ─ report ─▶ incidents
 //! ```
 //!
+//! ```
+//! use portcullis_diagnose::{Engine, Hop};
+//! use portcullis_reason::Reason;
+//!
+//! let mut engine = Engine::new();
+//! engine.feed(b"12:10:06 ERROR SSOT AUTHENTICATION FAILED: NO_TOKEN\n12:10:07 ERROR Message routing failed for us");
+//! engine.feed(b"er 7\n");
+//! let report = engine.finish();
+//! let incident = &report.incidents[0];
+//! assert_eq!((incident.reason, incident.hop), (Some(Reason::NoToken), Some(Hop::Client)));
+//! assert_eq!(incident.consequences[0].count, 1);
+//! ```
+//!
 //! It owns no file, clock or colour. Its memory is bounded whatever it is fed: lines, objects, open events, incidents and the
 //! evidence of each have limits, beyond which it counts. What it shows of a line holds no credential.
 
