@@ -390,3 +390,30 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const PORTS: usize = 20_000;
 
 const SOURCES: u64 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only where there are more connections than ports: then from an address of this machine each.
+    #[tokio::test]
+    #[cfg_attr(not(target_os = "linux"), ignore = "elsewhere loopback has one address")]
+    async fn a_large_crowd_comes_from_many_addresses() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::parse(&format!("ws://{}/", listener.local_addr().unwrap())).unwrap();
+        let dialer = async |most| {
+            let patience = Duration::from_secs(10);
+            Dialer::new(target.clone(), &Trust::Usual, Extras::default(), patience, most).await.unwrap()
+        };
+        for (most, expected) in [(PORTS, ["127.0.0.1", "127.0.0.1"]), (PORTS + 1, ["127.0.0.2", "127.0.0.3"])]
+        {
+            let dialer = dialer(most).await;
+            for (number, expected) in expected.iter().enumerate() {
+                let (connected, accepted) =
+                    tokio::join!(dialer.connect(number as u64 + SOURCES), listener.accept());
+                assert!(connected.is_ok());
+                assert_eq!(accepted.unwrap().1.ip().to_string(), *expected);
+            }
+        }
+    }
+}

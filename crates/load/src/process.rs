@@ -32,17 +32,26 @@ pub struct Memory {
     pub dirty: u64,
 }
 
-/// Reads the memory of a process (`smaps_rollup`), which holds nothing of the kernel's.
+/// Reads the memory of a process, which holds nothing of the kernel's: from `smaps_rollup`, or from `status` where the
+/// system does not let us read that one, and then what is anonymous counts as dirty.
 ///
 /// # Errors
-/// If there is no such process, it is another user's, or the system does not tell.
+/// If there is no such process, or the system does not tell.
 pub fn memory(pid: u32) -> anyhow::Result<Memory> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| untold(pid))?;
+    if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+        return read_memory(&text, "Rss:", "Private_Dirty:");
+    }
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| untold(pid))?;
+    read_memory(&text, "VmRSS:", "RssAnon:")
+}
+
+fn read_memory(text: &str, resident: &str, dirty: &str) -> anyhow::Result<Memory> {
     let kibibytes = |name: &str| -> anyhow::Result<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).context("an odd smaps_rollup")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("the system does not tell {name}"))?;
         Ok(1024 * line.trim().trim_end_matches(" kB").parse::<u64>()?)
     };
-    Ok(Memory { resident: kibibytes("Rss:")?, dirty: kibibytes("Private_Dirty:")? })
+    Ok(Memory { resident: kibibytes(resident)?, dirty: kibibytes(dirty)? })
 }
 
 /// Lets this process have as many sockets as the system allows, and tells how many that is.
@@ -66,6 +75,17 @@ fn untold(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_files_are_read() {
+        let rollup =
+            "5581-7ffd ---p 0 00:00 0 [rollup]\nRss:      5192 kB\nPss: 1 kB\nPrivate_Dirty:     420 kB\n";
+        let status = "Name:\tx\nVmRSS:\t    5192 kB\nRssAnon:\t     420 kB\n";
+        let expected = Memory { resident: 5192 << 10, dirty: 420 << 10 };
+        assert_eq!(read_memory(rollup, "Rss:", "Private_Dirty:").unwrap(), expected);
+        assert_eq!(read_memory(status, "VmRSS:", "RssAnon:").unwrap(), expected);
+        assert!(read_memory(status, "Rss:", "RssAnon:").is_err());
+    }
 
     #[test]
     fn this_process_is_known_and_one_that_is_not_there_is_not() {
