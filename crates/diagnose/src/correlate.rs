@@ -51,7 +51,10 @@ pub(crate) struct Event {
 /// A place in time and in the input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
+    /// Its own time.
     pub(crate) at: Option<Millis>,
+    /// The last time that a line had; logs mix lines with and without.
+    pub(crate) clock: Option<Millis>,
     pub(crate) item: u64,
 }
 
@@ -204,7 +207,10 @@ impl Moment {
     fn is_near(self, other: Self, ms: i64, items: u64) -> bool {
         match (self.at, other.at) {
             (Some(mine), Some(theirs)) => mine.abs_diff(theirs) <= ms.unsigned_abs(),
-            _ => self.item.abs_diff(other.item) <= items,
+            _ => {
+                self.item.abs_diff(other.item) <= items
+                    || matches!((self.clock, other.clock), (Some(mine), Some(theirs)) if mine.abs_diff(theirs) <= ms.unsigned_abs())
+            }
         }
     }
 
@@ -219,15 +225,21 @@ impl Moment {
     }
 
     fn later(self, other: Self) -> Self {
-        Self { at: self.at.max(other.at), item: self.item.max(other.item) }
+        Self {
+            at: self.at.max(other.at),
+            clock: self.clock.max(other.clock),
+            item: self.item.max(other.item),
+        }
     }
 
     fn earlier(self, other: Self) -> Self {
+        let earlier = |mine: Option<Millis>, theirs: Option<Millis>| match (mine, theirs) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
         Self {
-            at: match (self.at, other.at) {
-                (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
-                (mine, theirs) => mine.or(theirs),
-            },
+            at: earlier(self.at, other.at),
+            clock: earlier(self.clock, other.clock),
             item: self.item.min(other.item),
         }
     }
@@ -270,7 +282,7 @@ impl Correlator {
         } else {
             // One that is surely the same, then the nearest in time, then the latest: lines of one event stand together.
             let told = |event: &Event| event.is_told_by(finding, &keys, moment);
-            let distance = |event: &Event| match (event.last.at, moment.at) {
+            let distance = |event: &Event| match (event.last.clock, moment.clock) {
                 (Some(mine), Some(theirs)) => mine.abs_diff(theirs),
                 _ => 0,
             };

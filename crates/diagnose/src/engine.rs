@@ -129,6 +129,8 @@ struct Reader {
     aside: Option<u64>,
     /// The line before was of a stack trace.
     in_stack: bool,
+    /// The last time that a line had.
+    clock: Option<Millis>,
     /// The items that told something, or nothing: distances in lines are counted in them.
     item: u64,
 }
@@ -251,6 +253,7 @@ impl Reader {
     fn take(&mut self, parsed: &Parsed<'_>, line: u64, counts: bool) {
         self.release();
         self.item += 1;
+        self.clock = parsed.at.or(self.clock);
         if counts {
             self.count(parsed.format, parsed.at);
         }
@@ -278,7 +281,7 @@ impl Reader {
         let told = Told {
             finding,
             keys: parsed.keys,
-            moment: Moment { at: parsed.at, item: self.item },
+            moment: Moment { at: parsed.at, clock: self.clock, item: self.item },
             evidence: Evidence { line, at: parsed.at, text: redact(&parsed.shown) },
         };
         if raised {
@@ -320,7 +323,7 @@ impl Reader {
             Some((finding, text)) => {
                 self.counts.failing += 1;
                 let evidence = Evidence { line, at: context.at, text: redact(&text) };
-                let moment = Moment { at: context.at, item: self.item };
+                let moment = Moment { at: context.at, clock: self.clock, item: self.item };
                 let (keys, moment) = header.as_ref().map_or((context.keys, moment), |header| {
                     (header.keys.or(&context.keys), Moment { at: header.moment.at, ..moment })
                 });
