@@ -124,13 +124,10 @@ impl Profile {
     /// The question, filled in.
     pub(crate) fn ask(&self, id: &str, thread: &str, content: &str) -> Option<String> {
         let question = self.question.as_ref()?;
+        // As it stands inside of a JSON string, whose quotes are the template's.
         let content = serde_json::to_string(content).ok()?;
-        Some(
-            question
-                .replace("{id}", id)
-                .replace("{thread}", thread)
-                .replace("{content}", content.trim_matches('"')),
-        )
+        let content = &content[1..content.len() - 1];
+        Some(question.replace("{id}", id).replace("{thread}", thread).replace("{content}", content))
     }
 }
 
@@ -152,6 +149,19 @@ mod tests {
             assert_eq!(Profile::named(name).unwrap().name, name);
         }
         assert!(Profile::named("no-such").is_none());
+    }
+
+    /// What the documentation shows is what the program takes.
+    #[test]
+    fn the_profiles_in_the_documentation_can_be_read() {
+        let page = include_str!("../../../docs/check.md");
+        let blocks: Vec<&str> =
+            page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(blocks.len(), 1);
+        let profile = Profile::from_toml(blocks[0]).unwrap();
+        let question: Value = serde_json::from_str(&profile.ask("i", "t", "why \"1006\"").unwrap()).unwrap();
+        assert_eq!(question["text"], "why \"1006\"");
+        Profile::from_toml(include_str!("../../../testbeds/profile.toml")).unwrap();
     }
 
     #[test]
