@@ -120,6 +120,11 @@ export const BEDS = [
       ...door,
       ...token,
       query,
+      {
+        name: 'cookie-any-origin',
+        what: 'takes the token from a cookie, from pages of any site',
+        cases: ['rule/cross-site-hijacking', 'rfc6455/10.2/foreign-origin'],
+      },
       nameless,
       { name: 'throws', what: 'closes with 1011 on text that is no JSON', cases: ['rule/not-json'], symptom: 'closed1011' },
       broadcast,

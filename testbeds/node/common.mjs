@@ -41,6 +41,10 @@ export function tokenOf(request) {
     const found = new URL(request.url, 'http://bed').searchParams.get('token');
     if (found) return found;
   }
+  if (DEFECT === 'cookie-any-origin') {
+    const cookie = /(?:^|; )token=([^;]+)/.exec(request.headers.cookie ?? '');
+    if (cookie) return cookie[1];
+  }
   for (const name of offeredBy(request)) {
     if (!name.startsWith('jwt.')) continue;
     const raw = name.slice(4);
@@ -53,6 +57,6 @@ export function tokenOf(request) {
 
 export function originAllowed(request) {
   const { origin, host } = request.headers;
-  if (DEFECT === 'no-origin-check' || origin === undefined) return true;
+  if (DEFECT === 'no-origin-check' || DEFECT === 'cookie-any-origin' || origin === undefined) return true;
   return DEFECT === 'origin-substring' ? origin.includes(host.split(':')[0]) : origin === `http://${host}`;
 }
