@@ -13,8 +13,12 @@ impl Report {
             self.formats.iter().map(|(format, count)| format!("{}: {count}", format.name())).collect();
         let _ = write!(
             out,
-            "{} lines read, {} about failures, {} unknown; {} handshakes succeeded.",
-            read.lines, read.failing, read.unknown, read.accepted
+            "{} {} read, {} about failures, {} unknown; {} handshakes succeeded.",
+            read.lines,
+            if read.lines == 1 { "line" } else { "lines" },
+            read.failing,
+            read.unknown,
+            read.accepted
         );
         if !formats.is_empty() {
             let _ = write!(out, " {}.", formats.join(", "));

@@ -18,7 +18,7 @@ pub(super) fn report(report: &Report, palette: Palette) -> String {
     let mut out = String::new();
     let formats: Vec<_> =
         report.formats.iter().map(|(format, count)| format!("{} {count}", format.name())).collect();
-    let _ = write!(out, "{} lines", read.lines);
+    let _ = write!(out, "{} {}", read.lines, if read.lines == 1 { "line" } else { "lines" });
     if !formats.is_empty() {
         let _ = write!(out, " ({})", formats.join(", "));
     }

@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 
 use super::{Format, Outcome, Parsed};
 use crate::{
-    keys::Keys,
     signal::{Finding, Hop, Symptom},
     time,
 };
@@ -34,8 +33,7 @@ pub(crate) fn read(object: &Map<String, Value>) -> Parsed<'static> {
         101 => entry.accepted(),
         status => Some(entry.refused(status, at)),
     };
-    let keys = Keys::default().connection(string(object, "connection").unwrap_or_default());
-    let parsed = Parsed::new(Format::Har, entry.shown()).at(at).keys(keys);
+    let parsed = Parsed::new(Format::Har, entry.shown()).at(at);
     match finding {
         Some(finding) => parsed.finding(Some(finding)),
         None => Parsed { outcome: Outcome::Accepted, ..parsed },

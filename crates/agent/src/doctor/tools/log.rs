@@ -48,7 +48,11 @@ pub(super) fn diagnose(report: &Report, case: &mut Case) -> ToolOutput {
         "accepted": read.accepted,
         "incidents": incidents,
     });
-    ToolOutput { summary: format!("{} lines: {}.", read.lines, names.join("; ")), result: Some(result) }
+    ToolOutput { summary: format!("{}: {}.", lines(read.lines), names.join("; ")), result: Some(result) }
+}
+
+fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 fn summary(incident: &Incident) -> String {
