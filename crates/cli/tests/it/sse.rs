@@ -170,7 +170,7 @@ fn a_message_that_cannot_be_taken_is_told_with_a_status() {
     let token = server.token("ann");
     let isolated = Request::post("/messages?mode=isolated", &question("m", "t", "?")).bearer(&token);
     assert_problem("isolated", &server.ask(&isolated), Reason::UnknownMode);
-    assert_eq!(server.figure("portcullis_messages_total"), 0);
+    assert_eq!(server.figure("portcullis_messages_accepted_total"), 0);
 }
 
 #[test]
