@@ -192,11 +192,9 @@ fn listed(thread: &Summary) -> Option<Listed> {
 
 /// The first words of an answer, on one line and without its marks of headings and emphasis.
 fn preview(answer: &str) -> String {
-    let words: Vec<&str> = answer
-        .split_whitespace()
-        .map(|word| word.trim_matches(['#', '*', '`', '_']))
-        .filter(|word| !word.is_empty())
-        .collect();
+    let plain = answer.replace(['`', '*'], "");
+    let words: Vec<&str> =
+        plain.split_whitespace().map(|word| word.trim_matches('#')).filter(|word| !word.is_empty()).collect();
     let line = words.join(" ");
     match line.char_indices().nth(PREVIEW) {
         Some((end, _)) => format!("{}…", line[..end].trim_end()),
