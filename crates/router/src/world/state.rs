@@ -1,6 +1,10 @@
 //! What stands behind a world's lock.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use portcullis_event::{
@@ -88,22 +92,36 @@ impl State {
         observer.event(envelope.message.kind(), self.sockets.as_slice().len());
     }
 
-    /// A thread, from memory or from the record.
-    fn thread(&mut self, record: &Recording<'_>, thread_id: &ThreadId) -> Option<&Thread> {
-        if record.log.is_some() {
-            let now = Instant::now();
+    /// A thread, from memory or from the record. Where memory holds as many as it may and all are busy, the record is
+    /// read for this once.
+    fn thread(&mut self, record: &Recording<'_>, thread_id: &ThreadId) -> Option<Held<'_>> {
+        let now = Instant::now();
+        if let Some(log) = record.log {
             let talk = self.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
-            // What cannot be had is told as a thread that is not there.
-            if talk.make_room(record.shared.options.threads_per_user, thread_id).is_ok()
-                && let Err(rejection) = talk.load(record.log, record.owner, thread_id, now)
-            {
-                tracing::error!(%rejection, "a thread cannot be read");
-            }
+            let room = talk.make_room(record.shared.options.threads_per_user, thread_id).is_ok();
+            let read = if room {
+                talk.load(record.log, record.owner, thread_id, now).map_err(|rejection| rejection.to_string())
+            } else {
+                Ok(())
+            };
             if talk.is_empty() {
                 self.talk = None;
             }
+            if !room {
+                return match log.thread(record.owner, thread_id) {
+                    Ok(stored) => stored.map(|stored| Held::Once(Box::new(Thread::recorded(&stored, now)))),
+                    Err(error) => {
+                        tracing::error!(%error, "a thread cannot be read");
+                        None
+                    }
+                };
+            }
+            if let Err(error) = read {
+                // What cannot be had is told as a thread that is not there.
+                tracing::error!(error, "a thread cannot be read");
+            }
         }
-        self.talk.as_ref()?.threads.get(thread_id)
+        self.talk.as_ref()?.threads.get(thread_id).map(Held::Kept)
     }
 
     /// Says what can be resumed, and begins to send it; a thread that cannot be has its own `resume_gap`.
@@ -180,6 +198,23 @@ impl State {
         if let Some(talk) = self.talk.as_mut().filter(|_| !late.is_empty()) {
             talk.set_late(outbox, late);
             outbox.set_behind(true);
+        }
+    }
+}
+
+/// A thread that memory keeps, or that was read for once.
+enum Held<'a> {
+    Kept(&'a Thread),
+    Once(Box<Thread>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Thread;
+
+    fn deref(&self) -> &Thread {
+        match self {
+            Held::Kept(thread) => thread,
+            Held::Once(thread) => thread,
         }
     }
 }

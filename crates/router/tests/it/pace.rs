@@ -214,3 +214,25 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_thread_is_resumed_though_memory_is_full_of_busy_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let log: Arc<dyn EventLog> =
+        Arc::new(Embedded::open(&folder.path().join("events"), Durability::Os).unwrap());
+    let router = recording(Options { threads_per_user: 1, ..roomy() }, Some(log));
+    let threads = names(1);
+    fill(&router, &threads).await;
+    let mut busy = Device::connect(&router, "ann", Mode::Main);
+    busy.say(None, "busy", "think wait:60000");
+    while busy.events().count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        busy.read();
+    }
+    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE);
+    late.read();
+    assert!(late.events().count() > 200);
+    assert!(!late.seen.iter().any(|it| matches!(it.message, ServerMessage::ResumeGap(_))));
+    let seqs = &seqs(&late)["t0"];
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64));
+}
