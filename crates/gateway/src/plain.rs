@@ -264,8 +264,7 @@ async fn preflight_get(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let mode = query.as_deref().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("mode="));
-    let body = PreflightBody::of(mode.map_or_else(main, ToOwned::to_owned));
+    let body = PreflightBody::of(api::mode_of(query.as_deref().unwrap_or_default()).to_owned());
     preflight(&gate, &origin, &headers, &body)
 }
 
@@ -302,20 +301,7 @@ fn preflight_decision(
     body: &PreflightBody,
 ) -> Result<Value, Rejection> {
     let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
-    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
-    let request = PreflightRequest {
-        mode: &body.mode,
-        protocols: &protocols,
-        // The origin first: a foreign page learns nothing else.
-        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
-        host: text(headers, &header::HOST, bad, bad)?,
-        authorization: text(
-            headers,
-            &header::AUTHORIZATION,
-            Reason::AmbiguousCredentials,
-            Reason::TokenMalformed,
-        )?,
-    };
+    let request = request(headers, &body.mode, &protocols)?;
     let preflight = Preflight::check(&request, &gate.policy)?;
     gate.ready()?;
     origin.place.admit(std::time::Instant::now())?;
@@ -329,6 +315,31 @@ fn preflight_decision(
         "user_id": seat.identity().subject(),
         "token_expires_at": seat.identity().expires_at().map(Timestamp::from_unix_seconds),
     }))
+}
+
+/// What a request with these headers claims.
+///
+/// # Errors
+/// As a handshake would refuse a field for its form.
+pub(crate) fn request<'h>(
+    headers: &'h HeaderMap,
+    mode: &'h str,
+    protocols: &'h [&'h str],
+) -> Result<PreflightRequest<'h>, Rejection> {
+    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
+    Ok(PreflightRequest {
+        mode,
+        protocols,
+        // The origin first: a foreign page learns nothing else.
+        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
+        host: text(headers, &header::HOST, bad, bad)?,
+        authorization: text(
+            headers,
+            &header::AUTHORIZATION,
+            Reason::AmbiguousCredentials,
+            Reason::TokenMalformed,
+        )?,
+    })
 }
 
 async fn preflight_options(headers: HeaderMap) -> Response {
@@ -350,7 +361,7 @@ pub(crate) fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
 }
 
 /// The only value of a field. Where a handshake would refuse the field for its form, so does this, for the same reason.
-pub(crate) fn text<'h>(
+fn text<'h>(
     headers: &'h HeaderMap,
     name: &header::HeaderName,
     repeated: Reason,

@@ -22,7 +22,7 @@ use portcullis_router::Seat;
 use crate::{
     admission::Place,
     gate::{Gate, Route},
-    plain::{foreign, text},
+    plain::{foreign, request},
 };
 
 pub(crate) fn routes() -> Router<Arc<Gate>> {
@@ -62,19 +62,7 @@ fn authenticate_headers(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<(Seat, Mode), Rejection> {
-    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
-    let request = PreflightRequest {
-        mode: mode_of(query),
-        protocols: &[],
-        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
-        host: text(headers, &header::HOST, bad, bad)?,
-        authorization: text(
-            headers,
-            &header::AUTHORIZATION,
-            Reason::AmbiguousCredentials,
-            Reason::TokenMalformed,
-        )?,
-    };
+    let request = request(headers, mode_of(query), &[])?;
     authenticate(gate, place, &request)
 }
 
