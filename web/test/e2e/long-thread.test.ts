@@ -66,7 +66,7 @@ async function withThread(events: number): Promise<Person> {
   });
   await person.signIn(ADA.name, ADA.password);
   await person.connected();
-  await person.page.getByRole('button', { name: 'From another device' }).click();
+  await person.page.getByRole('button', { name: 'From another device', exact: true }).click();
   await person.page.getByText(`Answer ${events / EVENTS_OF_A_RUN - 1}.`).waitFor();
   return person;
 }
