@@ -41,6 +41,8 @@ export interface AgentStarted {
   readonly agent_type: string;
   /** Whose run it is. */
   readonly user_id: string;
+  /** Which attempt begins, where it is not the first: what the run told before counts no more. */
+  readonly attempt?: number;
 }
 
 /** Payload of `agent_thinking`. */

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Agent, EventSink, Failure, RunFuture, Task};
@@ -27,6 +28,10 @@ impl<A: Agent> Agent for Paced<A> {
 
     fn kind(&self) -> &str {
         self.agent.kind()
+    }
+
+    fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
+        self.agent.may_repeat(question, context)
     }
 
     fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
@@ -62,6 +67,10 @@ mod tests {
             "test"
         }
 
+        fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
+            question == "b" && context.is_none()
+        }
+
         fn run(&self, _: Task, events: EventSink, _: CancellationToken) -> RunFuture<'_> {
             Box::pin(async move {
                 let _ = events.thinking("a").await;
@@ -93,6 +102,13 @@ mod tests {
             assert!(matches!(events.recv().await, Some(AgentEvent::Thinking { step: 1, .. })));
             assert!(matches!(events.recv().await, Some(AgentEvent::PartialResult { .. })));
         }
+    }
+
+    #[test]
+    fn what_may_be_asked_again_is_the_agent_s_to_say() {
+        let agent = Paced::new(Talker, Duration::from_millis(50));
+        assert!(agent.may_repeat("b", None));
+        assert!(!agent.may_repeat("b", Some(&Value::Null)) && !agent.may_repeat("c", None));
     }
 
     #[tokio::test(start_paused = true)]

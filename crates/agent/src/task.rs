@@ -128,6 +128,14 @@ pub trait Agent: Send + Sync + 'static {
     /// The kind of agent: `builtin`, `openai`, `http` and so on (`agent_type` in `agent_started`).
     fn kind(&self) -> &str;
 
+    /// Whether this may be asked again by itself where a crash cuts the answer off, and be kept on the disk until it is
+    /// answered: it holds nothing that must not be written down, and to answer it twice does no harm. Asked for every
+    /// message before it is accepted, so it answers soon.
+    fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
+        let _ = (question, context);
+        false
+    }
+
     /// Answers one task. Events go through `events` in the order in which they happen.
     fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_>;
 }

@@ -7,17 +7,17 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Configuration, Doctor, Paced};
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
-use portcullis_event::{Mode, Timestamp};
-use portcullis_gateway::{EventStore, Listeners, OwnRefusals, Service, Setup};
+use portcullis_event::Mode;
+use portcullis_gateway::{EventStore, Handle as GatewayHandle, Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;
 use portcullis_log::{Embedded, EventLog};
-use portcullis_router::Agents;
+use portcullis_router::{Agents, Recovered};
 use portcullis_token::{Algorithm, Secret, Verifier};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -83,6 +83,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let log = event_log(&config, &data_dir).await?;
     let setup = Setup { verifier, agents, log, auth_url, own_refusals };
     let mut service = Service::new(options, setup, listeners)?;
+    recover(service.handle()).await?;
     if let Some(auth) = &auth {
         let (handle, gate) = (auth.handle.clone(), service.handle());
         let hear = move |logins: Vec<EndedLogin>| {
@@ -129,31 +130,31 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     Ok(())
 }
 
-/// Opens the record of events, and ends what a crash left open in it.
+/// Opens the record of events.
 async fn event_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<dyn EventLog>>> {
     if config.events.store == EventStore::Memory {
         return Ok(None);
     }
     let (path, durability) = (data_dir.path().join("events"), config.events.durability);
-    let opened = tokio::task::spawn_blocking(move || {
-        let log = Embedded::open(&path, durability)?;
-        let ended = portcullis_router::recover(&log, now)?;
-        anyhow::Ok((log, ended))
-    });
-    let (log, ended) = opened.await?.context("events.store = \"memory\" starts without the record")?;
-    if ended > 0 {
-        tracing::warn!(
-            runs = ended,
-            "runs that the last stop left open were ended; their users may ask again"
-        );
-    }
-    Ok(Some(Arc::new(log)))
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, durability));
+    Ok(Some(Arc::new(opened.await?.context(WITHOUT_RECORD)?)))
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+/// Takes up what a crash left open.
+async fn recover(gateway: GatewayHandle) -> anyhow::Result<()> {
+    let recovered = tokio::task::spawn_blocking(move || gateway.recover());
+    let Recovered { repeated, ended } = recovered.await?.context(WITHOUT_RECORD)?;
+    if repeated + ended > 0 {
+        tracing::warn!(
+            repeated,
+            ended,
+            "the last process left runs open: some are run again, the others are ended"
+        );
+    }
+    Ok(())
 }
+
+const WITHOUT_RECORD: &str = "events.store = \"memory\" starts without the record";
 
 /// The auth service with its listener, before it accepts.
 struct Auth {

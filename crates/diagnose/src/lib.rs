@@ -30,6 +30,7 @@ mod engine;
 mod format;
 mod keys;
 mod markdown;
+mod plain;
 mod redact;
 mod report;
 mod series;
@@ -42,6 +43,7 @@ mod trace;
 
 pub use engine::Engine;
 pub use format::Format;
+pub use plain::is_plain;
 pub use report::{Consequence, Counts, Evidence, Incident, Report, shown};
 pub use signal::{Hop, Symptom};
 pub use signature::Signature;

@@ -43,6 +43,11 @@ pub(crate) fn redact(text: &str) -> String {
     }
 }
 
+/// Whether a credential begins anywhere in `text`. Takes time that grows with its longest word.
+pub(crate) fn holds_credential(text: &str) -> bool {
+    text.char_indices().any(|(at, _)| credential(text, at).is_some())
+}
+
 /// The credential that begins at `at`: what is shown for it with what leads to it, and where it ends.
 fn credential(text: &str, at: usize) -> Option<(String, usize)> {
     let bytes = text.as_bytes();
@@ -259,7 +264,7 @@ const fn is_opaque(b: u8) -> bool {
 }
 
 /// Marks that turn the direction of text or take no room.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{00AD}')
 }
 

@@ -57,6 +57,11 @@ pub struct AgentStarted {
     pub agent_type: Arc<str>,
     /// Whose run it is.
     pub user_id: Arc<str>,
+    /// Which attempt begins, where it is not the first: what the run told before counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    #[ts(optional, type = "number")]
+    pub attempt: Option<u32>,
 }
 
 /// Payload of `agent_thinking`.

@@ -268,6 +268,9 @@ pub struct RunOptions {
     pub threads_per_user: usize,
     /// How long a user's threads are kept in memory after their last connection and run have ended.
     pub retention: Duration,
+    /// Whether a run that a crash of the server cut off is run again at the next start, where its agent allows it. Its
+    /// question is on the disk until the run ends; the built-in agent allows none in which something may be a credential.
+    pub repeat: bool,
 }
 
 impl Default for RunOptions {
@@ -282,6 +285,7 @@ impl Default for RunOptions {
             retained_bytes: ByteSize::from_kib(256),
             threads_per_user: 32,
             retention: Duration::from_hours(1),
+            repeat: true,
         }
     }
 }

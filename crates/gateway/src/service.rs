@@ -9,7 +9,7 @@ use std::{
 
 use portcullis_log::{EventLog, Retention};
 use portcullis_reason::Reason;
-use portcullis_router::{self as router, Agents, Outbox};
+use portcullis_router::{self as router, Agents, Outbox, Recovered};
 use portcullis_token::{Identity, Secret, Verifier};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -128,6 +128,15 @@ impl Handle {
     pub fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
         self.0.revoke(logins);
     }
+
+    /// Takes up what the last process left open in the log. Blocks on the disk; to be called once, within a runtime, before
+    /// the gateway runs.
+    ///
+    /// # Errors
+    /// If the log cannot be read or written.
+    pub fn recover(&self) -> Result<Recovered, portcullis_log::Error> {
+        self.0.router.recover()
+    }
 }
 
 impl fmt::Debug for Service {
@@ -157,6 +166,7 @@ impl Service {
                 retained_bytes: runs.retained_bytes.as_usize(),
                 threads_per_user: runs.threads_per_user,
                 retention: runs.retention.get(),
+                repeat_runs: runs.repeat,
             },
             agents,
             Arc::clone(&metrics) as Arc<dyn router::Observer>,

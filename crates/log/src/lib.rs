@@ -15,7 +15,8 @@
 //!   says the next time. A restart reads what really is there.
 //! - An accepted run stays open until the change that ends it, so the next start finds what a crash left undone.
 //!
-//! What was asked is not among it: people paste tokens, and a token is never written down.
+//! What was asked is not among it: people paste tokens, and a token is never written down. The exception is a
+//! [`Question`] of which its agent says that it holds nothing of the kind: it stands beside its open run and nowhere else.
 //!
 //! [`Embedded`] is the implementation for one process, in a directory of its own. This crate knows no runtime: an
 //! acknowledgement is a call from the log's own thread.
@@ -28,6 +29,7 @@ use std::{fmt, ops::Range, path::PathBuf};
 use bytes::Bytes;
 use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use embedded::{Durability, Embedded};
 pub use owner::Owner;
@@ -49,8 +51,48 @@ pub struct OpenRun {
     pub agent_type: String,
     /// The subject who asked.
     pub user_id: String,
-    /// When, in milliseconds since 1970.
+    /// When, in milliseconds since 1970; later than the messages that the owner sent before.
     pub accepted_at: u64,
+    /// Whether it is run again after a crash.
+    #[serde(default, skip_serializing_if = "Repeat::is_never")]
+    pub repeat: Repeat,
+}
+
+/// Whether a run that a crash cut off is run again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// It is not: what was asked is not known any more.
+    #[default]
+    Never,
+    /// It is, with this question.
+    Once(Question),
+    /// It was, and the question is gone: one that brings the server down does so twice at most.
+    Done,
+}
+
+impl Repeat {
+    const fn is_never(&self) -> bool {
+        matches!(self, Self::Never)
+    }
+}
+
+/// What was asked, kept for as long as its run is open.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The words.
+    pub content: String,
+    /// What the front end sent beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Value>,
+    /// Whether the run is a world of its own: a fresh agent, and none of the thread's turns.
+    pub fresh: bool,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("bytes", &self.content.len()).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for OpenRun {
@@ -79,7 +121,7 @@ pub struct Record {
 /// One thing to be recorded, whole or not at all.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A message was accepted.
+    /// A message was accepted. Handed over again for a run that is open, it takes the place of what was there.
     Accept(OpenRun),
     /// A run told something.
     Event {

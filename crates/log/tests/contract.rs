@@ -10,7 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
-use portcullis_log::{Change, Durability, Embedded, Error, EventLog, OpenRun, Owner, Record, Retention};
+use portcullis_log::{
+    Change, Durability, Embedded, Error, EventLog, OpenRun, Owner, Question, Record, Repeat, Retention,
+};
 
 fn owner(name: &str) -> Owner {
     Owner::new(Some("i"), name)
@@ -43,6 +45,7 @@ fn open_run(name: &str, owner: Owner, thread_id: &str) -> OpenRun {
         agent_type: "builtin".to_owned(),
         user_id: "ann".to_owned(),
         accepted_at: 5,
+        repeat: Repeat::Never,
     }
 }
 
@@ -192,6 +195,33 @@ fn a_run_is_open_until_its_last_event() {
         let end = record(owner("ann"), "t", "e", 2, 2);
         append(log, [Change::Event { record: end, trim: 0..0, ends: Some(run_id("r")) }]);
         assert_eq!(log.open_runs().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_question_is_kept_with_its_open_run_until_it_is_asked_again_or_the_run_ends() {
+    each(|log| {
+        let question = |content: &str| Question {
+            content: content.to_owned(),
+            context: Some(serde_json::json!({ "page": ["/login", null] })),
+            fresh: true,
+        };
+        let kept = |name: &str, repeat: Repeat| OpenRun { repeat, ..open_run(name, owner("ann"), "t") };
+        let (one, two) =
+            (kept("r1", Repeat::Once(question("one"))), kept("r2", Repeat::Once(question("two"))));
+        append(log, [one, two.clone()].map(Change::Accept));
+        // The first is run again: its question is gone, and it is still open, and its message is still known.
+        let again = kept("r1", Repeat::Done);
+        append(log, [Change::Accept(again.clone())]);
+        let mut open = log.open_runs().unwrap();
+        open.sort_by_key(|run| run.run_id.to_string());
+        assert_eq!(open, [again.clone(), two]);
+        let message = log.message(&owner("ann"), &MessageId::new("m-r1").unwrap()).unwrap();
+        assert_eq!(message, Some((run_id("r1"), thread("t"))));
+        // The second comes to its end.
+        let end = record(owner("ann"), "t", "e", 1, 1);
+        append(log, [Change::Event { record: end, trim: 0..0, ends: Some(run_id("r2")) }]);
+        assert_eq!(log.open_runs().unwrap(), [again]);
     });
 }
 

@@ -14,12 +14,12 @@ use portcullis_event::{
     ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
     Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
 };
-use portcullis_log::{Owner, Stored, Summary};
+use portcullis_log::{Owner, Question, Repeat, Stored, Summary};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 
 use crate::{
-    Outbox, Router, encode, random_hex, run,
+    Outbox, Router, encode, owner, random_hex, run,
     thread::Run,
     world::{Asking, Submitted, World, cancellation},
 };
@@ -82,7 +82,7 @@ impl Seat {
 
     /// Whose events these are, in the record.
     fn owner(&self) -> Owner {
-        Owner::new(self.identity.issuer(), self.identity.subject())
+        owner(&self.identity)
     }
 
     /// The user's threads, each with its last event, in no order. Reads the record, so it may block.
@@ -146,8 +146,8 @@ impl Seat {
         let nothing = Resume { threads: Vec::new() };
         let resume = if attachment.may_resume(resume) { resume } else { &nothing };
         let shared = &attachment.seat.router.shared;
-        let owner = || attachment.owner();
         let reply = |message| attachment.notify(message);
+        let owner = || attachment.owner();
         attachment.world.join(shared, owner, mode.format(), &attachment.outbox, resume, &reply);
         attachment
     }
@@ -259,8 +259,14 @@ impl Attachment {
     ) -> Result<(), Rejection> {
         let shared = &self.seat.router.shared;
         let fresh = self.mode == Mode::Factory;
-        let chosen = shared.agents.choose(message.agent.as_ref(), fresh)?;
+        let UserMessage { content, agent, context } = message;
+        let chosen = shared.agents.choose(agent.as_ref(), fresh)?;
         let named = thread.is_some();
+        let kept = shared.options.repeat_runs
+            && self.world.is_recorded(shared)
+            && chosen.agent.may_repeat(&content, context.as_ref());
+        let question = || Question { content: content.clone(), context: context.clone(), fresh };
+        let repeat = if kept { Repeat::Once(question()) } else { Repeat::Never };
         let run = Run {
             id: RunId::new(&format!("run-{}", random_hex::<12>()))
                 .expect("hexadecimal digits are an identifier"),
@@ -270,13 +276,15 @@ impl Attachment {
             }),
             user_id: Arc::from(self.identity().subject()),
             chosen,
-            content: message.content,
-            context: message.context,
+            content,
+            context,
             remembers: !fresh,
             cancel: cancellation(shared),
             accepted: Instant::now(),
             owner: self.owner(),
+            repeat,
             recorded: None,
+            again: None,
         };
         let reply = |message| self.notify(message);
         let asking = Asking { outbox: &self.outbox, format: self.mode.format(), reply: &reply };

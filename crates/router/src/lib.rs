@@ -9,8 +9,8 @@
 //! no way to another one. A connection in the mode `isolated` is a world of its own.
 //!
 //! With an [`EventLog`] an event reaches a socket only once the log has acknowledged it, and an accepted message is told
-//! only once it is recorded; [`recover`] ends what a crash left open. Without one the record is in memory, and lasts as
-//! long as the process. Sockets, frames' details and clocks belong to the gateway.
+//! only once it is recorded; [`Router::recover`] takes up what a crash left open. Without one the record is in memory, and
+//! lasts as long as the process. Sockets, frames' details and clocks belong to the gateway.
 
 mod agents;
 mod attachment;
@@ -41,7 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use agents::Agents;
 pub use attachment::{Attachment, Seat};
 pub use outbox::{Outbox, Outgoing};
-pub use recovery::recover;
+pub use recovery::Recovered;
 
 use world::World;
 
@@ -66,6 +66,8 @@ pub struct Options {
     pub threads_per_user: usize,
     /// How long a world without sockets and runs is kept.
     pub retention: Duration,
+    /// Whether runs that a crash cut off are run again, where their agents allow it.
+    pub repeat_runs: bool,
 }
 
 /// What becomes of a message on a thread whose run is still going.
@@ -82,36 +84,39 @@ pub enum ThreadPolicy {
     Parallel,
 }
 
-/// Hears what happens, for metrics. Every method returns at once.
+/// Hears what happens, for metrics. Every method returns at once, and does nothing unless told otherwise.
 pub trait Observer: Send + Sync + 'static {
     /// A message was accepted and will run.
-    fn accepted(&self);
-    /// A message was refused.
-    fn refused(&self, reason: Reason);
-    /// An event was queued for `receivers` sockets.
-    fn event(&self, kind: MessageType, receivers: usize);
-    /// A run reached its terminal event: none for an answer, else the failure's reason.
-    fn run_ended(&self, failure: Option<Reason>, duration: Duration);
-    /// A piece of an answer was joined to the one before it, since a reader is slow.
-    fn joined(&self);
-    /// A socket's queue overflowed.
-    fn overflow(&self);
-    /// The log acknowledged an event after so long, or failed to for good.
-    fn recorded(&self, outcome: Result<Duration, ()>);
-}
-
-/// Hears nothing: for worlds that nobody's figures shall include.
-struct Unheard;
-
-impl Observer for Unheard {
     fn accepted(&self) {}
-    fn refused(&self, _: Reason) {}
-    fn event(&self, _: MessageType, _: usize) {}
-    fn run_ended(&self, _: Option<Reason>, _: Duration) {}
+    /// A message was refused.
+    fn refused(&self, reason: Reason) {
+        let _ = reason;
+    }
+    /// An event was queued for `receivers` sockets.
+    fn event(&self, kind: MessageType, receivers: usize) {
+        let _ = (kind, receivers);
+    }
+    /// A run that a crash cut off was put back in its thread.
+    fn repeated(&self) {}
+    /// A run reached its terminal event: none for an answer, else the failure's reason.
+    fn run_ended(&self, failure: Option<Reason>, duration: Duration) {
+        let _ = (failure, duration);
+    }
+    /// A piece of an answer was joined to the one before it, since a reader is slow.
     fn joined(&self) {}
+    /// A socket's queue overflowed.
     fn overflow(&self) {}
-    fn recorded(&self, _: Result<Duration, ()>) {}
+    /// The log acknowledged an event after so long, or failed to for good.
+    fn recorded(&self, outcome: Result<Duration, ()>) {
+        let _ = outcome;
+    }
 }
+
+/// Hears nothing: for what nobody's figures shall include.
+#[derive(Clone, Copy, Debug)]
+pub struct Unheard;
+
+impl Observer for Unheard {}
 
 /// Routes messages of verified users. Clones are handles of the same router.
 #[derive(Clone)]
@@ -130,6 +135,8 @@ struct Shared {
     /// What the names of this process' connections begin with.
     node: Arc<str>,
     worlds: Mutex<HashMap<Owner, Arc<World>>>,
+    /// The worlds of users with runs from before the start, until they come.
+    restored: Mutex<HashMap<portcullis_log::Owner, Arc<World>>>,
     /// Runs that are waiting or going on.
     runs: AtomicUsize,
     connections: AtomicU64,
@@ -176,6 +183,7 @@ impl Router {
                 clock,
                 node,
                 worlds: Mutex::default(),
+                restored: Mutex::default(),
                 runs: AtomicUsize::new(0),
                 connections: AtomicU64::new(0),
                 tasks: TaskTracker::new(),
@@ -190,7 +198,9 @@ impl Router {
     /// [`Reason::TooManyConnections`] when the user has `most` connections already.
     pub fn admit(&self, identity: Identity, most: u32) -> Result<Seat, Rejection> {
         let mut worlds = self.shared.worlds.lock();
-        let world = worlds.entry(Owner(identity.clone())).or_insert_with(|| Arc::new(World::shared()));
+        let world = worlds
+            .entry(Owner(identity.clone()))
+            .or_insert_with(|| self.shared.restored(&identity).unwrap_or_else(|| Arc::new(World::shared())));
         let world = Arc::clone(world);
         if !world.take_seat(most) {
             return Err(Rejection::new(
@@ -207,6 +217,7 @@ impl Router {
     pub fn sweep(&self, now: Instant) {
         let retention = self.shared.options.retention;
         self.shared.worlds.lock().retain(|_, world| !world.is_stale(now, retention));
+        self.shared.restored.lock().retain(|_, world| !world.is_stale(now, retention));
     }
 
     /// Whether the log takes what is said.
@@ -254,12 +265,24 @@ impl Shared {
         Ok(())
     }
 
+    /// The world that a user has from before the start, taken over by them.
+    fn restored(&self, identity: &Identity) -> Option<Arc<World>> {
+        let mut restored = self.restored.lock();
+        // Mostly there is none, and every handshake would pay for the hash.
+        if restored.is_empty() { None } else { restored.remove(&owner(identity)) }
+    }
+
     /// Notes that something could not be recorded.
     fn fail(&self, error: &portcullis_log::Error) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "events cannot be recorded; nothing is accepted until a restart");
         }
     }
+}
+
+/// Whose things are, in the record.
+fn owner(identity: &Identity) -> portcullis_log::Owner {
+    portcullis_log::Owner::new(identity.issuer(), identity.subject())
 }
 
 /// `bytes` random bytes as hexadecimal digits.

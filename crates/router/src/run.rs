@@ -9,8 +9,8 @@ use std::{
 use futures_util::FutureExt;
 use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Task, Turn};
 use portcullis_event::{
-    AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ExecutionId, PartialResult, RunError,
-    ServerMessage, ToolCompleted, ToolExecuting, Usage,
+    AgentCompleted, AgentFailed, AgentThinking, ExecutionId, PartialResult, RunError, ServerMessage,
+    ToolCompleted, ToolExecuting, Usage,
 };
 use portcullis_reason::Reason;
 
@@ -74,18 +74,18 @@ impl<'a> Driver<'a> {
 
     /// Drives the run to its terminal event, and gives the turn to remember.
     async fn drive(mut self) -> Option<Turn> {
-        if let Some(recorded) = self.run.recorded.take()
+        // It begins once its acceptance is recorded, or that it begins again: what brings the server down does so twice at most.
+        let recorded = match &self.run.again {
+            Some(again) => self.world.reopen(self.shared, again.open.clone()),
+            None => self.run.recorded.take(),
+        };
+        if let Some(recorded) = recorded
             && recorded.await != Ok(true)
         {
-            // Nobody was told that it was accepted.
+            // Nobody was told, or the next start ends it.
             return None;
         }
-        self.emit(AgentStarted {
-            agent_id: self.run.chosen.id.clone(),
-            agent_type: Arc::clone(&self.run.chosen.kind),
-            user_id: Arc::clone(&self.run.user_id),
-        })
-        .await;
+        self.emit(self.run.started()).await;
         let outcome = self.run_agent().await;
         self.close_tools().await;
         let outcome = match outcome {
@@ -110,7 +110,10 @@ impl<'a> Driver<'a> {
             context: self.run.context.take(),
             history: if remembers { self.world.history(&self.run.thread_id) } else { Vec::new() },
         };
-        let (sink, mut events) = EventSink::channel(self.run.id.to_arc(), EVENTS);
+        // The tools of a second attempt are others than those of the first.
+        let name =
+            if self.run.is_second() { format!("{}.2", self.run.id).into() } else { self.run.id.to_arc() };
+        let (sink, mut events) = EventSink::channel(name, EVENTS);
         let (agent, cancel) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
         let stop = cancel.clone();
         // A panic ends the run, not the process; nothing that the agent touched is used after it.
@@ -270,7 +273,7 @@ impl<'a> Driver<'a> {
 
     /// Sends an event on its way; waits while too many are on theirs.
     async fn emit(&mut self, message: impl Into<ServerMessage>) {
-        let room = Arc::clone(&self.window).acquire_owned().await.ok();
+        let room = Arc::clone(&self.window).acquire_owned().await;
         self.bytes += self.world.emit(self.shared, &self.place, message.into(), room);
     }
 }

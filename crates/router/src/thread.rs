@@ -5,9 +5,11 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc, time::Instant};
 use bytes::Bytes;
 use futures_util::future::Shared;
 use portcullis_agent::Turn;
-use portcullis_event::{Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId, ThreadId};
+use portcullis_event::{
+    AgentStarted, Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId, ThreadId,
+};
 use portcullis_frame::Opcode;
-use portcullis_log::{Owner, Stored};
+use portcullis_log::{OpenRun, Owner, Repeat, Stored};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -60,14 +62,41 @@ pub(crate) struct Run {
     pub(crate) accepted: Instant,
     /// Whose it is, in the record.
     pub(crate) owner: Owner,
+    /// Whether a crash has it run again: on its way into the record.
+    pub(crate) repeat: Repeat,
     /// Whether its acceptance was recorded, once that is known; it begins no sooner. None without a record.
     pub(crate) recorded: Option<Recorded>,
+    /// What the record has of it where it was accepted before the start of this process.
+    pub(crate) again: Option<Box<Again>>,
+}
+
+/// A run that a crash cut off, or kept from beginning.
+pub(crate) struct Again {
+    /// The record of it from its new beginning on: without the question.
+    pub(crate) open: OpenRun,
+    /// It had begun.
+    pub(crate) began: bool,
 }
 
 /// Whether something was recorded, once that is known. An end without a word means no.
 pub(crate) type Recorded = Shared<oneshot::Receiver<bool>>;
 
 impl Run {
+    /// Its first event, or where it begins anew.
+    pub(crate) fn started(&self) -> AgentStarted {
+        AgentStarted {
+            agent_id: self.chosen.id.clone(),
+            agent_type: Arc::clone(&self.chosen.kind),
+            user_id: Arc::clone(&self.user_id),
+            attempt: self.is_second().then_some(2),
+        }
+    }
+
+    /// Whether clients may have seen some of an attempt before this one.
+    pub(crate) fn is_second(&self) -> bool {
+        self.again.as_ref().is_some_and(|again| again.began)
+    }
+
     /// Where its events go.
     pub(crate) fn place(&self) -> Place {
         Place { owner: self.owner, thread_id: self.thread_id.clone(), run_id: self.id.clone() }

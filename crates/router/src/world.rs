@@ -3,6 +3,7 @@
 mod asking;
 mod history;
 mod numbered;
+mod reopen;
 mod sockets;
 mod state;
 mod talk;
@@ -17,12 +18,11 @@ use std::{
 use parking_lot::Mutex;
 use portcullis_agent::Turn;
 use portcullis_event::{
-    AgentFailed, AgentStarted, CancelRun, Format, MessageAccepted, MessageId, Resume, RunError, RunId,
-    ServerMessage, ThreadId,
+    AgentFailed, CancelRun, Format, MessageAccepted, MessageId, Resume, RunError, RunId, ServerMessage,
+    ThreadId,
 };
 use portcullis_log::{self as log, Change, EventLog, Owner};
 use portcullis_reason::{Reason, Rejection};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -185,8 +185,6 @@ impl World {
             return Err(Rejection::new(Reason::TooManyRuns, "a run is going on in the thread")
                 .with_hint("a run is going on in this thread; wait for its end, or cancel it"));
         }
-        talk.runs += 1;
-        shared.runs.fetch_add(1, Ordering::Relaxed);
         if !self.retains {
             asking.outbox.set_carries_runs(true);
         }
@@ -195,7 +193,10 @@ impl World {
         let answer = accepted(id.clone(), run.id.clone(), run.thread_id.clone(), false);
         match log {
             None => (asking.reply)(answer),
-            Some(log) => run.recorded = Some(asking.record(shared, log, &run, id.clone(), answer)),
+            Some(log) => {
+                let accepted_at = talk.accepted_at((shared.clock)().unix_ms().unsigned_abs());
+                run.recorded = Some(asking.record(shared, log, &mut run, id.clone(), accepted_at, answer));
+            }
         }
         talk.remember(Seen {
             id,
@@ -203,21 +204,30 @@ impl World {
             thread_id: run.thread_id.clone(),
             recorded: run.recorded.clone(),
         });
+        Ok(self.enter(&mut state, shared, run))
+    }
+
+    /// Gives an accepted run its place in its thread, as the policy has it.
+    fn enter(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, run: Run) -> Submitted {
+        let talk = state.talk.get_or_insert_with(|| Box::new(Talk::new(run.accepted)));
+        talk.runs += 1;
+        shared.runs.fetch_add(1, Ordering::Relaxed);
         let thread = talk.thread(&run.thread_id, run.accepted);
-        if !busy || options.thread_policy == ThreadPolicy::Parallel {
+        let policy = shared.options.thread_policy;
+        if !thread.is_busy() || policy == ThreadPolicy::Parallel {
             thread.begin(&run);
-            return Ok(Submitted::Start(Box::new(run)));
+            return Submitted::Start(Box::new(run));
         }
         let mut replaced = VecDeque::new();
-        if options.thread_policy == ThreadPolicy::Replace {
+        if policy == ThreadPolicy::Replace {
             thread.active.iter().for_each(|active| active.cancel.cancel());
             replaced = mem::take(&mut thread.waiting);
         }
         thread.waiting.push_back(run);
         for run in replaced {
-            self.end_waiting(&mut state, shared, run);
+            self.end_waiting(state, shared, run);
         }
-        Ok(Submitted::Nothing)
+        Submitted::Nothing
     }
 
     /// Numbers an event and, without a log, keeps it and queues it for every socket in the same step. With one, that
@@ -227,7 +237,7 @@ impl World {
         shared: &Arc<Shared>,
         run: &Place,
         message: ServerMessage,
-        held: Option<OwnedSemaphorePermit>,
+        held: impl Send + 'static,
     ) -> usize {
         self.emit_locked(&mut self.state.lock(), shared, run, message, held)
     }
@@ -238,7 +248,7 @@ impl World {
         shared: &Arc<Shared>,
         run: &Place,
         message: ServerMessage,
-        held: Option<OwnedSemaphorePermit>,
+        held: impl Send + 'static,
     ) -> usize {
         let last = is_terminal(&message);
         let Some(numbered) = state.number(shared, run, message) else { return 0 };
@@ -283,6 +293,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether what is said here is recorded.
+    pub(crate) fn is_recorded(&self, shared: &Shared) -> bool {
+        self.log(shared).is_some()
     }
 
     /// Where this world's events are recorded.
@@ -357,17 +372,16 @@ impl World {
             talk.runs -= 1;
             shared.runs.fetch_sub(1, Ordering::Relaxed);
         }
-        let place = run.place();
-        let Run { chosen, user_id, accepted, .. } = run;
-        let started = AgentStarted { agent_id: chosen.id.clone(), agent_type: chosen.kind, user_id };
+        let (place, started) = (run.place(), run.started());
+        let Run { chosen, accepted, .. } = run;
         // Both under one lock: no event of the run that goes on comes between.
-        self.emit_locked(state, shared, &place, started.into(), None);
+        self.emit_locked(state, shared, &place, started.into(), ());
         let error = RunError {
             reason: Reason::RunCancelled,
             message: "The run was cancelled before it began.".to_owned(),
             retryable: false,
         };
-        self.emit_locked(state, shared, &place, AgentFailed { agent_id: chosen.id, error }.into(), None);
+        self.emit_locked(state, shared, &place, AgentFailed { agent_id: chosen.id, error }.into(), ());
         self.observer(shared).run_ended(Some(Reason::RunCancelled), accepted.elapsed());
     }
 

@@ -132,6 +132,11 @@ export class ChatModel {
       turn.answer.value += event.payload.delta;
       return;
     }
+    if (event.type === 'agent_started') {
+      // The run begins, or begins anew after a restart of the server: what it told before counts no more.
+      turn.steps.value = [];
+      turn.answer.value = '';
+    }
     turn.steps.value = [...turn.steps.peek(), event];
     switch (event.type) {
       case 'agent_completed':

@@ -44,7 +44,7 @@ function describe(step: Step): Description {
         tone: 'plain',
         line: (
           <>
-            Agent <strong>{step.payload.agent_id}</strong> started
+            Agent <strong>{step.payload.agent_id}</strong> {step.payload.attempt === undefined ? 'started' : 'starts anew: the server was restarted'}
           </>
         ),
       };

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Server } from './server.ts';
 import { History } from '@portcullis/client';
 import { visitors } from './visitors.ts';
+import type { Page } from 'playwright-core';
 
 const ADA = { name: 'ada', password: 'correct horse battery staple' };
 
@@ -64,9 +65,9 @@ test('a server that goes and comes back finds its page waiting, and what was ask
 });
 
 /** Every event that the server has of a thread. */
-async function recorded(threadId: string): Promise<Wire[]> {
-  const token = await server.signIn(ADA.name, ADA.password);
-  const history = new History({ gateway: server.gateway, token: () => token });
+async function recorded(threadId: string, of = server): Promise<Wire[]> {
+  const token = await of.signIn(ADA.name, ADA.password);
+  const history = new History({ gateway: of.gateway, token: () => token });
   const { events, next_cursor } = await history.events(threadId, { limit: 200 });
   expect(next_cursor, 'one page holds the thread').toBeUndefined();
   return events as unknown as Wire[];
@@ -76,8 +77,18 @@ interface Wire {
   readonly type: string;
   readonly seq?: number;
   readonly thread_id?: string;
-  readonly payload: { readonly final_response?: string };
+  readonly payload: { readonly final_response?: string; readonly delta?: string; readonly attempt?: number };
 }
+
+/** The events that have a row of their own, and those that the page shows. */
+const rowsOf = (events: readonly Wire[]) => events.filter(({ type }) => type !== 'partial_result').map(({ type, seq }) => [type, seq]);
+const shownRows = (page: Page) =>
+  page.locator('[data-event]').evaluateAll((all) => all.map((row) => [row.getAttribute('data-event'), Number(row.getAttribute('data-seq'))]));
+
+const words = (text: string) => text.replaceAll(/[^\p{L}\p{N}]+/gu, ' ').trim();
+/** Markdown's marks are not shown, nor the numbers of a list; each word is, once and in its place. */
+const spoken = (answer: string) => words(answer.replaceAll(/^\s*\d+\. /gm, ''));
+const shownWords = async (page: Page) => words(await page.getByTestId('answer').innerText()).replace(/^Answer /, '');
 
 test.each(['SIGTERM', 'SIGKILL'] as const)('a server that goes by %s in the middle of an answer: the transcript after it is the record', async (signal) => {
   const ada = await visitor();
@@ -112,15 +123,44 @@ test.each(['SIGTERM', 'SIGKILL'] as const)('a server that goes by %s in the midd
 
   const events = await recorded(threadId);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
-  const rows = await ada.page.locator('[data-event]').evaluateAll((all) => all.map((row) => [row.getAttribute('data-event'), Number(row.getAttribute('data-seq'))]));
-  expect(rows).toEqual(events.filter(({ type }) => type !== 'partial_result').map(({ type, seq }) => [type, seq]));
-  const words = (text: string) => text.replaceAll(/[^\p{L}\p{N}]+/gu, ' ').trim();
-  const shown = words(await ada.page.getByTestId('answer').innerText());
-  const whole = events.at(-1)?.payload.final_response ?? '';
-  expect(whole).not.toBe('');
-  expect(shown.length).toBeGreaterThan(200);
-  // Markdown's marks are not shown, nor the numbers of a list; each word is, once and in its place.
-  expect(shown.replace(/^Answer /, '')).toBe(words(whole.replaceAll(/^\s*\d+\. /gm, '')));
+  // A run that was cut off begins anew.
+  const last = events.slice(events.findLastIndex(({ type }) => type === 'agent_started'));
+  expect(await shownRows(ada.page)).toEqual(rowsOf(last));
+  const whole = last.at(-1)?.payload.final_response ?? '';
+  expect(whole.length).toBeGreaterThan(200);
+  expect(await shownWords(ada.page)).toBe(spoken(whole));
+});
+
+test('a run that a crash cuts off begins anew, and the page shows the new answer alone', async () => {
+  const slow = await Server.start({ [ADA.name]: ADA.password }, '[dev]\npace = "60ms"\n');
+  try {
+    const ada = await visitor(slow.gateway);
+    let threadId = '';
+    ada.page.on('websocket', (socket) =>
+      socket.on('framereceived', ({ payload }) => (threadId = (JSON.parse(String(payload)) as Wire).thread_id ?? threadId)),
+    );
+    await ada.signIn(ADA.name, ADA.password);
+    await ada.connected();
+    await ada.ask('Why does my browser only say 1006?');
+    await expect.poll(() => ada.page.getByTestId('answer').innerText(), { timeout: 20_000 }).not.toBe('');
+    await slow.stop('SIGKILL');
+    expect(await ada.page.locator('[data-event="agent_completed"]').count(), 'the answer is not whole').toBe(0);
+    await slow.restart();
+    await ada.page.locator('[data-event="agent_completed"]').waitFor({ timeout: 40_000 });
+    await ada.screenshot('begun-anew');
+
+    const events = await recorded(threadId, slow);
+    const begins = events.flatMap((event, index) => (event.type === 'agent_started' ? [index] : []));
+    expect(begins.map((index) => events[index]?.payload.attempt)).toEqual([undefined, 2]);
+    const last = events.slice(begins[1]);
+    expect(await shownRows(ada.page)).toEqual(rowsOf(last));
+    const whole = last.at(-1)?.payload.final_response ?? '';
+    expect(last.map(({ payload }) => payload.delta ?? '').join(''), 'the pieces of the second attempt are the answer').toBe(whole);
+    expect(await shownWords(ada.page)).toBe(spoken(whole));
+    expect(await ada.page.getByText('Why does my browser only say 1006?').count(), 'the question is still there').toBeGreaterThan(0);
+  } finally {
+    await slow.remove();
+  }
 });
 
 test('a page that is older than its server says so', async () => {

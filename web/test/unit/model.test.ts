@@ -75,6 +75,23 @@ describe('a run', () => {
     expect(turn.refusal.value).toMatchObject({ reason: 'RUN_LIMIT', detail: 'too long', source: 'event' });
   });
 
+  test('that begins anew drops what it told before', () => {
+    model.asked('t1', 'm1', 'why?');
+    accepted();
+    event('agent_started');
+    event('tool_executing');
+    raw('partial_result', { delta: 'the first ' });
+    event('tool_completed');
+    raw('agent_started', { ...PAYLOADS.agent_started, attempt: 2 });
+    const { turn } = only();
+    expect(turn).toMatchObject({ question: 'why?', answer: { value: '' }, status: { value: 'running' } });
+    expect(names(turn)).toEqual(['agent_started']);
+    raw('partial_result', { delta: 'the ans' });
+    expect(turn.answer.value).toBe('the ans');
+    event('agent_completed');
+    expect(names(turn)).toEqual(['agent_started', 'agent_completed']);
+  });
+
   test('whose events overtake the acknowledgement is joined with its question', () => {
     model.asked('t1', 'm1', 'why?');
     event('agent_started');

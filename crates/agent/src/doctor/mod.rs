@@ -19,6 +19,8 @@ mod vocabulary;
 
 use std::{fmt, sync::Arc};
 
+use portcullis_diagnose::is_plain;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use self::surroundings::{Configuration, Refusal, Surroundings};
@@ -27,7 +29,7 @@ use self::{
     case::{Case, Weight},
     contradictions::Reported,
     evidence::Evidence,
-    scan::offer::Source,
+    scan::{credential::credentials, offer::Source},
     thread::follow_up,
     tools::{Call, Context},
 };
@@ -173,6 +175,12 @@ impl Agent for Doctor {
 
     fn kind(&self) -> &'static str {
         "builtin"
+    }
+
+    /// Its tools only read, so answering twice does no harm; what may hold a credential is never written down.
+    fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
+        let plain = |text: &str| is_plain(text) && credentials(text).is_empty();
+        plain(question) && context.is_none_or(|context| plain(&format!("{context:#}")))
     }
 
     fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {

@@ -13,11 +13,10 @@ use std::{
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
 use portcullis_event::{
-    ClientMessage, Command, ConnectionEstablished, MessageType, Mode, Resume, ServerMessage, ThreadId,
-    Timestamp, UserMessage,
+    ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, Timestamp,
+    UserMessage,
 };
-use portcullis_reason::Reason;
-use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
+use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::Notify};
@@ -54,19 +53,6 @@ impl Agent for Teller {
     }
 }
 
-/// Hears nothing.
-struct Deaf;
-
-impl Observer for Deaf {
-    fn accepted(&self) {}
-    fn refused(&self, _: Reason) {}
-    fn event(&self, _: MessageType, _: usize) {}
-    fn run_ended(&self, _: Option<Reason>, _: Duration) {}
-    fn joined(&self) {}
-    fn overflow(&self) {}
-    fn recorded(&self, _: Result<Duration, ()>) {}
-}
-
 /// Allocations and bytes of one event, to one socket and to a thousand.
 pub(super) fn figures() -> anyhow::Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -89,7 +75,7 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
     let teller = Arc::new(Teller { next: Arc::clone(&next) });
     let agents = Agents::new(move || Arc::clone(&teller) as Arc<dyn Agent>);
     let clock = || Timestamp::from_unix_ms(1_700_000_000_000);
-    let router = Router::new(options(), agents, Arc::new(Deaf), None, Arc::from("node"), clock);
+    let router = Router::new(options(), agents, Arc::new(Unheard), None, Arc::from("node"), clock);
     let crowd = (0..sockets).map(|_| attach(&router)).collect::<anyhow::Result<Vec<_>>>()?;
     crowd[0].1.handle(ClientMessage {
         id: None,
@@ -181,6 +167,7 @@ fn options() -> Options {
         retained_events: WARM_UP / 2,
         retained_bytes: 64 << 20,
         threads_per_user: 10,
+        repeat_runs: false,
         retention: Duration::from_hours(1),
     }
 }

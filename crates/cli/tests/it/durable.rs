@@ -17,7 +17,7 @@ use portcullis_reason::Reason;
 use portcullis_test::{Peer, Request, Server};
 use serde_json::{Value, json};
 
-use crate::support::{assert_problem, events, question};
+use crate::support::{assert_problem, events, eventually, question};
 
 /// Everything that the server has of a thread, asked for from its beginning.
 fn whole(server: &Server, user: &str, thread_id: &str) -> (Value, Vec<Value>) {
@@ -66,6 +66,75 @@ fn a_stop_and_a_crash_lose_nothing_and_a_client_goes_on_where_it_stood() {
     // Nobody else's.
     let (answer, again) = whole(&server, "bob", "t");
     assert_eq!((&answer["payload"]["reason"], again.len()), (&json!("unknown_thread"), 0), "{answer}");
+}
+
+/// Whether a file of the data directory has these bytes.
+fn is_written_down(server: &Server, text: &str) -> bool {
+    let mut grep = std::process::Command::new("grep");
+    let found = grep.args(["-rqaF", "-e", text]).arg(server.data_dir()).status().unwrap().code();
+    // One that cannot search would find nothing either.
+    assert!(matches!(found, Some(0 | 1)), "{found:?}");
+    found == Some(0)
+}
+
+#[test]
+fn what_a_crash_cuts_off_is_asked_again_but_for_what_must_not_be_written_down() {
+    let server = crate::server().set("dev.pace", "\"50ms\"").start();
+    let token = server.token("ann");
+    let asked = [
+        ("plain", "Why does my marmalade browser only say 1006?".to_owned()),
+        ("token", format!("Why is jwt.{token} refused, marmalade?")),
+    ];
+    let mut peer = server.live("/ws", "ann");
+    for (thread_id, content) in &asked {
+        peer.say(&question(thread_id, thread_id, content));
+    }
+    // In the middle of both answers.
+    let mut cut = HashMap::new();
+    while cut.len() < 2 {
+        let event = peer.json();
+        assert!(!is_terminal(&event), "{event}");
+        if event["type"] == "tool_executing" {
+            cut.insert(event["thread_id"].as_str().unwrap().to_owned(), event);
+        }
+    }
+    let parts: Vec<&str> = token.split('.').collect();
+    let nowhere = |server: &Server| parts.iter().all(|part| !is_written_down(server, part));
+    server.kill();
+    assert!(is_written_down(&server, &asked[0].1), "a question that holds nothing is kept");
+    assert!(nowhere(&server));
+    let server = server.crash();
+    assert!(nowhere(&server));
+    server.log().line(&["\"repeated\":1", "\"ended\":1"]);
+
+    let ended = |thread_id: &str| {
+        let mut stream = Vec::new();
+        eventually("the run ends", || {
+            stream = whole(&server, "ann", thread_id).1;
+            stream.last().is_some_and(is_terminal)
+        });
+        stream
+    };
+    let plain = ended("plain");
+    let attempts = |stream: &[Value]| {
+        let begins = stream.iter().filter(|event| event["type"] == "agent_started");
+        begins.map(|event| event["payload"]["attempt"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (attempts(&plain), &plain.last().unwrap()["type"]),
+        (vec![None, Some(2)], &json!("agent_completed"))
+    );
+    // The pieces of the second attempt are the answer, word by word.
+    let second = plain.iter().rposition(|event| event["type"] == "agent_started").unwrap();
+    let pieces = plain[second..].iter().filter_map(|event| event["payload"]["delta"].as_str());
+    assert_eq!(pieces.collect::<String>(), plain.last().unwrap()["payload"]["final_response"]);
+    let token = ended("token");
+    let error = &token.last().unwrap()["payload"]["error"];
+    assert_eq!((attempts(&token), &error["reason"]), (vec![None], &json!("INTERNAL")), "{error}");
+    assert_eq!(error["retryable"], true);
+    let metrics = server.metrics();
+    assert!(metrics.contains("portcullis_runs_repeated_total 1"), "{metrics}");
+    assert!(nowhere(&server));
 }
 
 /// What one client saw of its server, through all of that one's deaths.
@@ -130,7 +199,7 @@ impl Witness {
         }
     }
 
-    /// Holds what was seen against what the server has now: the faults, and how many runs were cut off.
+    /// Holds what was seen against what the server has now: the faults, and how many runs were cut off and begun anew.
     fn check(&self, stream: &[Value]) -> (Vec<String>, usize) {
         let mut faults = self.faults.clone();
         let mut cut_off = 0;
@@ -148,13 +217,22 @@ impl Witness {
         for (message, run) in &self.accepted {
             let own: Vec<_> = stream.iter().filter(|event| event["run_id"] == run.as_str()).collect();
             let kinds: Vec<_> = own.iter().map(|event| event["type"].as_str().unwrap()).collect();
-            let terminal = |kind: &&str| matches!(*kind, "agent_completed" | "agent_failed");
-            match kinds.iter().filter(|kind| terminal(kind)).count() {
-                1 if kinds.last().is_some_and(terminal) && kinds.first() == Some(&"agent_started") => {}
+            match own.iter().filter(|event| is_terminal(event)).count() {
+                1 if own.last().is_some_and(|event| is_terminal(event))
+                    && kinds.first() == Some(&"agent_started") =>
+                {
+                    faults.extend(begins_wrongly(&own).map(|event| format!("begins wrongly: {event}")));
+                }
                 1 => faults.push(format!("out of order: {message} has {kinds:?}")),
                 ends => faults.push(format!("{message} has {ends} ends: {kinds:?}")),
             }
-            cut_off += usize::from(kinds.last() == Some(&"agent_failed"));
+            cut_off += usize::from(kinds.iter().filter(|kind| **kind == "agent_started").count() > 1);
+            // What this client asks may be asked again.
+            faults.extend(
+                own.last()
+                    .filter(|end| end["type"] == "agent_failed")
+                    .map(|end| format!("not repeated: {end}")),
+            );
             let mut open = HashSet::new();
             for event in &own {
                 let id = event["payload"]["execution_id"].as_str().unwrap_or_default();
@@ -176,13 +254,40 @@ impl Witness {
 
     /// The same, against the server's record of the user's thread.
     fn check_with(&self, server: &Server, user: &str) -> (Vec<String>, usize) {
-        let (answer, stream) = whole(server, user, user);
-        if answer["type"] == "resumed" || self.accepted.is_empty() && self.seen.is_empty() {
+        if self.accepted.is_empty() && self.seen.is_empty() {
+            return self.check(&[]);
+        }
+        let mut found = whole(server, user, user);
+        // What was cut off is run again while others are served.
+        eventually("every run ends", || {
+            let ended = |run: &String| found.1.iter().any(|it| it["run_id"] == **run && is_terminal(it));
+            let all = self.accepted.values().all(ended);
+            if !all {
+                found = whole(server, user, user);
+            }
+            all
+        });
+        let (answer, stream) = found;
+        if answer["type"] == "resumed" {
             self.check(&stream)
         } else {
             (vec![format!("{user}'s thread is gone: {answer}")], 0)
         }
     }
+}
+
+fn is_terminal(event: &Value) -> bool {
+    event["type"] == "agent_completed" || event["type"] == "agent_failed"
+}
+
+/// The beginnings of a run that are not as they must be: the first without a number, then the second and no more.
+fn begins_wrongly<'e>(run: &[&'e Value]) -> impl Iterator<Item = &'e Value> {
+    let begins = run.iter().filter(|event| event["type"] == "agent_started");
+    let wrong = begins.enumerate().filter(|(index, event)| {
+        let attempt = event["payload"]["attempt"].as_u64();
+        attempt != (*index > 0).then_some(2) || *index > 1
+    });
+    wrong.map(|(_, event)| *event).collect::<Vec<_>>().into_iter()
 }
 
 #[test]
@@ -221,6 +326,22 @@ fn each_fault_is_found() {
     found(told(), &without(3), "m has 0 ends");
     found(told(), &without(3), "what was seen is not what is there");
     found(told(), &without(0), "out of order");
+    let begins = |attempt: Option<u64>| {
+        let mut stream = [whole(), whole()].concat();
+        stream.remove(3);
+        for (index, event) in stream.iter_mut().enumerate() {
+            event["seq"] = json!(index + 1);
+        }
+        stream[3]["payload"]["attempt"] = json!(attempt);
+        stream
+    };
+    let accepted = || Witness { accepted: told().accepted, ..Witness::default() };
+    assert_eq!(accepted().check(&begins(Some(2))), (vec![], 1));
+    found(accepted(), &begins(None), "begins wrongly");
+    found(accepted(), &begins(Some(3)), "begins wrongly");
+    let mut failed = whole();
+    failed[3]["type"] = json!("agent_failed");
+    found(accepted(), &failed, "not repeated");
     found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
     found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
     let mut repeated = told();

@@ -41,8 +41,13 @@ pub(crate) fn messages() -> Vec<ServerMessage> {
             duplicate: true,
         }
         .into(),
-        AgentStarted { agent_id: agent_id.clone(), agent_type: "builtin".into(), user_id: "ada".into() }
-            .into(),
+        AgentStarted {
+            agent_id: agent_id.clone(),
+            agent_type: "builtin".into(),
+            user_id: "ada".into(),
+            attempt: None,
+        }
+        .into(),
         AgentThinking { agent_id: agent_id.clone(), thinking_content: "Hm.".into(), step_number: 1 }.into(),
         ToolExecuting { execution_id: execution_id.clone(), tool_name: "t".into(), tool_args: json!({}) }
             .into(),
@@ -177,6 +182,7 @@ pub(crate) fn any_message() -> impl Strategy<Value = ServerMessage> {
                 }
                 ServerMessage::AgentStarted(p) => {
                     (p.agent_id, p.user_id) = (AgentId::new(&id).unwrap(), name);
+                    p.attempt = flag.then_some(number as u32);
                 }
                 ServerMessage::AgentThinking(p) => {
                     (p.thinking_content, p.step_number) = (words, number as u32);

@@ -115,6 +115,7 @@ pub(crate) struct Metrics {
     deliveries: Counter,
     runs: ByReason,
     runs_completed: Counter,
+    runs_repeated: Counter,
     run_duration: Histogram,
     overflows: Counter,
     joined: Counter,
@@ -197,6 +198,12 @@ impl Metrics {
         registry.register("runs_failed", "Runs that ended without an answer, by reason", runs.clone());
         let runs_completed = Counter::default();
         registry.register("runs_completed", "Runs that ended with an answer", runs_completed.clone());
+        let runs_repeated = Counter::default();
+        registry.register(
+            "runs_repeated",
+            "Runs that the last process left open and this one took up again",
+            runs_repeated.clone(),
+        );
         let run_duration = Histogram::new([0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0]);
         registry.register_with_unit(
             "run_duration",
@@ -306,6 +313,7 @@ impl Metrics {
             deliveries,
             runs: ByReason::new(&runs),
             runs_completed,
+            runs_repeated,
             run_duration,
             overflows,
             joined,
@@ -412,6 +420,10 @@ impl Observer for Metrics {
         }
     }
 
+    fn repeated(&self) {
+        self.runs_repeated.inc();
+    }
+
     fn joined(&self) {
         self.joined.inc();
     }
@@ -449,6 +461,7 @@ mod tests {
         metrics.probed(Some(Duration::from_millis(80)));
         metrics.probed(None);
         metrics.operator_login(false);
+        metrics.repeated();
         metrics.recorded(Ok(Duration::from_micros(300)));
         metrics.recorded(Err(()));
         let text = metrics.render();
@@ -470,6 +483,7 @@ mod tests {
             "portcullis_delivery_latency_seconds_bucket{le=\"0.001\"} 1",
             "portcullis_delivery_latency_seconds_bucket{le=\"+Inf\"} 2",
             "portcullis_operator_logins_total{outcome=\"refused\"} 1",
+            "portcullis_runs_repeated_total 1",
             "portcullis_record_latency_seconds_count 1",
             "portcullis_record_failures_total 1",
             "portcullis_heartbeat_timeouts_total 1",

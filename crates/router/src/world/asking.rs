@@ -1,6 +1,6 @@
 //! The answer to who sent a message: at once, or once it is recorded.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -28,8 +28,9 @@ impl Asking<'_> {
         &self,
         shared: &Arc<Shared>,
         log: &dyn EventLog,
-        run: &Run,
+        run: &mut Run,
         message_id: MessageId,
+        accepted_at: u64,
         answer: ServerMessage,
     ) -> Recorded {
         let open = OpenRun {
@@ -40,7 +41,8 @@ impl Asking<'_> {
             agent_id: run.chosen.id.as_str().to_owned(),
             agent_type: run.chosen.kind.to_string(),
             user_id: run.user_id.to_string(),
-            accepted_at: (shared.clock)().unix_ms().unsigned_abs(),
+            accepted_at,
+            repeat: mem::take(&mut run.repeat),
         };
         let (told, recorded) = oneshot::channel();
         let answer = self.answer(shared, answer);

@@ -26,6 +26,8 @@ pub(super) struct Talk {
     seen: VecDeque<Seen>,
     /// The connections that are being caught up with.
     late: Vec<Late>,
+    /// When the last message was accepted, by the record's clock.
+    accepted_at: u64,
     pub(super) last_used: Instant,
 }
 
@@ -57,7 +59,20 @@ pub(super) struct Seen {
 
 impl Talk {
     pub(super) fn new(now: Instant) -> Self {
-        Self { threads: HashMap::new(), runs: 0, seen: VecDeque::new(), late: Vec::new(), last_used: now }
+        Self {
+            threads: HashMap::new(),
+            runs: 0,
+            seen: VecDeque::new(),
+            late: Vec::new(),
+            accepted_at: 0,
+            last_used: now,
+        }
+    }
+
+    /// When a message is accepted, by the record's clock: later than the one before, so that their order can be told by it.
+    pub(super) fn accepted_at(&mut self, now: u64) -> u64 {
+        self.accepted_at = now.max(self.accepted_at + 1);
+        self.accepted_at
     }
 
     pub(super) fn thread(&mut self, id: &ThreadId, now: Instant) -> &mut Thread {

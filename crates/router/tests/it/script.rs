@@ -11,7 +11,7 @@ use std::{
 use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task, ToolError, ToolOutput};
 use portcullis_reason::Reason;
 use portcullis_router::Agents;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// Follows scripts such as `think tool wait:50 answer`.
@@ -65,6 +65,8 @@ impl Scripted {
                     let job = async { surprise() };
                     let _ = events.tool("panicking", json!({}), job).await?;
                 }
+                // Not to be written down.
+                "private" => {}
                 "fail" => return Err(Failure::new(Reason::AgentError, mark)),
                 other => panic!("no such word: {other}"),
             }
@@ -85,6 +87,10 @@ impl Agent for Scripted {
 
     fn kind(&self) -> &'static str {
         "test"
+    }
+
+    fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
+        context.is_none() && !question.contains("private")
     }
 
     fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {

@@ -8,13 +8,13 @@ use std::{
 };
 
 use portcullis_event::{
-    CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId, MessageType,
+    AgentStarted, CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId,
     Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, Timestamp, UserMessage,
 };
 use portcullis_frame::{Decoder, Limits, Message, Role};
 use portcullis_log::EventLog;
 use portcullis_reason::Reason;
-use portcullis_router::{Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
+use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::{Value, json};
 
@@ -23,12 +23,6 @@ use crate::script::scripted;
 pub(crate) struct Deaf;
 
 impl Observer for Deaf {
-    fn accepted(&self) {}
-    fn refused(&self, _: Reason) {}
-    fn event(&self, _: MessageType, _: usize) {}
-    fn run_ended(&self, _: Option<Reason>, _: Duration) {}
-    fn recorded(&self, _: Result<Duration, ()>) {}
-    fn joined(&self) {}
     fn overflow(&self) {
         panic!("a queue of a test has room for all");
     }
@@ -46,6 +40,7 @@ pub(crate) fn roomy() -> Options {
         retained_bytes: 64 << 20,
         threads_per_user: 1_000,
         retention: Duration::from_hours(1),
+        repeat_runs: true,
     }
 }
 
@@ -55,7 +50,11 @@ pub(crate) fn router(options: Options) -> Router {
 
 /// A router with a log.
 pub(crate) fn recording(options: Options, log: Option<Arc<dyn EventLog>>) -> Router {
-    Router::new(options, scripted(), Arc::new(Deaf), log, Arc::from("node"), || Timestamp::from_unix_ms(0))
+    recording_with(options, scripted(), log)
+}
+
+pub(crate) fn recording_with(options: Options, agents: Agents, log: Option<Arc<dyn EventLog>>) -> Router {
+    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), || Timestamp::from_unix_ms(0))
 }
 
 /// A verified user. There is no other way to one than through a verifier.
@@ -199,6 +198,11 @@ impl Device {
         self.seen.iter().filter(|envelope| envelope.position.is_some())
     }
 
+    /// The types of everything that came.
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.seen.iter().map(|envelope| envelope.message.kind().as_str()).collect()
+    }
+
     /// The place in each thread that it has come to.
     pub(crate) fn places(&self) -> Resume {
         let mut places: HashMap<&ThreadId, ResumePoint> = HashMap::new();
@@ -248,8 +252,9 @@ pub(crate) enum End {
 
 /// Asserts the order that design §5 promises of each run and thread, and gives each run's end.
 ///
-/// One run at a time on each thread: a second message waits for the first one's run. One that is cancelled while it waits
-/// has its start and its end at once, between two events of the other.
+/// One run at a time on each thread: a second message waits for the first one's run. One that is cancelled while it waits,
+/// or that is not run again after a crash, has its start and its end at once, between two events of the other. One that is
+/// run again begins anew, with no tool going on.
 #[track_caller]
 pub(crate) fn assert_order<'e>(events: impl Iterator<Item = &'e Envelope>) -> HashMap<RunId, End> {
     let mut last = HashMap::new();
@@ -262,6 +267,11 @@ pub(crate) fn assert_order<'e>(events: impl Iterator<Item = &'e Envelope>) -> Ha
             assert_eq!((epoch, seq + 1), (position.epoch, position.seq), "a gap in {thread}");
         }
         let runs = going_on.entry(thread).or_default();
+        if let ServerMessage::AgentStarted(AgentStarted { attempt: Some(2), .. }) = event.message {
+            let tools = runs.iter().find(|(id, _)| *id == run).map(|(_, tools)| tools.len());
+            assert_eq!(tools, Some(0), "a second attempt follows a first one whose tools have ended");
+            continue;
+        }
         if let ServerMessage::AgentStarted(_) = event.message {
             assert!(!ended.contains_key(&run), "a second start");
             runs.push((run, Vec::new()));
@@ -285,7 +295,7 @@ pub(crate) fn assert_order<'e>(events: impl Iterator<Item = &'e Envelope>) -> Ha
             _ => None,
         };
         assert!(
-            !between || end == Some(End::Failure(Reason::RunCancelled)),
+            !between || matches!(end, Some(End::Failure(Reason::RunCancelled | Reason::Internal))),
             "two runs at a time on a thread"
         );
         if let Some(end) = end {

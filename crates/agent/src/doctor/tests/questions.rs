@@ -17,15 +17,15 @@
 //! In `ask` and `before`, `{jwt}` is a token that the server of these tests would take but for its signature, and
 //! `{20000 x a}` is text repeated. Words after `jwt` change one thing: see [`Spec`].
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_reason::Reason;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::support::{NOW, Transcript, claims, run_task, task, token};
-use crate::{Task, Turn};
+use super::support::{Fixed, NOW, Transcript, claims, run_task, task, token};
+use crate::{Agent as _, Doctor, Task, Turn};
 
 const FILES: [(&str, &str); 9] = [
     ("reasons", include_str!("questions/reasons.toml")),
@@ -93,6 +93,22 @@ async fn every_question_of_the_table_is_answered_as_it_says() {
     assert!(faults.is_empty(), "\n{faults}");
 }
 
+#[test]
+fn a_question_with_a_token_is_never_kept_and_everyday_ones_are() {
+    let doctor = Doctor::new(Arc::new(Fixed));
+    let (mut kept, mut plain) = (0, 0);
+    for row in table() {
+        let mut secrets = Vec::new();
+        let ask = filled(&row.ask, &mut secrets);
+        let may = doctor.may_repeat(&ask, None);
+        assert!(!may || secrets.is_empty(), "{} would be written down", row.name);
+        assert!(!doctor.may_repeat("why?", Some(&json!({ "pasted": [ask] }))) || may, "{}", row.name);
+        kept += usize::from(may);
+        plain += usize::from(secrets.is_empty());
+    }
+    assert!(kept * 4 > plain * 3, "{kept} of {plain} questions without a token");
+}
+
 /// What the transcript lacks, or has too much of.
 fn judge(row: &Question, transcript: &Transcript, secrets: &[String]) -> Vec<String> {
     let (answer, all) = (&transcript.answer, transcript.all());
@@ -134,7 +150,7 @@ fn ends_with_advice(answer: &str) -> bool {
 }
 
 async fn run(row: &Question, secrets: &mut Vec<String>) -> Transcript {
-    let user: std::sync::Arc<str> = row.user.as_deref().unwrap_or("anna").into();
+    let user: Arc<str> = row.user.as_deref().unwrap_or("anna").into();
     let mut history = Vec::new();
     for earlier in &row.before {
         let question = filled(earlier, secrets);
