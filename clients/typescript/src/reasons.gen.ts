@@ -370,7 +370,7 @@ export const REASONS = {
   /** The run reached one of its limits. */
   RUN_LIMIT: {
     title: 'The run reached one of its limits',
-    remedy: 'Ask for less in one message, or have the operator raise runs.timeout or runs.output_bytes.',
+    remedy: 'Ask for less in one message, or have the operator raise runs.timeout, runs.steps or runs.output_bytes.',
     retry: 'after_change',
     fault: 'operator',
     status: null,

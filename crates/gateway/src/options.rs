@@ -258,6 +258,8 @@ pub struct RunOptions {
     pub thread_policy: ThreadPolicy,
     /// Longest time a run may take.
     pub timeout: Duration,
+    /// Most steps that a run may take, thoughts and tools: an agent that goes round in circles ends there.
+    pub steps: usize,
     /// Most bytes of events that a run may produce.
     pub output_bytes: ByteSize,
     /// Most events of a thread that are kept for clients that come back, in memory and on the disk.
@@ -280,6 +282,7 @@ impl Default for RunOptions {
             total: 1_000,
             thread_policy: ThreadPolicy::Queue,
             timeout: Duration::from_mins(5),
+            steps: 1_000,
             output_bytes: ByteSize::from_mib(1),
             retained_events: 1_000,
             retained_bytes: ByteSize::from_kib(256),

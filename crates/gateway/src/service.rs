@@ -161,6 +161,7 @@ impl Service {
                 runs: runs.total,
                 thread_policy: runs.thread_policy.into(),
                 run_timeout: runs.timeout.get(),
+                run_steps: runs.steps,
                 run_output_bytes: runs.output_bytes.as_usize(),
                 retained_events: runs.retained_events,
                 retained_bytes: runs.retained_bytes.as_usize(),

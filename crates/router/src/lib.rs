@@ -56,6 +56,8 @@ pub struct Options {
     pub thread_policy: ThreadPolicy,
     /// Longest time of one run.
     pub run_timeout: Duration,
+    /// Most steps of one run: thoughts and tools.
+    pub run_steps: usize,
     /// Most bytes of events of one run.
     pub run_output_bytes: usize,
     /// Most events kept of a thread.

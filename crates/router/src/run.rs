@@ -58,6 +58,8 @@ struct Driver<'a> {
     window: Arc<Semaphore>,
     /// Bytes of events so far.
     bytes: usize,
+    /// Thoughts and tools so far.
+    steps: usize,
     /// Pieces of the answer that wait to be told as one, and since when.
     joined: String,
     joined_at: tokio::time::Instant,
@@ -69,7 +71,7 @@ impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
         let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
         let (joined, joined_at) = (String::new(), tokio::time::Instant::now());
-        Self { shared, world, run, place, window, bytes: 0, joined, joined_at, open: Vec::new() }
+        Self { shared, world, run, place, window, bytes: 0, steps: 0, joined, joined_at, open: Vec::new() }
     }
 
     /// Drives the run to its terminal event, and gives the turn to remember.
@@ -88,12 +90,10 @@ impl<'a> Driver<'a> {
         self.emit(self.run.started()).await;
         let outcome = self.run_agent().await;
         self.close_tools().await;
-        let outcome = match outcome {
-            Ok(answer) if self.bytes + answer.final_response.len() > self.shared.options.run_output_bytes => {
-                Err(output_limit())
-            }
-            outcome => outcome,
-        };
+        let outcome = outcome.and_then(|answer| match self.excess(answer.final_response.len()) {
+            Some(excess) => Err(excess),
+            None => Ok(answer),
+        });
         let answer = self.emit_terminal(outcome).await;
         // A run that has ended is recorded to its end: nothing of it is on its way any more.
         let _ = self.window.acquire_many(UNACKNOWLEDGED).await;
@@ -127,8 +127,8 @@ impl<'a> Driver<'a> {
                 biased;
                 Some(event) = events.recv() => {
                     self.relay(event).await;
-                    if self.bytes + self.joined.len() > self.shared.options.run_output_bytes {
-                        break Err(output_limit());
+                    if let Some(excess) = self.excess(self.joined.len()) {
+                        break Err(excess);
                     }
                     if self.shared.ready().is_err() {
                         break Err(Failure::new(Reason::NotReady, "The answer cannot be recorded any more."));
@@ -153,9 +153,7 @@ impl<'a> Driver<'a> {
         // Dropping the work completes its open tool, and then nobody can send any more.
         drop(work);
         while let Ok(event) = events.try_recv() {
-            if self.bytes <= self.shared.options.run_output_bytes
-                || matches!(event, AgentEvent::ToolCompleted { .. })
-            {
+            if self.excess(0).is_none() || matches!(event, AgentEvent::ToolCompleted { .. }) {
                 self.relay(event).await;
             }
         }
@@ -166,6 +164,12 @@ impl<'a> Driver<'a> {
     async fn relay(&mut self, event: AgentEvent) {
         if !matches!(event, AgentEvent::PartialResult { .. }) {
             self.tell_joined().await;
+        }
+        if matches!(event, AgentEvent::Thinking { .. } | AgentEvent::ToolExecuting { .. }) {
+            self.steps += 1;
+            if self.steps > self.shared.options.run_steps {
+                return;
+            }
         }
         match event {
             AgentEvent::Thinking { content, step } => {
@@ -271,15 +275,24 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The limit that the run has gone beyond, or would with so many bytes more.
+    fn excess(&self, more: usize) -> Option<Failure> {
+        let options = &self.shared.options;
+        let limit = |what| Some(Failure::new(Reason::RunLimit, format!("The agent {what} and was stopped.")));
+        if self.steps > options.run_steps {
+            return limit("took more steps than it may");
+        }
+        if self.bytes + more > options.run_output_bytes {
+            return limit("produced more than its limit");
+        }
+        None
+    }
+
     /// Sends an event on its way; waits while too many are on theirs.
     async fn emit(&mut self, message: impl Into<ServerMessage>) {
         let room = Arc::clone(&self.window).acquire_owned().await;
         self.bytes += self.world.emit(self.shared, &self.place, message.into(), room);
     }
-}
-
-fn output_limit() -> Failure {
-    Failure::new(Reason::RunLimit, "The agent produced more than its limit and was stopped.")
 }
 
 fn milliseconds(duration: Duration) -> u64 {

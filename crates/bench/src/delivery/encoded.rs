@@ -162,6 +162,7 @@ fn options() -> Options {
         runs: 1,
         thread_policy: ThreadPolicy::Queue,
         run_timeout: Duration::from_mins(10),
+        run_steps: usize::MAX,
         run_output_bytes: 64 << 20,
         // Fewer than come while warming up, so that the list of what is kept does not grow while counting.
         retained_events: WARM_UP / 2,

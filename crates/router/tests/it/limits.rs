@@ -68,6 +68,35 @@ async fn a_run_says_only_so_much() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_takes_only_so_many_steps() {
+    let limit = End::Failure(Reason::RunLimit);
+    for steps in [1, 2, 3, 100] {
+        let options = Options { run_steps: steps, ..roomy() };
+        let router = router(options.clone());
+        let mut device = Device::connect(&router, "ann", Mode::Main);
+        device.say(None, "t", "circle");
+        assert_eq!(settle(&router).await, 0);
+        device.read();
+        // Each tool has its end.
+        assert_eq!(
+            assert_order(device.events()).into_values().collect::<Vec<_>>(),
+            std::slice::from_ref(&limit)
+        );
+        let taken = |event: &&portcullis_event::Envelope| {
+            matches!(event.message, ServerMessage::AgentThinking(_) | ServerMessage::ToolExecuting(_))
+        };
+        assert_eq!(device.events().filter(taken).count(), steps);
+        let Some(ServerMessage::AgentFailed(end)) = device.events().last().map(|event| &event.message) else {
+            panic!("no end")
+        };
+        assert!(end.error.message.contains("steps") && !end.error.retryable, "{:?}", end.error);
+        // As many as it may are no fault, one more is, also where it comes with the answer.
+        let scripts = [format!("thoughts:{steps}"), format!("thoughts:{}", steps + 1)];
+        assert_eq!(ends(options, &scripts.each_ref().map(|it| &**it)).await, [answer(0), limit.clone()]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_does_not_listen_is_stopped_all_the_same() {
     let router = router(roomy());
     let mut device = Device::connect(&router, "ann", Mode::Main);

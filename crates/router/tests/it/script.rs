@@ -43,6 +43,21 @@ impl Scripted {
                 "think" => events.thinking(&*mark).await?,
                 "delta" => events.delta(format!("{mark};")).await?,
                 "flood" => events.delta("x".repeat(number as usize)).await?,
+                // Goes round in circles, a tool within a tool, and never comes to an answer.
+                "circle" => loop {
+                    let round = async {
+                        let _ = events.tool("inner", json!({}), async { Err(ToolError(mark.clone())) }).await;
+                        let _ = events.thinking(&*mark).await;
+                        Ok(ToolOutput { summary: mark.clone(), result: None })
+                    };
+                    let _ = events.tool("outer", json!({}), round).await?;
+                },
+                // Thinks so often, without letting anybody look in between.
+                "thoughts" => {
+                    for _ in 0..number {
+                        events.thinking(&*mark).await?;
+                    }
+                }
                 "wait" => tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = cancel.cancelled() => return Err(Failure::cancelled()),

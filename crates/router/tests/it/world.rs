@@ -35,6 +35,7 @@ pub(crate) fn roomy() -> Options {
         runs: 10_000,
         thread_policy: ThreadPolicy::Queue,
         run_timeout: Duration::from_mins(10),
+        run_steps: 10_000,
         run_output_bytes: 1 << 20,
         retained_events: 100_000,
         retained_bytes: 64 << 20,
