@@ -41,7 +41,7 @@ impl fmt::Debug for Task {
 /// One earlier question and its answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// What the user asked.
+    /// What the user asked; empty where that is not known any more, since it is not written down.
     pub question: String,
     /// What the agent answered; empty where the run failed.
     pub answer: String,

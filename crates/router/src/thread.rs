@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::future::Shared;
 use portcullis_agent::Turn;
 use portcullis_event::{
-    AgentStarted, Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId, ThreadId,
+    AgentStarted, Envelope, Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId,
+    ServerMessage, ThreadId,
 };
 use portcullis_frame::Opcode;
 use portcullis_log::{OpenRun, Owner, Repeat, Stored};
@@ -127,7 +128,7 @@ impl Thread {
             .iter()
             .map(|text| portcullis_frame::Frame::new(Opcode::Text, &text[..]).to_bytes())
             .collect();
-        Self {
+        let mut thread = Self {
             epoch: stored.epoch.clone(),
             last_seq: stored.tail(),
             tail: stored.tail(),
@@ -135,7 +136,13 @@ impl Thread {
             kept,
             recorded_from: stored.first,
             ..Self::new(now)
+        };
+        // What was answered is known; what was asked is not written down.
+        let answers = stored.texts.iter().rev().filter_map(answer).take(HISTORY_TURNS);
+        for answer in answers.collect::<Vec<_>>().into_iter().rev() {
+            thread.remember(Turn { question: String::new(), answer });
         }
+        thread
     }
 
     /// What is kept, as the record would have it; none if that is nothing.
@@ -262,6 +269,17 @@ impl Thread {
             let Some(oldest) = self.history.pop_front() else { break };
             bytes -= size(&oldest);
         }
+    }
+}
+
+/// The answer that an event tells, where it ends a run with one.
+fn answer(text: &Bytes) -> Option<String> {
+    // Its type stands first: the rest need not be read.
+    let is_one = text.starts_with(br#"{"type":"agent_completed""#);
+    let event = is_one.then(|| Envelope::parse(str::from_utf8(text).ok()?).ok())??;
+    match event.message {
+        ServerMessage::AgentCompleted(end) => Some(end.final_response),
+        _ => None,
     }
 }
 

@@ -68,6 +68,21 @@ fn a_stop_and_a_crash_lose_nothing_and_a_client_goes_on_where_it_stood() {
     assert_eq!((&answer["payload"]["reason"], again.len()), (&json!("unknown_thread"), 0), "{answer}");
 }
 
+#[test]
+fn a_question_that_refers_back_is_understood_after_a_crash() {
+    let mut server = crate::server().start();
+    let answer = |server: &Server, id: &str, content: &str| {
+        let mut peer = server.live("/ws", "ann");
+        peer.say(&question(id, "t", content));
+        let end = peer.until_ended(1).pop().unwrap();
+        end["payload"]["final_response"].as_str().unwrap().to_owned()
+    };
+    assert!(answer(&server, "m1", "What is NO_TOKEN?").contains("NO_TOKEN"));
+    server = server.crash();
+    let text = answer(&server, "m2", "And how do I fix it?");
+    assert!(text.contains("NO_TOKEN"), "{text}");
+}
+
 /// Whether a file of the data directory has these bytes.
 fn is_written_down(server: &Server, text: &str) -> bool {
     let mut grep = std::process::Command::new("grep");

@@ -368,6 +368,28 @@ async fn a_stop_waits_for_what_comes_back_and_then_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_knows_after_a_restart_what_was_answered_in_the_thread() {
+    let before = Life::begin();
+    let mut ann = Device::connect(&before.router, "ann", Mode::Main);
+    for (thread, script) in [("t", "think"), ("t", "fail"), ("u", "think"), ("t", "think delta")] {
+        ann.say(None, thread, script);
+    }
+    before.finish().await;
+    ann.say(Some("m"), "t", "think wait:5");
+    before.go(2).await;
+    ann.read();
+    let run = run_of(&ann, "m");
+    let (after, _) = before.crash();
+    let mut again = after.whole("ann", &["t", "u"]);
+    again.say(Some("next"), "u", "think");
+    after.finish().await;
+    again.read();
+    let ended = assert_order(again.events());
+    assert_eq!(ended[&run], End::Answer("ann|0|2".to_owned()), "two answers, and nothing of what failed");
+    assert_eq!(ended[&run_of(&again, "next")], End::Answer("ann|0|1".to_owned()), "its own thread alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_of_its_own_world_has_one_again() {
     let before = Life::begin();
     let mut factory = Device::connect(&before.router, "ann", Mode::Factory);
