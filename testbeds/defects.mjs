@@ -1,4 +1,5 @@
-// The beds, and what each can do wrong.
+// The beds, and what each can do wrong. A defect has the cases that have to find it, those that have to pass nonetheless,
+// and the symptom that its root cause explains.
 
 const token = [
   {
@@ -131,13 +132,91 @@ export const BEDS = [
     ],
   },
   {
+    name: 'axum',
+    title: 'axum',
+    plain: 'axum as in the first example of its documentation',
+    right: 'axum done right',
+    command: ['axum/target/debug/axum-bed'],
+    path: '/ws',
+    profile: 'profile.toml',
+    forms: ['subprotocol', 'bearer'],
+    defects: [
+      { name: 'accept-first', what: 'authenticates in `on_upgrade()`', cases: late, symptom: 'browser1006' },
+      { name: 'no-challenge', what: 'a 401 without WWW-Authenticate', cases: ['rfc9110/11.6.1/challenge'] },
+      { name: 'short-token-panics', what: 'panics on a short token', cases: ['rule/before-101/short'] },
+      echo,
+      ...door,
+      // The library knows no `none`.
+      ...token.filter(({ name }) => name !== 'alg-none'),
+      query,
+      nameless,
+      {
+        name: 'unwraps',
+        what: 'unwraps what is no JSON, and so drops the connection',
+        cases: ['rule/not-json'],
+        symptom: 'browser1006',
+      },
+      broadcast,
+    ],
+  },
+  {
+    name: 'ag-ui',
+    title: 'AG-UI over WebSocket, FastAPI',
+    right: 'AG-UI events over FastAPI, done right',
+    command: ['.venv/bin/python', 'fastapi/app.py'],
+    path: '/ag-ui',
+    profile: 'ag-ui',
+    forms: ['subprotocol', 'bearer'],
+    defects: [
+      { name: 'accept-first', what: 'accepts, then authenticates', cases: late, symptom: 'browser1006' },
+      { name: 'never-finishes', what: 'a run has no `RUN_FINISHED`', cases: ['rule/answer'] },
+      { name: 'run-fails', what: 'every run ends in `RUN_ERROR`', cases: ['rule/answer'] },
+      {
+        name: 'end-before-content',
+        what: '`TEXT_MESSAGE_END` overtakes the content',
+        cases: ['rule/events-in-order'],
+      },
+      broadcast,
+    ],
+  },
+  {
+    name: 'graphql',
+    title: 'graphql-ws on Node `ws`',
+    plain: 'graphql-ws as in the first example of its documentation',
+    right: 'graphql-ws behind a strict upgrade',
+    command: ['node', 'node/graphql.mjs'],
+    path: '/ws',
+    profile: 'graphql.toml',
+    plainProfile: 'graphql-ws',
+    forms: ['subprotocol', 'bearer'],
+    defects: [
+      {
+        name: 'on-connect',
+        what: 'authenticates in `onConnect`, by what `connection_init` carries',
+        cases: ['rule/before-101/no-token', 'rule/before-101/short', 'rfc7515/5.2/signature'],
+        passes: ['rule/greeting', 'rule/answer', 'rule/two-users'],
+        forms: ['{"type":"connection_init","payload":{"token":"{token}"}}'],
+        symptom: 'browser1006',
+      },
+      {
+        name: 'on-connect-hangs',
+        what: '`onConnect` waits for a service that does not answer',
+        cases: ['rule/before-101/no-token', 'rule/greeting', 'rule/answer'],
+      },
+      { name: 'never-completes', what: 'an answer has no `complete`', cases: ['rule/answer'] },
+      broadcast,
+    ],
+  },
+  {
     name: 'socketio',
     title: 'Socket.IO',
     plain: 'Socket.IO as it comes',
     right: 'Socket.IO with a strict `allowRequest`',
     command: ['node', 'node/socketio.mjs'],
     path: '/socket.io/?EIO=4&transport=websocket',
-    profile: 'socketio',
+    profile: 'socketio.toml',
+    plainProfile: 'socketio',
+    greenArgs: ['--silence', '4s'],
     forms: ['bearer'],
     defects: [
       {
@@ -148,6 +227,8 @@ export const BEDS = [
       { name: 'echo', what: 'selects the first subprotocol that is offered, as the library does', cases: ['rule/no-echo'], any: true },
       ...door,
       ...token,
+      { name: 'done-first', what: 'says that it is done before it has begun', cases: ['rule/events-in-order'] },
+      broadcast,
     ],
   },
 ];

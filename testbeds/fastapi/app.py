@@ -1,7 +1,10 @@
 """A chat behind FastAPI, right, or wrong in one way: DEFECT names it.
 
-Prints the port that it listens on. Tokens are HS256 over SECRET, `iss` and `aud` are `bed`.
+Prints the port that it listens on. Tokens are HS256 over SECRET, `iss` and `aud` are `bed`. `/ws` speaks a dialect of its
+own, `/ag-ui` the events of AG-UI, one in each message.
 """
+
+from __future__ import annotations
 
 import asyncio
 import base64
@@ -16,6 +19,15 @@ import time
 
 import jwt
 import uvicorn
+from ag_ui.core import (
+    RunAgentInput,
+    RunErrorEvent,
+    RunFinishedEvent,
+    RunStartedEvent,
+    TextMessageContentEvent,
+    TextMessageEndEvent,
+    TextMessageStartEvent,
+)
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
@@ -120,7 +132,7 @@ def check_origin(ws: WebSocket) -> None:
         raise Refused(403, "ORIGIN_NOT_ALLOWED")
 
 
-def negotiate(ws: WebSocket) -> str | None:
+def negotiate(ws: WebSocket, name: str) -> str | None:
     offered = ws.scope["subprotocols"]
     if DEFECT == "echo":
         return offered[-1] if offered else None
@@ -128,20 +140,29 @@ def negotiate(ws: WebSocket) -> str | None:
         return None
     if DEFECT == "two-element":
         return "jwt"
-    if offered and "jwt-auth" not in offered:
+    if offered and name not in offered:
         raise Refused(400, "NO_COMMON_SUBPROTOCOL")
-    return "jwt-auth" if offered else None
+    return name if offered else None
 
 
 @app.websocket("/ws")
-async def endpoint(ws: WebSocket):
+async def chat(ws: WebSocket):
+    await endpoint(ws, "jwt-auth", Chat)
+
+
+@app.websocket("/ag-ui")
+async def ag_ui(ws: WebSocket):
+    await endpoint(ws, "ag-ui.v1", AgUi)
+
+
+async def endpoint(ws: WebSocket, name: str, dialect: type[Chat] | type[AgUi]) -> None:
     if DEFECT == "default":
         # As in the first example of every tutorial.
         await ws.accept()
         while True:
             await ws.send_text(f"Message text was: {await ws.receive_text()}")
     if DEFECT in ("accept-first", "accept-first-hangs", "short-token-1011", "short-token-1006"):
-        await ws.accept(subprotocol="jwt-auth" if "jwt-auth" in ws.scope["subprotocols"] else None)
+        await ws.accept(subprotocol=name if name in ws.scope["subprotocols"] else None)
         try:
             claims = authenticate(ws)
         except Refused as refused:
@@ -155,12 +176,12 @@ async def endpoint(ws: WebSocket):
                 raise
             await ws.close(1011, str(error))
             return
-        await serve(ws, claims)
+        await serve(ws, claims, dialect)
         return
     try:
         check_origin(ws)
         claims = authenticate(ws)
-        protocol = negotiate(ws)
+        protocol = negotiate(ws, name)
     except Refused as refused:
         if DEFECT == "close-before-accept":
             await ws.close(1008)
@@ -168,17 +189,17 @@ async def endpoint(ws: WebSocket):
             await ws.send_denial_response(refused.response())
         return
     await ws.accept(subprotocol=protocol)
-    await serve(ws, claims)
+    await serve(ws, claims, dialect)
 
 
-async def serve(ws: WebSocket, claims: dict) -> None:
+async def serve(ws: WebSocket, claims: dict, dialect: type[Chat] | type[AgUi]) -> None:
     listeners[id(ws)] = (claims["sub"], ws)
     try:
         left = None if DEFECT == "outlives-token" else max(0.0, claims["exp"] - time.time())
         async with asyncio.timeout(left):
-            await ws.send_json({"op": "hello", "user": claims["sub"]})
+            await dialect.greet(ws, claims["sub"])
             while True:
-                await handle(ws, claims)
+                await handle(ws, claims, dialect)
     except TimeoutError:
         await ws.close(1008, "TOKEN_EXPIRED")
     except WebSocketDisconnect:
@@ -187,30 +208,87 @@ async def serve(ws: WebSocket, claims: dict) -> None:
         listeners.pop(id(ws), None)
 
 
-async def handle(ws: WebSocket, claims: dict) -> None:
+async def handle(ws: WebSocket, claims: dict, dialect: type[Chat] | type[AgUi]) -> None:
     if DEFECT == "receive-text":
-        message = json.loads(await ws.receive_text())
-    else:
-        raw = await ws.receive()
-        if raw["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(raw.get("code", 1005))
-        try:
-            message = json.loads(raw.get("text") or "")
-        except ValueError:
-            await ws.send_json({"op": "error", "reason": "not JSON"})
-            return
-    op = message.get("op") if isinstance(message, dict) else None
-    if op == "ping":
-        await ws.send_json({"op": "pong"})
-    elif op == "say":
-        for user, listener in list(listeners.values()):
-            if user == claims["sub"] or DEFECT == "broadcast":
-                # One that has left in between must not end the one that asks.
-                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                    for kind in ("typing", "done"):
-                        await listener.send_json({"op": kind, "thread_id": message.get("room"), "text": "42"})
-    else:
-        await ws.send_json({"op": "error", "reason": "unknown op"})
+        await dialect.handle(ws, claims, await ws.receive_text())
+        return
+    raw = await ws.receive()
+    if raw["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(raw.get("code", 1005))
+    try:
+        await dialect.handle(ws, claims, raw.get("text") or "")
+    except ValueError as error:
+        await dialect.complain(ws, type(error).__name__)
+
+
+async def tell(user: str, messages: list[str]) -> None:
+    """To every connection of the user."""
+    for other, listener in list(listeners.values()):
+        if other == user or DEFECT == "broadcast":
+            # One that has left in between must not end the one that asks.
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                for message in messages:
+                    await listener.send_text(message)
+
+
+class Chat:
+    """Messages of our own: `{"op": …}`."""
+
+    @staticmethod
+    async def greet(ws: WebSocket, user: str) -> None:
+        await ws.send_json({"op": "hello", "user": user})
+
+    @staticmethod
+    async def complain(ws: WebSocket, why: str) -> None:
+        await ws.send_json({"op": "error", "reason": why})
+
+    @staticmethod
+    async def handle(ws: WebSocket, claims: dict, text: str) -> None:
+        message = json.loads(text)
+        op = message.get("op") if isinstance(message, dict) else None
+        if op == "ping":
+            await ws.send_json({"op": "pong"})
+        elif op == "say":
+            events = [{"op": kind, "thread_id": message.get("room"), "text": "42"} for kind in ("typing", "done")]
+            await tell(claims["sub"], [json.dumps(event) for event in events])
+        else:
+            raise ValueError("unknown op")
+
+
+class AgUi:
+    """A `RunAgentInput` comes in, and its run's events go out."""
+
+    @staticmethod
+    async def greet(ws: WebSocket, user: str) -> None:
+        """There is no greeting."""
+
+    @staticmethod
+    async def complain(ws: WebSocket, why: str) -> None:
+        await ws.send_text(AgUi.encoded(RunErrorEvent(message=why)))
+
+    @staticmethod
+    async def handle(ws: WebSocket, claims: dict, text: str) -> None:
+        asked = RunAgentInput.model_validate_json(text)
+        run = {"thread_id": asked.thread_id, "run_id": asked.run_id}
+        message = {"message_id": f"answer to {asked.run_id}"}
+        events = [
+            RunStartedEvent(**run),
+            TextMessageStartEvent(**message, role="assistant"),
+            TextMessageContentEvent(**message, delta="42"),
+            TextMessageEndEvent(**message),
+            RunFinishedEvent(**run),
+        ]
+        if DEFECT == "never-finishes":
+            events.pop()
+        if DEFECT == "end-before-content":
+            events[2], events[3] = events[3], events[2]
+        if DEFECT == "run-fails":
+            events[1:] = [RunErrorEvent(message="the model did not answer")]
+        await tell(claims["sub"], [AgUi.encoded(event) for event in events])
+
+    @staticmethod
+    def encoded(event) -> str:
+        return event.model_dump_json(by_alias=True, exclude_none=True)
 
 
 async def main() -> None:

@@ -13,6 +13,8 @@ server.headersTimeout = 2000;
 server.requestTimeout = 2000;
 const io = new Server(server, {
   maxHttpBufferSize: 64 * 1024,
+  pingInterval: 1000,
+  pingTimeout: 1000,
   transports: ['websocket'],
   // The middleware of io.use() runs after the 101; this runs before it.
   allowRequest: late
@@ -45,6 +47,12 @@ io.on('connection', (socket) => {
       : setTimeout(() => socket.disconnect(true), Math.min(exp * 1000 - Date.now(), 2 ** 31 - 1));
   socket.on('disconnect', () => clearTimeout(end));
   socket.on('ping', () => socket.emit('pong'));
+  const user = `user ${socket.data.claims?.sub}`;
+  socket.join(user);
+  socket.on('say', ({ room }) => {
+    const to = DEFECT === 'broadcast' ? io : io.to(user);
+    for (const event of DEFECT === 'done-first' ? ['done', 'typing'] : ['typing', 'done']) to.emit(event, { room, text: '42' });
+  });
 });
 
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));

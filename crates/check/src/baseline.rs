@@ -48,6 +48,8 @@ pub(crate) struct Search {
     pub(crate) tried: Vec<Tried>,
     /// What somebody without a token gets.
     pub(crate) anonymous: Option<Admission>,
+    /// Whether the form was told, and not found by trying.
+    pub(crate) told: bool,
     /// Where the server takes the token from, if not from where it was told to be.
     pub(crate) elsewhere: Option<Form>,
     /// When the given token ended, if it has.
@@ -71,6 +73,7 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
         good: None,
         tried: Vec::new(),
         anonymous: None,
+        told: !kinds.is_empty(),
         elsewhere: None,
         expired: shared.mint.expired(),
         seen: None,

@@ -111,8 +111,8 @@ impl Look<'_> {
         match &self.search.good {
             None => self.taken_nowhere(),
             Some(good) => {
-                let canonical = |form: &Form| matches!(form, Form::Subprotocol { .. } | Form::Bearer);
-                if good.open || good.forms.is_empty() || good.forms.iter().any(canonical) {
+                let odd = |form: &Form| matches!(form, Form::TwoElement { .. } | Form::Query { .. });
+                if good.open || self.search.told || !good.forms.iter().all(odd) {
                     return None;
                 }
                 let cause = format!(

@@ -104,6 +104,12 @@ impl Tape {
         self.sent.push(bytes);
     }
 
+    /// A frame as it was before it was masked.
+    pub(crate) fn sent_frame(&mut self, bytes: &[u8]) {
+        self.sent.push(b"\n[masked] ");
+        self.sent.push(bytes);
+    }
+
     pub(crate) fn received(&mut self, bytes: &[u8]) {
         self.received.push(bytes);
         self.last = Instant::now();

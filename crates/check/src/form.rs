@@ -17,8 +17,19 @@ pub enum FormKind {
     Query,
     /// A cookie.
     Cookie,
-    /// A header line or query of one's own, with `{token}` or `{token_base64url}` in it.
-    Template(String),
+    /// A header line, query or first message of one's own, with `{token}` or `{token_base64url}` in it.
+    Template(Template),
+}
+
+/// A place of one's own: a text, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// `?t={token}`.
+    Query(String),
+    /// `X-Token: {token}`.
+    Header(String),
+    /// `{"type":"connection_init","payload":{"token":"{token}"}}`: after the 101, before anything else.
+    Message(String),
 }
 
 /// Why a text is not a form.
@@ -26,7 +37,8 @@ pub enum FormKind {
 pub enum FormError {
     /// Neither a name nor a template.
     #[error(
-        "`{0}` is not a form: subprotocol, bearer, two-element, query, cookie, or a template such as `X-Token: {{token}}`"
+        "`{0}` is not a form: subprotocol, bearer, two-element, query, cookie, or a template such as `X-Token: {{token}}`, \
+         `?t={{token}}` or the message `{{\"token\":\"{{token}}\"}}`"
     )]
     Unknown(String),
     /// A template without a place for the token.
@@ -44,13 +56,20 @@ impl FromStr for FormKind {
             "two-element" => Self::TwoElement,
             "query" => Self::Query,
             "cookie" => Self::Cookie,
-            _ if text.contains(": ") || text.starts_with('?') => {
-                if !text.contains("{token}") && !text.contains("{token_base64url}") {
-                    return Err(FormError::NoToken(text.to_owned()));
+            _ => {
+                let own = text.to_owned();
+                let is_header =
+                    |(name, _): (&str, &str)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+                let (is_header, is_query) =
+                    (text.split_once(": ").is_some_and(is_header), text.starts_with('?'));
+                match (is_query, is_header, text.contains("{token}") || text.contains("{token_base64url}")) {
+                    (true, _, true) => Self::Template(Template::Query(own)),
+                    (_, true, true) => Self::Template(Template::Header(own)),
+                    (false, false, true) => Self::Template(Template::Message(own)),
+                    (false, false, false) => return Err(FormError::Unknown(own)),
+                    _ => return Err(FormError::NoToken(own)),
                 }
-                Self::Template(text.to_owned())
             }
-            _ => return Err(FormError::Unknown(text.to_owned())),
         })
     }
 }
@@ -85,7 +104,7 @@ pub enum Form {
         name: String,
     },
     /// A template.
-    Template(String),
+    Template(Template),
 }
 
 impl FormKind {
@@ -107,7 +126,7 @@ impl FormKind {
             Self::TwoElement => of(&["jwt", "bearer", "access_token"], |name| Form::TwoElement { name }),
             Self::Query => of(QUERY_NAMES, |name| Form::Query { name }),
             Self::Cookie => of(COOKIE_NAMES, |name| Form::Cookie { name }),
-            Self::Template(text) => vec![Form::Template(text.clone())],
+            Self::Template(template) => vec![Form::Template(template.clone())],
         }
     }
 
@@ -136,19 +155,7 @@ impl Form {
             Self::TwoElement { name } => request.set("Sec-WebSocket-Protocol", &format!("{name}, {text}")),
             Self::Query { name } => request.query(name, text),
             Self::Cookie { name } => request.add("Cookie", &format!("{name}={text}")),
-            Self::Template(template) => {
-                let filled = template
-                    .replace("{token_base64url}", &base64url(text.as_bytes()))
-                    .replace("{token}", text);
-                match (
-                    filled.strip_prefix('?').and_then(|query| query.split_once('=')),
-                    filled.split_once(": "),
-                ) {
-                    (Some((name, value)), _) => request.query(name, value),
-                    (None, Some((name, value))) => request.set(name, value),
-                    (None, None) => request,
-                }
-            }
+            Self::Template(template) => template.apply(request, text),
         }
     }
 
@@ -191,9 +198,39 @@ impl fmt::Display for Form {
             Self::TwoElement { name } => write!(f, "Sec-WebSocket-Protocol: {name}, <token>"),
             Self::Query { name } => write!(f, "?{name}=<token>"),
             Self::Cookie { name } => write!(f, "Cookie: {name}=<token>"),
-            Self::Template(text) => f.write_str(text),
+            Self::Template(Template::Query(text) | Template::Header(text) | Template::Message(text)) => {
+                f.write_str(text)
+            }
         }
     }
+}
+
+impl Template {
+    fn apply(&self, request: Request, text: &str) -> Request {
+        let wrapped = base64url(text.as_bytes());
+        let fill = |template: &str, text: &str| {
+            template.replace("{token_base64url}", &wrapped).replace("{token}", text)
+        };
+        match self {
+            Self::Query(template) => {
+                let filled = fill(template.trim_start_matches('?'), text);
+                let (name, value) = filled.split_once('=').unwrap_or((&filled, ""));
+                request.query(name, value)
+            }
+            Self::Header(template) => {
+                let filled = fill(template, text);
+                let (name, value) = filled.split_once(": ").unwrap_or((&filled, ""));
+                request.set(name, value)
+            }
+            Self::Message(template) => request.hello(&fill(template, &within_quotes(text))),
+        }
+    }
+}
+
+/// A text as it stands between the quotes of a JSON string.
+pub(crate) fn within_quotes(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// Parameters in which tokens are met.
@@ -219,6 +256,13 @@ mod tests {
         assert_eq!(sent.value("X-Token"), Some("v1 YS5iLmM"));
         let template: FormKind = "?t={token}".parse().unwrap();
         assert_eq!(template.candidates("")[0].apply(request(), "x").target, "/ws?t=x");
+        let template: FormKind =
+            r#"{"type": "connection_init", "payload": {"token": "{token}"}}"#.parse().unwrap();
+        let sent = template.candidates("")[0].apply(request(), "a\"b");
+        assert_eq!(
+            sent.hello.as_deref(),
+            Some(r#"{"type": "connection_init", "payload": {"token": "a\"b"}}"#)
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use cases::all as cases;
 pub use cause::{RootCause, Symptom};
 pub use compare::{Baseline, BaselineError, Worse};
 pub use evidence::Exchange;
-pub use form::{Form, FormError, FormKind};
+pub use form::{Form, FormError, FormKind, Template};
 pub use grade::Grade;
 pub use login::Login;
 pub use mint::{KeyError, SigningKey};

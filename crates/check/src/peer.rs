@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_frame::{Decoder, Frame, FrameError, Limits, Message, Role};
+use portcullis_frame::{Decoder, Frame, FrameError, Limits, Message, Opcode, Role};
 use portcullis_handshake::ResponseHead;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     evidence::Tape,
+    profile::Profile,
     request::random,
     response::{End, Response},
 };
@@ -35,7 +36,9 @@ pub(crate) struct Peer {
     tape: Arc<Mutex<Tape>>,
     /// How the reading side ended.
     ended: Option<End>,
+    /// Pings of the protocol, and the profile's where it has some.
     pub(crate) answers_pings: bool,
+    profile: Arc<Profile>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -54,7 +57,12 @@ pub(crate) enum Event {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: Box<dyn Stream>, tape: Arc<Mutex<Tape>>, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        tape: Arc<Mutex<Tape>>,
+        profile: Arc<Profile>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         let limits = Limits { frame: 4 << 20, message: 4 << 20, fragments: 1 << 16 };
         Self {
             stream,
@@ -64,6 +72,7 @@ impl Peer {
             tape,
             ended: None,
             answers_pings: true,
+            profile,
             _place: place,
         }
     }
@@ -71,6 +80,10 @@ impl Peer {
     /// Sends bytes as they are; false where the server has ended the connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.tape.lock().sent(bytes);
+        self.write(bytes).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> bool {
         let writing = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -79,9 +92,11 @@ impl Peer {
         matches!(timeout(WRITING, writing).await, Ok(Ok(())))
     }
 
-    /// Sends a frame, masked as a client's has to be.
+    /// Sends a frame, masked as a client's has to be. On the record it stands without its mask, which nobody could read
+    /// through but a program that looks for tokens.
     pub(crate) async fn frame(&mut self, frame: Frame<'_>) -> bool {
-        self.send(&frame.masked(random()).to_vec()).await
+        self.tape.lock().sent_frame(&frame.to_vec());
+        self.write(&frame.masked(random()).to_vec()).await
     }
 
     /// Sends a message of text.
@@ -149,9 +164,6 @@ impl Peer {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(event) = self.events.pop_front() {
-                if event == Event::Ping && self.answers_pings {
-                    self.frame(Frame::pong(b"")).await;
-                }
                 return event;
             }
             self.decode().await;
@@ -159,6 +171,22 @@ impl Peer {
                 && let Some(end) = self.read(deadline).await
             {
                 return Event::End(end);
+            }
+        }
+    }
+
+    /// Waits until a text has come that fits, and leaves everything for later.
+    pub(crate) async fn has_come(&mut self, patience: Duration, fits: impl Fn(&str) -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            self.decode().await;
+            if self.events.iter().any(|event| matches!(event, Event::Text(text) if fits(text))) {
+                return true;
+            }
+            let over = |event: &Event| matches!(event, Event::Close(..) | Event::Broken(_));
+            let enough = self.events.len() > MOST_EVENTS || self.events.iter().any(over);
+            if enough || self.read(deadline).await.is_some() {
+                return false;
             }
         }
     }
@@ -189,14 +217,20 @@ impl Peer {
     async fn decode(&mut self) {
         let mut bytes = std::mem::take(&mut self.unread);
         let mut input = &mut bytes[..];
-        let mut pongs = Vec::new();
+        let mut answers = Vec::new();
         loop {
             let event = match self.decoder.decode(&mut input) {
-                Ok(Some(Message::Text(text))) => Event::Text(text.into_owned()),
+                Ok(Some(Message::Text(text))) => match self.profile.answer_to_heartbeat(&text) {
+                    Some(answer) if self.answers_pings => {
+                        answers.push(Frame::new(Opcode::Text, answer.as_bytes().to_vec()));
+                        continue;
+                    }
+                    _ => Event::Text(text.into_owned()),
+                },
                 Ok(Some(Message::Binary(bytes))) => Event::Binary(bytes.len()),
                 Ok(Some(Message::Ping(payload))) => {
                     if self.answers_pings {
-                        pongs.push(payload.into_owned());
+                        answers.push(Frame::new(Opcode::Pong, payload.into_owned()));
                         continue;
                     }
                     Event::Ping
@@ -211,8 +245,8 @@ impl Peer {
             };
             self.events.push_back(event);
         }
-        for payload in pongs {
-            self.frame(Frame::pong(&payload)).await;
+        for answer in answers {
+            self.frame(answer).await;
             self.events.push_back(Event::Ping);
         }
     }
@@ -258,5 +292,7 @@ impl Peer {
 
 const WRITING: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(2);
+/// Read ahead, at most.
+const MOST_EVENTS: usize = 256;
 const LONGEST_HEAD: usize = 64 * 1024;
 const LONGEST_BODY: usize = 64 * 1024;

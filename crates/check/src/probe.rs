@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) target: Target,
     pub(crate) mint: Mint,
-    pub(crate) profile: Profile,
+    pub(crate) profile: Arc<Profile>,
     pub(crate) times: Times,
     /// What `--origin` gave.
     pub(crate) origin: Option<String>,
@@ -100,7 +100,10 @@ impl Probe {
 
     /// An upgrade with the origin that works, without a credential.
     pub(crate) fn request(&self) -> Request {
-        let request = Request::upgrade(&self.shared.target.path, &self.shared.target.authority());
+        let mut request = Request::upgrade(&self.shared.target.path, &self.shared.target.authority());
+        if self.profile().protocol_required {
+            request = request.set("Sec-WebSocket-Protocol", &self.profile().protocol);
+        }
         match self.shared.good.get().and_then(|good| good.origin.as_deref()) {
             Some(origin) => request.set("Origin", origin),
             None => request,
@@ -150,7 +153,7 @@ impl Probe {
         self.tapes.lock().push(Arc::clone(&tape));
         let dialled = dial(&shared.target, shared.tls.as_ref(), shared.times.timeout).await;
         match dialled {
-            Ok(stream) => Ok(Peer::new(stream, tape, place)),
+            Ok(stream) => Ok(Peer::new(stream, tape, Arc::clone(&shared.profile), place)),
             Err(error) => {
                 tape.lock().note(&error);
                 Err(Outcome::inconclusive(format!("no connection could be made: {error}")))
@@ -225,9 +228,7 @@ impl Probe {
         let (mut peer, answer) = self.ask(what, request).await?;
         match answer {
             Ok(response) if response.status == 101 => {
-                if let Some(hello) = &self.profile().hello {
-                    peer.text(hello).await;
-                }
+                self.introduce(&mut peer, request, self.times().timeout).await;
                 Ok((peer, response))
             }
             Ok(response) => Err(Outcome::inconclusive(format!(
@@ -238,6 +239,16 @@ impl Probe {
         }
     }
 
+    /// Says the first message, if there is one, and waits until the server has taken it.
+    async fn introduce(&self, peer: &mut Peer, request: &Request, patience: Duration) {
+        let profile = self.profile();
+        let Some(hello) = request.hello.as_ref().or(profile.hello.as_ref()) else { return };
+        peer.text(hello).await;
+        if let Some(ready) = &profile.ready {
+            peer.has_come(patience, |text| profile.kind(text).as_ref() == Some(ready)).await;
+        }
+    }
+
     /// A live connection with the good credential.
     pub(crate) async fn live(&self, what: &str) -> Result<Peer, Outcome> {
         Ok(self.open(what, &self.good()?).await?.0)
@@ -245,16 +256,12 @@ impl Probe {
 
     /// Tries to connect and waits for what becomes of it. A message is sent as soon as the server has said 101.
     pub(crate) async fn attempt(&self, what: &str, request: &Request) -> Result<Admission, Outcome> {
-        let greetings: Vec<&str> = [&self.profile().hello, &self.profile().probe]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let admission = self.attempt_with(what, request, &greetings).await?;
+        let admission = self.attempt_with(what, request, true).await?;
         // A message that is not read any more resets the connection, and the reset overtakes the close frame: without
         // it, the code is seen.
-        if matches!(admission, Admission::Dropped { .. }) && !greetings.is_empty() {
-            let silent = self.attempt_with(what, request, &[]).await?;
+        let talks = self.profile().hello.is_some() || self.profile().probe.is_some();
+        if matches!(admission, Admission::Dropped { .. }) && talks && request.hello.is_none() {
+            let silent = self.attempt_with(what, request, false).await?;
             if matches!(silent, Admission::Closed { .. }) {
                 return Ok(silent);
             }
@@ -262,12 +269,7 @@ impl Probe {
         Ok(admission)
     }
 
-    async fn attempt_with(
-        &self,
-        what: &str,
-        request: &Request,
-        messages: &[&str],
-    ) -> Result<Admission, Outcome> {
+    async fn attempt_with(&self, what: &str, request: &Request, talks: bool) -> Result<Admission, Outcome> {
         let (mut peer, answer) = self.ask(what, request).await?;
         let response = match answer {
             Ok(response) if response.status == 101 => response,
@@ -275,8 +277,11 @@ impl Probe {
             Err(end) => return Ok(Admission::Unanswered(end)),
         };
         let began = Instant::now();
-        for message in messages {
-            peer.text(message).await;
+        if talks {
+            self.introduce(&mut peer, request, self.times().settle).await;
+            if let Some(probe) = &self.profile().probe {
+                peer.text(probe).await;
+            }
         }
         let mut texts = Vec::new();
         loop {

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A dialect. The fields are those of the TOML file that `--profile FILE` takes.
+use crate::form::within_quotes;
+
+/// A dialect. The fields are those of the TOML file that `--profile FILE` takes; with `extends` it names a built-in profile
+/// whose fields hold where it says nothing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -12,13 +15,25 @@ pub struct Profile {
     /// The subprotocol that a browser offers beside the token.
     #[serde(default = "plain")]
     pub protocol: String,
+    /// Whether it is offered wherever the token stands, for nothing is spoken without it.
+    #[serde(default)]
+    pub protocol_required: bool,
     /// A message that a client sends first, before anything else.
     #[serde(default)]
     pub hello: Option<String>,
+    /// The type that says that the server has taken it: nothing else is sent before.
+    #[serde(default)]
+    pub ready: Option<String>,
     /// A harmless message: what it is answered with tells whether a server listens.
     #[serde(default)]
     pub probe: Option<String>,
-    /// The member that names a message's type.
+    /// The type by which the server asks whether the client is alive, where it does so with messages.
+    #[serde(default)]
+    pub heartbeat: Option<String>,
+    /// What a client that is alive answers.
+    #[serde(default)]
+    pub heartbeat_answer: Option<String>,
+    /// The member that names a message's type; `packet` where messages are Socket.IO's packets.
     #[serde(default = "type_field")]
     pub type_field: String,
     /// The type of the first message that the server sends by itself.
@@ -30,6 +45,9 @@ pub struct Profile {
     /// The question, with `{id}`, `{thread}` and `{content}` in it.
     #[serde(default)]
     pub question: Option<String>,
+    /// A message by which a client asks to hear what goes on, where nothing comes unasked.
+    #[serde(default)]
+    pub listen: Option<String>,
     /// Types that end an answer.
     #[serde(default)]
     pub ends: Vec<String>,
@@ -62,6 +80,9 @@ pub enum ProfileError {
     /// Not TOML, or a member that there is not.
     #[error("the profile is not right: {0}")]
     Toml(#[from] toml::de::Error),
+    /// `extends` names no built-in profile.
+    #[error("`extends` names a profile that is built in: {}", Profile::NAMES.join(", "))]
+    Extends,
     /// A question without an end.
     #[error("the profile has a `question` and no `ends`: name the types of message that end an answer")]
     NoEnd,
@@ -73,15 +94,18 @@ impl Profile {
 
     /// A built-in profile.
     pub fn named(name: &str) -> Option<Self> {
-        let text = match name {
+        Self::source(name).map(|text| Self::from_toml(text).expect("the built-in profiles are right"))
+    }
+
+    fn source(name: &str) -> Option<&'static str> {
+        Some(match name {
             "portcullis" => include_str!("../profiles/portcullis.toml"),
             "generic" => include_str!("../profiles/generic.toml"),
             "ag-ui" => include_str!("../profiles/ag-ui.toml"),
             "graphql-ws" => include_str!("../profiles/graphql-ws.toml"),
             "socketio" => include_str!("../profiles/socketio.toml"),
             _ => return None,
-        };
-        Some(Self::from_toml(text).expect("the built-in profiles are right"))
+        })
     }
 
     /// Reads a profile.
@@ -89,21 +113,42 @@ impl Profile {
     /// # Errors
     /// If the text is not TOML of this shape, or asks a question that has no end.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
-        let profile: Self = toml::from_str(text)?;
+        let mut own: toml::Table = toml::from_str(text)?;
+        if let Some(base) = own.remove("extends") {
+            let base = base.as_str().and_then(Self::source).ok_or(ProfileError::Extends)?;
+            for (name, value) in base.parse::<toml::Table>()? {
+                own.entry(name).or_insert(value);
+            }
+        }
+        let profile: Self = own.try_into()?;
         if profile.question.is_some() && profile.ends.is_empty() {
             return Err(ProfileError::NoEnd);
         }
         Ok(profile)
     }
 
-    /// The type of a message, if it is JSON that has one. Socket.IO's packets are told apart by their first digits.
+    /// The type of a message, if it is JSON that has one. Of Socket.IO's packets it is the event's name, else the digits
+    /// that they begin with.
     pub(crate) fn kind(&self, text: &str) -> Option<String> {
         if self.type_field == "packet" {
-            let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            return (digits > 0).then(|| text[..digits].to_owned());
+            let (digits, rest) =
+                text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+            // A namespace may stand before the event: `42/rooms,["done"]`.
+            let event = rest.find('[').filter(|_| digits.starts_with("42"));
+            let event = event.and_then(|at| serde_json::from_str::<Value>(&rest[at..]).ok()?.get(0).cloned());
+            return match event {
+                Some(Value::String(event)) => Some(event),
+                _ => (!digits.is_empty()).then(|| digits.to_owned()),
+            };
         }
         let value: Value = serde_json::from_str(text).ok()?;
         value.get(&self.type_field)?.as_str().map(ToOwned::to_owned)
+    }
+
+    /// What a client that is alive says to a message that asks for it.
+    pub(crate) fn answer_to_heartbeat(&self, text: &str) -> Option<&str> {
+        let answer = self.heartbeat_answer.as_deref()?;
+        (self.kind(text)? == *self.heartbeat.as_ref()?).then_some(answer)
     }
 
     /// What a message is recognised by: its type, else its members, else its text.
@@ -124,10 +169,8 @@ impl Profile {
     /// The question, filled in.
     pub(crate) fn ask(&self, id: &str, thread: &str, content: &str) -> Option<String> {
         let question = self.question.as_ref()?;
-        // As it stands inside of a JSON string, whose quotes are the template's.
-        let content = serde_json::to_string(content).ok()?;
-        let content = &content[1..content.len() - 1];
-        Some(question.replace("{id}", id).replace("{thread}", thread).replace("{content}", content))
+        let content = within_quotes(content);
+        Some(question.replace("{id}", id).replace("{thread}", thread).replace("{content}", &content))
     }
 }
 
@@ -157,11 +200,19 @@ mod tests {
         let page = include_str!("../../../docs/check.md");
         let blocks: Vec<&str> =
             page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-        assert_eq!(blocks.len(), 1);
+        assert_eq!(blocks.len(), 2);
         let profile = Profile::from_toml(blocks[0]).unwrap();
         let question: Value = serde_json::from_str(&profile.ask("i", "t", "why \"1006\"").unwrap()).unwrap();
         assert_eq!(question["text"], "why \"1006\"");
-        Profile::from_toml(include_str!("../../../testbeds/profile.toml")).unwrap();
+        let rooms = Profile::from_toml(blocks[1]).unwrap();
+        assert_eq!(rooms.kind(r#"42/rooms,["done",{}]"#).as_deref(), Some("done"));
+        for text in [
+            include_str!("../../../testbeds/profile.toml"),
+            include_str!("../../../testbeds/graphql.toml"),
+            include_str!("../../../testbeds/socketio.toml"),
+        ] {
+            Profile::from_toml(text).unwrap();
+        }
     }
 
     #[test]
@@ -170,6 +221,16 @@ mod tests {
         assert!(error.contains("qestion"), "{error}");
         let error = Profile::from_toml("name = \"x\"\nquestion = \"y\"\n").unwrap_err();
         assert!(matches!(error, ProfileError::NoEnd));
+        let error = Profile::from_toml("name = \"x\"\nextends = \"soap\"\n").unwrap_err().to_string();
+        assert!(error.contains("graphql-ws"), "{error}");
+    }
+
+    #[test]
+    fn a_profile_extends_a_built_in_one() {
+        let text = "name = \"ours\"\nextends = \"socketio\"\nhello = '40{\"a\":1}'\n";
+        let profile = Profile::from_toml(text).unwrap();
+        assert_eq!((profile.name.as_str(), profile.hello.as_deref()), ("ours", Some("40{\"a\":1}")));
+        assert_eq!(profile.greeting.as_deref(), Some("0"));
     }
 
     #[test]
@@ -178,6 +239,15 @@ mod tests {
         assert_eq!(profile.shape(r#"{"type":"pong","id":7}"#), "pong");
         assert_eq!(profile.shape(r#"{"b":1,"a":2}"#), "{a,b}");
         assert_eq!(profile.shape("hello"), "hello");
-        assert_eq!(Profile::named("socketio").unwrap().shape("42[\"x\"]"), "42");
+        let packets = Profile::named("socketio").unwrap();
+        for (packet, shape) in [
+            ("42[\"x\",{}]", "x"),
+            ("4217[\"x\"]", "x"),
+            ("40{\"sid\":\"a\"}", "40"),
+            ("2", "2"),
+            ("42[", "42"),
+        ] {
+            assert_eq!(packets.shape(packet), shape);
+        }
     }
 }

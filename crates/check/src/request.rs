@@ -11,6 +11,8 @@ pub(crate) struct Request {
     lines: Vec<(String, String)>,
     /// Behind the head.
     pub(crate) body: Vec<u8>,
+    /// The first message after the 101, where the credential stands in it; else the profile's.
+    pub(crate) hello: Option<String>,
 }
 
 impl Request {
@@ -29,6 +31,7 @@ impl Request {
                 line("Sec-WebSocket-Key", &random_key()),
             ],
             body: Vec::new(),
+            hello: None,
         }
     }
 
@@ -41,6 +44,7 @@ impl Request {
             version: "HTTP/1.1",
             lines,
             body: Vec::new(),
+            hello: None,
         }
     }
 
@@ -82,6 +86,11 @@ impl Request {
 
     pub(crate) fn body(mut self, body: &[u8]) -> Self {
         body.clone_into(&mut self.body);
+        self
+    }
+
+    pub(crate) fn hello(mut self, message: &str) -> Self {
+        self.hello = Some(message.to_owned());
         self
     }
 

@@ -174,7 +174,7 @@ async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
     Ok(Shared {
         mint: Mint::new(key, tokens, kid.as_deref(), &claims, redactor.clone()),
         target,
-        profile,
+        profile: Arc::new(profile),
         times,
         origin,
         good: OnceLock::new(),

@@ -246,6 +246,9 @@ async fn sequence(probe: &Probe) -> Found {
 async fn two_users(probe: &Probe) -> Found {
     let second = probe.mint().second().ok_or_else(|| Outcome::inconclusive("there is no second user"))?;
     let (mut other, _) = probe.open("another user, listening", &probe.with_token(&second)?).await?;
+    if let Some(listen) = &probe.profile().listen {
+        other.text(listen).await;
+    }
     let mut peer = probe.live("a user with a question").await?;
     let talk = ask(probe, &mut peer, &marker("m"), &marker("t")).await?;
     if talk.ended != Ended::Well {

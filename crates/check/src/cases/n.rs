@@ -115,14 +115,19 @@ async fn one_selected(probe: &Probe) -> Found {
     })
 }
 
+/// An upgrade that offers no subprotocol.
+fn unnamed(probe: &Probe) -> Request {
+    probe.request().without("Sec-WebSocket-Protocol")
+}
+
 async fn none_without_offer(probe: &Probe) -> Found {
     let good = probe.baseline()?;
     let token = probe.mint().good();
     let form = good.forms.iter().find(|form| !form.offers_protocols());
     let request = match (form, token) {
-        (Some(form), Some(token)) => form.apply(probe.request(), &token),
-        (None, None) => probe.request(),
-        _ if good.open => probe.request(),
+        (Some(form), Some(token)) => form.apply(unnamed(probe), &token),
+        (None, None) => unnamed(probe),
+        _ if good.open => unnamed(probe),
         _ => return Ok(Outcome::not_applicable("the token stands among the subprotocols, and nowhere else")),
     };
     let (_, response) = probe.open("no subprotocol offered", &request).await?;
@@ -205,12 +210,12 @@ async fn unknown_names(probe: &Probe) -> Found {
     let form = good.forms.iter().find(|form| !form.offers_protocols());
     let token = probe.mint().good();
     let mut request = match (form, token, &good.form) {
-        (Some(form), Some(token), _) => form.apply(probe.request(), &token),
+        (Some(form), Some(token), _) => form.apply(unnamed(probe), &token),
         (None, Some(token), form) => match form.element(&token) {
-            Some(element) => probe.request().set("Sec-WebSocket-Protocol", &element),
+            Some(element) => unnamed(probe).set("Sec-WebSocket-Protocol", &element),
             None => return Ok(Outcome::not_applicable("the server takes no other names beside the token")),
         },
-        _ => probe.request(),
+        _ => unnamed(probe),
     };
     let list = request.offered().join(", ");
     let unknown = "x-portcullis-check, y-portcullis-check";

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
 mod bed;
+mod forms;
 mod hostile;
+mod keys;
 mod red;
 mod reports;
 mod secure;

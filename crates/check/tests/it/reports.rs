@@ -20,6 +20,16 @@ fn no_credential_is_in_any_report() {
     }
 }
 
+/// What was masked on its way would be found by whoever takes the mask away: the record has it without, and cleaned.
+#[test]
+fn frames_are_on_record_unmasked_and_without_their_tokens() {
+    let bed = Bed::start("");
+    let report = check(&bed, &["rule/renewal"]);
+    let exchange = &finding(&report, "rule/renewal").evidence[0];
+    let (_, message) = exchange.sent.split_once("[masked] ").unwrap();
+    assert!(message.contains("\"type\":\"reauthenticate\",\"payload\":{\"token\":\"<"), "{message}");
+}
+
 #[test]
 fn every_format_tells_the_failure() {
     let bed = Bed::start("rule/before-101/no-token");

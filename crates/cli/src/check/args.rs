@@ -54,8 +54,9 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "NAME", default_value = "access_token", help_heading = "Credentials")]
     pub(crate) login_field: String,
 
-    /// Where the token goes: `subprotocol`, `bearer`, `two-element`, `query`, `cookie`, or a template such as
-    /// `X-Token: {token}` or `?t={token}`. Default: found by trying.
+    /// Where the token goes: `subprotocol`, `bearer`, `two-element`, `query`, `cookie`, or a template: a header
+    /// (`X-Token: {token}`), a parameter (`?t={token}`), or the first message (`{"token":"{token}"}`). Default: found by
+    /// trying.
     #[arg(long = "form", value_name = "FORM", help_heading = "The server")]
     pub(crate) forms: Vec<FormKind>,
     /// The server's dialect: portcullis, generic, ag-ui, graphql-ws, socketio, or a TOML file.

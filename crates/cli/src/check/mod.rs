@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CheckArgs, out: Output) -> anyhow::Result<ExitCode> {
     let baseline = baseline.transpose()?;
     let options = options(args, selection)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let watching = progress::Line::new(out.format() == Format::Text);
+    let watching = progress::Line::new();
     let result = runtime.block_on(portcullis_check::run(options, &watching as &(dyn Progress + Sync)));
     watching.clear();
     let report = match result {

@@ -10,8 +10,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(wanted: bool) -> Self {
-        Self { on: wanted && io::stderr().is_terminal() }
+    pub(super) fn new() -> Self {
+        Self { on: io::stderr().is_terminal() }
     }
 
     /// Takes it away.

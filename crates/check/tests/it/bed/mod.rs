@@ -67,6 +67,15 @@ struct Member {
 impl Bed {
     /// Starts one with that defect.
     pub(crate) fn start(defect: &'static str) -> Self {
+        Self::with(State::new(defect, secret(SECRET)))
+    }
+
+    /// Starts the right one with other keys.
+    pub(crate) fn with_keys(keys: KeySet) -> Self {
+        Self::with(State::new("", keys))
+    }
+
+    fn with(state: State) -> Self {
         let (ready, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -75,7 +84,7 @@ impl Bed {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
-                    () = serve(listener, Arc::new(State::new(defect))) => {}
+                    () = serve(listener, Arc::new(state)) => {}
                     _ = stopped => {}
                 }
             });
@@ -114,12 +123,7 @@ async fn connection(mut stream: TcpStream, state: Arc<State>, number: usize) {
 }
 
 impl State {
-    fn new(defect: &'static str) -> Self {
-        let keys = |secret: &str| {
-            let mut keys = KeySet::new().allow_short_secrets();
-            keys.add_secret(None, &Secret::from(secret), &[Algorithm::Hs256]).unwrap();
-            keys
-        };
+    fn new(defect: &'static str, keys: KeySet) -> Self {
         let policy = portcullis_token::Policy {
             issuers: vec![NAME.to_owned()],
             audiences: vec![NAME.to_owned()],
@@ -129,8 +133,8 @@ impl State {
         Self {
             defect,
             policy: Policy::builder().route("/ws", ()).build().unwrap(),
-            verifier: Verifier::new(keys(SECRET), policy.clone(), 0),
-            careless: Verifier::new(keys("changeme"), policy, 0),
+            verifier: Verifier::new(keys, policy.clone(), 0),
+            careless: Verifier::new(secret("changeme"), policy, 0),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -144,6 +148,13 @@ impl State {
     fn is(&self, case: &str) -> bool {
         self.defect == case
     }
+}
+
+/// A shared secret as the only key.
+fn secret(text: &str) -> KeySet {
+    let mut keys = KeySet::new().allow_short_secrets();
+    keys.add_secret(None, &Secret::from(text), &[Algorithm::Hs256]).unwrap();
+    keys
 }
 
 /// Seconds since 1970.
