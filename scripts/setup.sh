@@ -104,6 +104,7 @@ has make || want make
 if [ "$what" = test ]; then
     has chromium || [ -n "${CHROMIUM_BIN:-}" ] || want chromium
     has valgrind || want valgrind
+    has strace || want strace
     python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv
 fi
 install_packages

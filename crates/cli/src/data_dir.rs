@@ -30,10 +30,17 @@ impl DataDir {
         match builder.create(path) {
             Ok(()) => Ok(Self { path: path.to_owned(), created: true }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::open(path),
-            Err(error) => {
-                Err(error).with_context(|| format!("cannot make the data directory {}", path.display()))
-            }
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot make the data directory {}; {ELSEWHERE}", path.display())),
         }
+    }
+
+    /// Makes sure that something can be written, so that a server does not find out in the middle of its start.
+    pub(crate) fn ensure_writable(&self) -> anyhow::Result<()> {
+        let probe = self.path.join(".writable");
+        fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).with_context(|| {
+            format!("cannot write to the data directory {}; {ELSEWHERE}", self.path.display())
+        })
     }
 
     /// Opens a directory that a server has used.
@@ -73,6 +80,9 @@ impl DataDir {
     }
 }
 
+/// What to do about one that is no good.
+const ELSEWHERE: &str = "make it writable for this user, or name another one with --data-dir";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +96,10 @@ mod tests {
         assert!(made.created());
         assert_eq!(fs::metadata(made.path()).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(!DataDir::open_or_create(&path).unwrap().created());
-        assert_eq!(DataDir::open(&path).unwrap().path(), path);
+        let found = DataDir::open(&path).unwrap();
+        assert_eq!(found.path(), path);
+        found.ensure_writable().unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "nothing is left of the look");
     }
 
     #[test]

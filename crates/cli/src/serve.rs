@@ -51,6 +51,7 @@ pub(crate) fn run(args: ServeArgs, config: Config, warnings: Vec<String>) -> any
 
 async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> anyhow::Result<()> {
     let data_dir = DataDir::open_or_create(&config.data_dir)?;
+    data_dir.ensure_writable()?;
     let keys = keys::load(&config).map_err(keys::Faults)?;
     warnings.extend(keys.warnings.iter().cloned());
     let options = config.gateway_options();

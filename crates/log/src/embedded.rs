@@ -5,8 +5,8 @@ mod writer;
 
 use std::{
     fmt,
-    fs::{self, DirBuilder},
-    io,
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -292,6 +292,8 @@ fn claim(path: &Path) -> Result<(), Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
     let marker = path.join(MARKER);
     match fs::read_to_string(&marker) {
+        // A first start that was cut off here: nothing was recorded yet.
+        Ok(text) if text.is_empty() && entries(path).map_err(unusable)? == 1 => mark(path).map_err(unusable),
         Ok(text) => match text.trim().parse() {
             Ok(found) if found <= FORMAT => Ok(()),
             Ok(found) => Err(Error::TooNew { path: path.to_owned(), found, known: FORMAT }),
@@ -303,13 +305,31 @@ fn claim(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Readable by its owner alone, wherever it stands.
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-            if fs::read_dir(path).map_err(unusable)?.next().is_some() {
+            if entries(path).map_err(unusable)? > 0 {
                 return Err(Error::Foreign { path: path.to_owned() });
             }
-            fs::write(&marker, format!("{FORMAT}\n")).map_err(unusable)
+            mark(path).map_err(unusable)
         }
         Err(error) => Err(unusable(error)),
     }
+}
+
+fn entries(path: &Path) -> io::Result<usize> {
+    Ok(fs::read_dir(path)?.count())
+}
+
+/// Says that the folder is ours, and sees to it that a loss of power leaves that: what is recorded later is of no use in a
+/// folder that nobody knows any more.
+fn mark(path: &Path) -> io::Result<()> {
+    let mut marker = File::create(path.join(MARKER))?;
+    writeln!(marker, "{FORMAT}")?;
+    marker.sync_all()?;
+    File::open(path)?.sync_all()?;
+    // The folders on the way to it may be new as well. Not every one of them can be synced, or has to be.
+    for folder in path.canonicalize()?.ancestors().skip(1) {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    Ok(())
 }
 
 fn fault(path: &Path, error: fjall::Error) -> Error {

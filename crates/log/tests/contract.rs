@@ -369,6 +369,16 @@ fn a_strange_folder_is_refused_and_left_alone() {
     fs::write(later.join("portcullis-events"), "?\n").unwrap();
     assert!(matches!(fails(&later), Error::Damaged { .. }));
 
+    // A first start that was cut off before the mark was whole.
+    let cut_off = folder.path().join("cut-off");
+    fs::create_dir(&cut_off).unwrap();
+    fs::write(cut_off.join("portcullis-events"), "").unwrap();
+    drop(open(&cut_off));
+    drop(open(&cut_off));
+    // With something beside it, it is no such start.
+    fs::write(cut_off.join("portcullis-events"), "").unwrap();
+    assert!(matches!(fails(&cut_off), Error::Damaged { .. }));
+
     let used = folder.path().join("used");
     let _first = open(&used);
     let error = fails(&used);

@@ -108,7 +108,7 @@ pub trait Observer: Send + Sync + 'static {
     fn joined(&self) {}
     /// A socket's queue overflowed.
     fn overflow(&self) {}
-    /// The log acknowledged an event after so long, or failed to for good.
+    /// The log acknowledged an event after so long, or failed for good to record something.
     fn recorded(&self, outcome: Result<Duration, ()>) {
         let _ = outcome;
     }
@@ -276,6 +276,7 @@ impl Shared {
 
     /// Notes that something could not be recorded.
     fn fail(&self, error: &portcullis_log::Error) {
+        self.observer.recorded(Err(()));
         if !self.failed.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "events cannot be recorded; nothing is accepted until a restart");
         }

@@ -267,7 +267,9 @@ impl World {
         log.append(
             change,
             Box::new(move |outcome| {
-                router.observer.recorded(outcome.as_ref().map(|()| handed.elapsed()).map_err(|_| ()));
+                if outcome.is_ok() {
+                    router.observer.recorded(Ok(handed.elapsed()));
+                }
                 world.recorded(&router, numbered, outcome);
                 drop(held);
             }),
@@ -306,7 +308,7 @@ impl World {
     }
 
     /// Ends a run's place in its thread, and gives the next one that waited.
-    pub(crate) fn finish(&self, shared: &Shared, run: &Place, turn: Option<Turn>) -> Option<Run> {
+    pub(crate) fn finish(&self, shared: &Arc<Shared>, run: &Place, turn: Option<Turn>) -> Option<Run> {
         let now = Instant::now();
         let state = &mut *self.state.lock();
         let talk = state.talk.as_mut()?;

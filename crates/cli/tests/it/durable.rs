@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::support::{assert_problem, events, eventually, question};
 
 /// Everything that the server has of a thread, asked for from its beginning.
-fn whole(server: &Server, user: &str, thread_id: &str) -> (Value, Vec<Value>) {
+pub(crate) fn whole(server: &Server, user: &str, thread_id: &str) -> (Value, Vec<Value>) {
     let mut peer = server.live("/ws", user);
     peer.say(
         &json!({ "type": "resume", "payload": { "threads": [{ "thread_id": thread_id, "after_seq": 0 }] } }),
@@ -30,7 +30,7 @@ fn whole(server: &Server, user: &str, thread_id: &str) -> (Value, Vec<Value>) {
     (answer, events(&messages))
 }
 
-fn ask(peer: &mut Peer, id: &str, thread_id: &str) -> Vec<Value> {
+pub(crate) fn ask(peer: &mut Peer, id: &str, thread_id: &str) -> Vec<Value> {
     peer.say(&question(id, thread_id, "What does 1006 mean?"));
     peer.until_ended(1)
 }
@@ -291,7 +291,7 @@ impl Witness {
     }
 }
 
-fn is_terminal(event: &Value) -> bool {
+pub(crate) fn is_terminal(event: &Value) -> bool {
     event["type"] == "agent_completed" || event["type"] == "agent_failed"
 }
 

@@ -10,6 +10,7 @@ mod close;
 mod credentials;
 mod crowd;
 mod diagnose;
+mod disk;
 mod durable;
 mod echo;
 mod history;

@@ -246,7 +246,7 @@ impl Metrics {
         let record_failures = Counter::default();
         registry.register(
             "record_failures",
-            "Events that could not be recorded; from the first one on nothing is accepted until a restart",
+            "Changes that could not be recorded; from the first one on nothing is accepted until a restart",
             record_failures.clone(),
         );
         let heartbeat_timeouts = Counter::default();

@@ -20,12 +20,20 @@ pub(super) fn run(store: &Store, queue: &Receiver<(Change, Done)>, durability: D
         let waiting = std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok()));
         let (changes, dones): (Vec<Change>, Vec<Done>) = waiting.take(MOST).unzip();
         if failure.is_none() {
-            failure = write(store, changes, durability).err().map(|error| Error::Failed(error.to_string()));
+            failure = write(store, changes, durability).err().map(|error| Error::Failed(said(&error)));
         }
         // Once failed, failed: a device that lost one write may say the next time that all is well.
         for done in dones {
             done(failure.as_ref().map_or(Ok(()), Err));
         }
+    }
+}
+
+/// What the store says, in the system's words where those are behind it.
+fn said(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

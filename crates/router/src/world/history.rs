@@ -81,7 +81,7 @@ impl World {
     pub(super) fn remove(
         &self,
         state: &mut State,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         owner: &Owner,
         id: &ThreadId,
         told: Vec<oneshot::Sender<()>>,
@@ -96,12 +96,12 @@ impl World {
             }
         };
         let Some(log) = self.log(shared) else { return tell() };
-        let change = Change::Forget { owner: *owner, thread_id: id.clone() };
+        let (change, router) = (Change::Forget { owner: *owner, thread_id: id.clone() }, Arc::clone(shared));
         log.append(
             change,
             Box::new(move |outcome| match outcome {
                 Ok(()) => tell(),
-                Err(error) => tracing::error!(%error, "a thread cannot be deleted"),
+                Err(error) => router.fail(error),
             }),
         );
     }
