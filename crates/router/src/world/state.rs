@@ -92,34 +92,22 @@ impl State {
         observer.event(envelope.message.kind(), self.sockets.as_slice().len());
     }
 
-    /// A thread, from memory or from the record. Where memory holds as many as it may and all are busy, the record is
-    /// read for this once.
+    /// A thread: in memory, else from the record, which is read for this once where memory holds as many as it may and all
+    /// are busy. What cannot be had is told as a thread that is not there.
     fn thread(&mut self, record: &Recording<'_>, thread_id: &ThreadId) -> Option<Held<'_>> {
-        let now = Instant::now();
-        if let Some(log) = record.log {
+        let kept =
+            |state: &Self| state.talk.as_ref().is_some_and(|talk| talk.threads.contains_key(thread_id));
+        if let Some(log) = record.log.filter(|_| !kept(self)) {
+            let now = Instant::now();
+            let read = log.thread(record.owner, thread_id);
+            let stored =
+                read.inspect_err(|error| tracing::error!(%error, "a thread cannot be read")).ok()??;
+            let thread = Thread::recorded(&stored, now);
             let talk = self.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
-            let room = talk.make_room(record.shared.options.threads_per_user, thread_id).is_ok();
-            let read = if room {
-                talk.load(record.log, record.owner, thread_id, now).map_err(|rejection| rejection.to_string())
-            } else {
-                Ok(())
-            };
-            if talk.is_empty() {
-                self.talk = None;
+            if talk.make_room(record.shared.options.threads_per_user, thread_id).is_err() {
+                return Some(Held::Once(Box::new(thread)));
             }
-            if !room {
-                return match log.thread(record.owner, thread_id) {
-                    Ok(stored) => stored.map(|stored| Held::Once(Box::new(Thread::recorded(&stored, now)))),
-                    Err(error) => {
-                        tracing::error!(%error, "a thread cannot be read");
-                        None
-                    }
-                };
-            }
-            if let Err(error) = read {
-                // What cannot be had is told as a thread that is not there.
-                tracing::error!(error, "a thread cannot be read");
-            }
+            talk.threads.insert(thread_id.clone(), thread);
         }
         self.talk.as_ref()?.threads.get(thread_id).map(Held::Kept)
     }

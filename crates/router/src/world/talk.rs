@@ -112,11 +112,6 @@ impl Talk {
         late.is_none_or(|late| late.threads.iter().all(|behind| behind.thread_id != *thread_id))
     }
 
-    /// Whether nothing is left of it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.threads.is_empty() && self.late.is_empty()
-    }
-
     /// Forgets a thread, and the messages that led to it.
     pub(super) fn forget(&mut self, id: &ThreadId) {
         self.threads.remove(id);
