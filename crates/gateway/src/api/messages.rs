@@ -15,11 +15,8 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing};
 use tokio::time::{Duration, timeout};
 
-use super::{authenticate_headers, readable};
-use crate::{
-    gate::Gate,
-    plain::{Origin, refuse},
-};
+use super::{authenticate_headers, told};
+use crate::{gate::Gate, plain::Origin};
 
 /// How long the record may take to acknowledge a message.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -54,8 +51,7 @@ pub(super) async fn post(
             None => StatusCode::ACCEPTED.into_response(),
         })
     };
-    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
-    readable(&gate, &headers, answer)
+    told(&gate, &headers, answer.await)
 }
 
 /// Acts on a message; gives the server's answer as its v1 text, where there is one.

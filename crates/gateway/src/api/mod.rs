@@ -22,7 +22,7 @@ use portcullis_router::Seat;
 use crate::{
     admission::Place,
     gate::{Gate, Route},
-    plain::{foreign, request},
+    plain::{foreign, refuse, request},
 };
 
 pub(crate) fn routes() -> Router<Arc<Gate>> {
@@ -82,6 +82,11 @@ async fn allow(State(gate): State<Arc<Gate>>, headers: HeaderMap) -> Response {
     let allowed = (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Last-Event-ID");
     let age = (header::ACCESS_CONTROL_MAX_AGE, "600");
     readable(&gate, &headers, (StatusCode::NO_CONTENT, [methods, allowed, age]).into_response())
+}
+
+/// What is told to who asked: the answer, or why there is none.
+fn told(gate: &Gate, headers: &HeaderMap, answer: Result<Response, Rejection>) -> Response {
+    readable(gate, headers, answer.unwrap_or_else(|rejection| refuse(gate, &rejection)))
 }
 
 /// Lets a page of an allowed origin read the answer.

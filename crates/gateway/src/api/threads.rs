@@ -16,11 +16,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, timeout};
 
-use super::{authenticate_headers, parameter, readable};
-use crate::{
-    gate::Gate,
-    plain::{Origin, refuse},
-};
+use super::{authenticate_headers, parameter, told};
+use crate::{gate::Gate, plain::Origin};
 
 /// Threads or events of one page: by default, and at most.
 const PAGE: usize = 50;
@@ -89,8 +86,7 @@ pub(super) async fn list(
             .map(|last| format!("{}:{}", last.at, encode(last.thread_id.as_str())));
         Ok(json(&ThreadPage { threads: page.into_iter().filter_map(listed).collect(), next_cursor }))
     };
-    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
-    readable(&gate, &headers, answer)
+    told(&gate, &headers, answer.await)
 }
 
 /// The events of a thread, oldest first.
@@ -113,8 +109,7 @@ pub(super) async fn events(
         .await?;
         page(&id, &stored, after, limit)
     };
-    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
-    readable(&gate, &headers, answer)
+    told(&gate, &headers, answer.await)
 }
 
 /// Deletes a thread: its events here and in the record, and what led to it. Runs that go on in it are cancelled.
@@ -135,8 +130,7 @@ pub(super) async fn forget(
             Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
         }
     };
-    let answer = answer.await.unwrap_or_else(|rejection| refuse(&gate, &rejection));
-    readable(&gate, &headers, answer)
+    told(&gate, &headers, answer.await)
 }
 
 /// Reads the record away from the threads that serve sockets.
