@@ -164,20 +164,25 @@ struct Witness {
 }
 
 impl Witness {
-    /// Comes back to where it stood and asks without a pause, writing down what comes, until the connection breaks.
+    /// Comes back to where it stood.
+    fn come_back(&self, server: &Server, user: &str) -> Peer {
+        let target = match self.seen.last_key_value() {
+            Some((seq, event)) => format!("/ws?resume={user}:{}:{seq}", event["epoch"].as_str().unwrap()),
+            // What ran without its knowledge is there as well.
+            None => format!("/ws?resume={user}::0"),
+        };
+        server.live(&target, user)
+    }
+
+    /// Asks without a pause, writing down what comes, until the connection breaks.
     fn watch(
         mut self,
-        server: &Server,
+        mut peer: Peer,
         user: &str,
         round: u64,
         stop: &AtomicBool,
         heard: &Sender<()>,
     ) -> Self {
-        let target = match self.seen.last_key_value() {
-            Some((seq, event)) => format!("/ws?resume={user}:{}:{seq}", event["epoch"].as_str().unwrap()),
-            None => "/ws".to_owned(),
-        };
-        let mut peer = server.live(&target, user);
         let mut asked = 0;
         while !stop.load(Ordering::Relaxed) {
             let text = question(&format!("{user}-{round}-{asked}"), user, "Why 1006? And what is NO_TOKEN?");
@@ -202,6 +207,10 @@ impl Witness {
             let text = |name: &str| message["payload"][name].as_str().unwrap().to_owned();
             self.accepted.insert(text("message_id"), text("run_id"));
         } else if message["type"] == "resume_gap" {
+            let nothing = self.seen.is_empty() && self.accepted.is_empty();
+            if nothing && message["payload"]["reason"] == "unknown_thread" {
+                return;
+            }
             self.faults.push(format!("a gap: {message}"));
         } else if let Some(seq) = message["seq"].as_u64() {
             let next = self.seen.last_key_value().map_or(1, |(last, _)| last + 1);
@@ -394,22 +403,22 @@ fn whatever_was_accepted_ends_through_kill_9() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let until = 1 + usize::try_from(seed >> 33).unwrap() % 1_500;
         let stop = Arc::new(AtomicBool::new(false));
-        let running = Arc::new(server);
         let (heard, messages) = mpsc::channel();
         let clients: Vec<_> = witnesses
             .into_iter()
             .enumerate()
             .map(|(user, witness)| {
-                let (server, stop, heard) = (Arc::clone(&running), Arc::clone(&stop), heard.clone());
-                let name = format!("user-{user}");
-                thread::spawn(move || witness.watch(&server, &name, round, &stop, &heard))
+                let (stop, heard, name) = (Arc::clone(&stop), heard.clone(), format!("user-{user}"));
+                // Before the server may be killed.
+                let peer = witness.come_back(&server, &name);
+                thread::spawn(move || witness.watch(peer, &name, round, &stop, &heard))
             })
             .collect();
         assert_eq!(messages.iter().take(until).count(), until);
-        running.kill();
+        server.kill();
         stop.store(true, Ordering::Relaxed);
         witnesses = clients.into_iter().map(|client| client.join().unwrap()).collect();
-        server = Arc::into_inner(running).unwrap().crash();
+        server = server.crash();
         cut_off = 0;
         let mut faults = Vec::new();
         for (user, witness) in witnesses.iter().enumerate() {
