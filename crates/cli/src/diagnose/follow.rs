@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::{File, Metadata},
     io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -15,8 +15,11 @@ use portcullis_diagnose::{Engine, Incident, Report, shown};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{BUFFER, code, text};
-use crate::{args::Format, output::Output};
+use super::{BUFFER, code, input, text};
+use crate::{
+    args::Format,
+    output::{Output, Usage},
+};
 
 /// How often a file is looked at for more.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -82,6 +85,13 @@ impl Following {
     async fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let name = path.display();
         let mut tail = Tail::open(path).with_context(|| format!("cannot read {name}"))?;
+        let mut start = [0; input::MAGIC];
+        let length = tail.file.read_at(&mut start, 0).unwrap_or_default();
+        if input::packer(&start[..length]).is_some() {
+            return Err(
+                Usage(format!("{name} is compressed, and will not grow: leave `--follow` out")).into()
+            );
+        }
         let mut look = tokio::time::interval(PAUSE);
         let mut tell = tokio::time::interval(TELL);
         let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());

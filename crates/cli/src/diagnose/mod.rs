@@ -1,6 +1,7 @@
 //! `portcullis diagnose`: a log or an archive to causes and remedies. The engine does the work; here are files and words.
 
 mod follow;
+mod input;
 mod text;
 
 use std::{
@@ -38,18 +39,19 @@ pub(crate) fn run(args: &DiagnoseArgs, out: Output) -> anyhow::Result<ExitCode> 
         return follow::run(&args.file, stdin, out);
     }
     let report = if stdin {
-        read(&mut io::stdin().lock()).context("cannot read standard input")?
+        read(io::stdin().lock()).context("cannot read standard input")?
     } else {
         let name = args.file.display();
-        let mut file = File::open(&args.file).with_context(|| format!("cannot read {name}"))?;
-        read(&mut file).with_context(|| format!("cannot read {name}"))?
+        let file = File::open(&args.file).with_context(|| format!("cannot read {name}"))?;
+        read(file).with_context(|| format!("cannot read {name}"))?
     };
     print(&report, out)?;
     Ok(code(&report))
 }
 
 /// Reads to the end.
-fn read(input: &mut impl Read) -> io::Result<Report> {
+fn read(input: impl Read + 'static) -> io::Result<Report> {
+    let mut input = input::unpacked(input)?;
     let mut engine = Engine::new();
     let mut buffer = vec![0; BUFFER];
     loop {

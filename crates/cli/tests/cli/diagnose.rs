@@ -53,6 +53,27 @@ fn exit_codes_tell_findings_usage_and_what_cannot_be_read() {
     place.run(&["diagnose", "."]).ended(3);
 }
 
+/// As logrotate leaves it, from a file and from a pipe.
+#[test]
+fn a_compressed_log_is_read_as_it_is() {
+    let place = Place::new();
+    let path = place.path("app.log.1.gz");
+    let mut encoder =
+        flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+    encoder.write_all(STORM.as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    let json = place.run(&["diagnose", "app.log.1.gz", "--format", "json"]).ended(1).json();
+    assert_eq!(
+        (json["incidents"][0]["reason"].as_str(), json["read"]["lines"].as_u64()),
+        (Some("NO_TOKEN"), Some(5))
+    );
+    let ran = place.run(&["diagnose", "app.log.1.gz", "--follow"]).ended(2);
+    assert!(ran.stderr.contains("will not grow"), "{}", ran.stderr);
+    File::options().write(true).open(&path).unwrap().set_len(40).unwrap();
+    let ran = place.run(&["diagnose", "app.log.1.gz"]).ended(3);
+    assert!(ran.stderr.contains("cannot read app.log.1.gz"), "{}", ran.stderr);
+}
+
 #[test]
 fn standard_input_is_followed_to_its_end() {
     let place = Place::new();
