@@ -11,7 +11,6 @@ use portcullis_session::Session;
 use portcullis_token::Identity;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{Duration, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -19,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     RejectionStyle,
     admission::Place,
-    connection::{Asked, Connection},
+    connection::{Asked, Connection, Line},
     gate::{Gate, Route},
     plain::Plain,
     sse, stale,
@@ -33,21 +32,19 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Sees one socket through its handshake, and what becomes of it.
-pub(crate) async fn serve(
+pub(crate) async fn serve<L: Line>(
     gate: Arc<Gate>,
     plain: Plain,
     tasks: TaskTracker,
-    mut stream: TcpStream,
+    mut line: L,
     mut peer: SocketAddr,
     mut place: Place,
 ) {
-    // Frames are written whole and at once: waiting for more would only add latency.
-    let _ = stream.set_nodelay(true);
     let deadline = tokio::time::Instant::now() + gate.options.handshake.timeout.get();
     let mut buffer = Vec::with_capacity(FIRST_READ);
-    let end = match timeout_at(deadline, read_head(&gate, &mut stream, &mut buffer)).await {
+    let end = match timeout_at(deadline, read_head(&gate, &mut line, &mut buffer)).await {
         Ok(Ok(Ok(end))) => end,
-        Ok(Ok(Err(rejection))) => return refuse(&gate, stream, peer, &rejection.into(), None, true).await,
+        Ok(Ok(Err(rejection))) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
         // The peer left, or sent no head in time: there is nobody to tell.
         Ok(Err(_)) | Err(_) => {
             gate.metrics.dropped.inc();
@@ -57,7 +54,7 @@ pub(crate) async fn serve(
     let (head_bytes, ahead) = buffer.split_at_mut(end);
     let head = match Head::parse(head_bytes, &gate.head_limits) {
         Ok(head) => head,
-        Err(rejection) => return refuse(&gate, stream, peer, &rejection.into(), None, true).await,
+        Err(rejection) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
     };
     let client = gate.proxies.client(peer.ip(), &head);
     if client != peer.ip() {
@@ -71,16 +68,16 @@ pub(crate) async fn serve(
                 gate.metrics.accepted();
                 // In boxes, since their sizes would be every handshake's.
                 drop(buffer);
-                return Box::pin(sse::serve(gate, stream, admitted, place)).await;
+                return Box::pin(sse::serve(gate, line, admitted, place)).await;
             }
             Err(rejection) => {
-                return refuse(&gate, stream, peer, &rejection.into(), Some(&head), false).await;
+                return refuse(&gate, line, peer, &rejection.into(), Some(&head), false).await;
             }
         }
     }
     if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
         // In a box, since its size would be every handshake's.
-        return Box::pin(plain.serve(stream, buffer, peer, Arc::new(place))).await;
+        return Box::pin(plain.serve(line, buffer, peer, Arc::new(place))).await;
     }
     let mut answer = Vec::with_capacity(512);
     let decision = decide(&gate, &head, &place, &mut answer);
@@ -93,7 +90,7 @@ pub(crate) async fn serve(
             }
             tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
             let asked = Asked { query: head.query(), greeting: answer, ahead, probe };
-            let connection = Connection::new(Arc::clone(&gate), stream, place, negotiated, asked);
+            let connection = Connection::new(Arc::clone(&gate), line, place, negotiated, asked);
             // A task of its own: what the handshake needed is freed with this one.
             tasks.spawn(connection);
         }
@@ -109,9 +106,9 @@ pub(crate) async fn serve(
                 record(&gate, peer, &refused, Some(&head));
                 gate.metrics.closed(refused.rejection.reason.close_code(gate.session.close_profile), None);
                 answer.extend_from_slice(&close);
-                return finish(stream, &answer, true).await;
+                return finish(line, &answer, true).await;
             }
-            refuse(&gate, stream, peer, &refused, Some(&head), linger).await;
+            refuse(&gate, line, peer, &refused, Some(&head), linger).await;
         }
     }
 }
@@ -154,12 +151,12 @@ fn decide(
 /// Reads until the head is complete. The outer error is the socket's.
 async fn read_head(
     gate: &Gate,
-    stream: &mut TcpStream,
+    line: &mut impl Line,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Result<usize, Rejection>> {
     let mut reader = HeadReader::new(gate.head_limits);
     loop {
-        if stream.read_buf(buffer).await? == 0 {
+        if line.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match reader.advance(buffer) {
@@ -181,7 +178,7 @@ fn record(gate: &Gate, peer: SocketAddr, refused: &Refused, head: Option<&Head<'
 /// Tells the peer why, and ends the connection. Without a head it could not be read.
 async fn refuse(
     gate: &Gate,
-    stream: TcpStream,
+    line: impl Line,
     peer: SocketAddr,
     refused: &Refused,
     head: Option<&Head<'_>>,
@@ -191,25 +188,25 @@ async fn refuse(
     let method = head.map_or("", Head::method);
     let mut answer = Vec::new();
     write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);
-    finish(stream, &answer, linger).await;
+    finish(line, &answer, linger).await;
 }
 
 /// Writes the answer and ends the connection.
 ///
 /// Where bytes of the peer may be unread, closing at once would reset the connection, and the reset can overtake the
 /// answer: then our side is shut, and what comes is thrown away for a moment.
-async fn finish(mut stream: TcpStream, answer: &[u8], linger: bool) {
+async fn finish(mut line: impl Line, answer: &[u8], linger: bool) {
     let write = async {
-        stream.write_all(answer).await?;
+        line.write_all(answer).await?;
         if !linger {
             return io::Result::Ok(());
         }
-        stream.shutdown().await?;
+        line.shutdown().await?;
         let mut thrown_away = 0;
         // On the heap: it would be part of every handshake's task otherwise.
         let mut sink = vec![0; 4096];
         while thrown_away < LINGER_BYTES {
-            match stream.read(&mut sink).await? {
+            match line.read(&mut sink).await? {
                 0 => break,
                 read => thrown_away += read,
             }

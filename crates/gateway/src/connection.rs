@@ -26,7 +26,6 @@ use portcullis_session::{self as session, Notice, Received, Session, Transmit};
 use portcullis_token::Identity;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep_until},
 };
 
@@ -51,9 +50,14 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
 }
 
+/// What a connection goes over: a socket, or a line in memory where faults are simulated.
+pub(crate) trait Line: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<L: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line for L {}
+
 /// A connection whose user was verified and whose 101 is on its way.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<L> {
+    stream: L,
     gate: Arc<Gate>,
     session: Session,
     link: Link,
@@ -101,17 +105,26 @@ enum Link {
     Echo(#[expect(dead_code, reason = "held for what its drop does")] Seat),
 }
 
-impl Connection {
+impl Link {
+    fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Routed(attachment) => Some(attachment.mode()),
+            Self::Echo(_) => None,
+        }
+    }
+}
+
+impl<L: Line> Connection<L> {
     /// Registers the connection.
     pub(crate) fn new(
         gate: Arc<Gate>,
-        stream: TcpStream,
+        stream: L,
         place: Place,
         negotiated: Negotiated<Seat, Route>,
         asked: Asked<'_>,
     ) -> Self {
         let Asked { query, greeting, ahead, probe } = asked;
-        let now = Instant::now();
+        let now = now();
         let parts = negotiated.into_parts();
         let identity = parts.identity.identity().clone();
         let (warn_at, ends_at) = gate.token_times(identity.expires_at(), now);
@@ -161,13 +174,6 @@ impl Connection {
         connection
     }
 
-    fn mode(&self) -> Option<Mode> {
-        match &self.link {
-            Link::Routed(attachment) => Some(attachment.mode()),
-            Link::Echo(_) => None,
-        }
-    }
-
     /// Acts on bytes that were read.
     fn receive(&mut self, now: Instant, mut input: &mut [u8]) {
         let gate = Arc::clone(&self.gate);
@@ -203,7 +209,7 @@ impl Connection {
                 return Poll::Ready(());
             }
             let rules = rules(&self.gate, &self.link);
-            if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, Instant::now())
+            if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, now())
                 && let Link::Routed(attachment) = &self.link
                 && let Some(expires_at) = attachment.identity().expires_at()
             {
@@ -221,7 +227,7 @@ impl Connection {
     /// Gives the rest of the connection's life to `phase`.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.timer.as_mut().reset((Instant::now() + LINGER).into());
+        self.timer.as_mut().reset((now() + LINGER).into());
     }
 
     /// Makes sure that the timer is not later than what the session waits for. One that is too early is harmless.
@@ -264,7 +270,7 @@ impl Connection {
 
     /// Takes the session's control frames.
     fn transmit(&mut self) {
-        let now = Instant::now();
+        let now = now();
         let gate = Arc::clone(&self.gate);
         // Ahead of the data that waits, and in their own order.
         let mut soon = usize::from(self.partial);
@@ -344,7 +350,7 @@ impl Connection {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
             if self.phase == Phase::Live {
-                self.receive(Instant::now(), read.filled_mut());
+                self.receive(now(), read.filled_mut());
             }
             Poll::Ready(Ok(!read.filled().is_empty()))
         })
@@ -394,7 +400,7 @@ impl Connection {
     }
 }
 
-impl Future for Connection {
+impl<L: Line> Future for Connection<L> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -408,10 +414,15 @@ impl Future for Connection {
     }
 }
 
-impl Drop for Connection {
+impl<L> Drop for Connection<L> {
     fn drop(&mut self) {
-        self.gate.leave(self.live, self.mode(), self.probe);
+        self.gate.leave(self.live, self.link.mode(), self.probe);
     }
+}
+
+/// The runtime's clock, which is the system's but in simulations.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 fn rules<'g>(gate: &'g Gate, link: &Link) -> &'g session::Options {
@@ -479,6 +490,8 @@ pub(crate) fn established(
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     /// A connection's task is this future and some hundred bytes of the runtime's, rounded up by the allocator to 512
@@ -493,7 +506,7 @@ mod tests {
             ("Sleep", size_of::<Sleep>()),
             ("Place", size_of::<Place>()),
         ];
-        let size = size_of::<Connection>();
+        let size = size_of::<Connection<TcpStream>>();
         assert!(size <= MOST, "a connection takes {size} bytes, with {sizes:?}");
         assert!(size_of::<Outbox>() <= 80, "with its counters an outbox is to fit 96 bytes: {sizes:?}");
     }

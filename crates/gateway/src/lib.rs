@@ -10,6 +10,7 @@ mod admission;
 mod api;
 mod connection;
 mod docs;
+mod drain;
 mod gate;
 mod history;
 mod metrics;
@@ -20,6 +21,8 @@ mod probe;
 mod proxies;
 mod refusals;
 mod service;
+#[cfg(test)]
+mod simulation;
 mod sse;
 mod stale;
 #[cfg(test)]

@@ -27,13 +27,10 @@ use portcullis_handshake::{Preflight, PreflightRequest};
 use portcullis_reason::{PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::ServiceExt;
 
-use crate::{admission::Place, api, docs, gate::Gate, page, stale};
+use crate::{admission::Place, api, connection::Line, docs, gate::Gate, page, stale};
 
 /// The longest body: a preflight with the longest list of protocols.
 const BODY: usize = 64 * 1024;
@@ -72,7 +69,7 @@ impl Plain {
     }
 
     /// Serves the one request whose head is at the start of `read`.
-    pub(crate) async fn serve(&self, stream: TcpStream, read: Vec<u8>, peer: SocketAddr, place: Arc<Place>) {
+    pub(crate) async fn serve(&self, line: impl Line, read: Vec<u8>, peer: SocketAddr, place: Arc<Place>) {
         let routes = self.routes.clone();
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Origin { place: Arc::clone(&place), peer });
@@ -81,20 +78,20 @@ impl Plain {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .keep_alive(false)
-            .serve_connection(TokioIo::new(Replay { read, at: 0, stream }), service);
+            .serve_connection(TokioIo::new(Replay { read, at: 0, line }), service);
         // A peer that is too slow or gone has nobody to be told.
         let _ = tokio::time::timeout(TIMEOUT, connection).await;
     }
 }
 
 /// A socket whose first bytes were read already.
-struct Replay {
+struct Replay<L> {
     read: Vec<u8>,
     at: usize,
-    stream: TcpStream,
+    line: L,
 }
 
-impl AsyncRead for Replay {
+impl<L: Line> AsyncRead for Replay<L> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -102,7 +99,7 @@ impl AsyncRead for Replay {
     ) -> Poll<io::Result<()>> {
         let rest = &self.read[self.at..];
         if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
+            return Pin::new(&mut self.line).poll_read(context, buffer);
         }
         let size = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..size]);
@@ -111,13 +108,13 @@ impl AsyncRead for Replay {
     }
 }
 
-impl AsyncWrite for Replay {
+impl<L: Line> AsyncWrite for Replay<L> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut self.line).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -125,19 +122,19 @@ impl AsyncWrite for Replay {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        Pin::new(&mut self.line).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.line.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.line).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.line).poll_shutdown(context)
     }
 }
 

@@ -8,9 +8,8 @@ use std::{
 };
 
 use portcullis_log::{EventLog, Retention};
-use portcullis_reason::Reason;
-use portcullis_router::{self as router, Agents, Outbox, Recovered};
-use portcullis_token::{Identity, Secret, Verifier};
+use portcullis_router::{self as router, Agents, Recovered};
+use portcullis_token::{Secret, Verifier};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,6 +18,7 @@ use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Place,
+    drain,
     gate::{Gate, timestamp, unix_ms},
     history,
     metrics::Metrics,
@@ -151,33 +151,9 @@ impl Service {
     /// # Errors
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
-        let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
-        let node: Arc<str> = Arc::from(node());
-        let metrics = Arc::new(Metrics::new(&node, page::build()));
-        let runs = &options.runs;
-        let router = router::Router::new(
-            router::Options {
-                runs_per_user: runs.per_user,
-                runs: runs.total,
-                thread_policy: runs.thread_policy.into(),
-                run_timeout: runs.timeout.get(),
-                run_steps: runs.steps,
-                run_output_bytes: runs.output_bytes.as_usize(),
-                retained_events: runs.retained_events,
-                retained_bytes: runs.retained_bytes.as_usize(),
-                threads_per_user: runs.threads_per_user,
-                retention: runs.retention.get(),
-                repeat_runs: runs.repeat,
-            },
-            agents,
-            Arc::clone(&metrics) as Arc<dyn router::Observer>,
-            log.clone(),
-            Arc::clone(&node),
-            timestamp,
-        );
-        let listen = listeners.gateway();
-        let gate = Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?;
-        Ok(Self { gate: Arc::new(gate), listeners, log, dashboard: None, probe: None })
+        let log = setup.log.clone();
+        let gate = Arc::new(gate(options, setup, listeners.gateway())?);
+        Ok(Self { gate, listeners, log, dashboard: None, probe: None })
     }
 
     /// A handle on it.
@@ -229,11 +205,40 @@ impl Service {
         }
         // Nobody waits in the listener's queue for a server that will not answer: they are refused at once.
         drop(gateway);
-        end_all(&gate, &connections).await;
+        drain::end_all(&gate, &connections, random).await;
         stop.cancel();
         background.close();
         background.wait().await;
     }
+}
+
+/// What connections share, for a gateway that listens at `listen`.
+pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result<Gate, Error> {
+    let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
+    let node: Arc<str> = Arc::from(node());
+    let metrics = Arc::new(Metrics::new(&node, page::build()));
+    let runs = &options.runs;
+    let router = router::Router::new(
+        router::Options {
+            runs_per_user: runs.per_user,
+            runs: runs.total,
+            thread_policy: runs.thread_policy.into(),
+            run_timeout: runs.timeout.get(),
+            run_steps: runs.steps,
+            run_output_bytes: runs.output_bytes.as_usize(),
+            retained_events: runs.retained_events,
+            retained_bytes: runs.retained_bytes.as_usize(),
+            threads_per_user: runs.threads_per_user,
+            retention: runs.retention.get(),
+            repeat_runs: runs.repeat,
+        },
+        agents,
+        Arc::clone(&metrics) as Arc<dyn router::Observer>,
+        log,
+        Arc::clone(&node),
+        timestamp,
+    );
+    Ok(Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?)
 }
 
 async fn accept_all(gate: &Arc<Gate>, listener: &TcpListener, connections: &TaskTracker) {
@@ -262,6 +267,8 @@ fn spawn(
     peer: SocketAddr,
     place: Place,
 ) {
+    // Frames are written whole and at once: waiting for more would only add latency.
+    let _ = stream.set_nodelay(true);
     connections.spawn(accept::serve(
         Arc::clone(gate),
         plain.clone(),
@@ -270,72 +277,6 @@ fn spawn(
         peer,
         place,
     ));
-}
-
-/// Tells every client, then closes connections one by one while runs end: those of users who wait for an answer last.
-async fn end_all(gate: &Gate, connections: &TaskTracker) {
-    gate.drain();
-    let mut left: Vec<_> =
-        gate.live.lock().iter().map(|(_, live)| (Arc::clone(&live.outbox), live.identity.clone())).collect();
-    tracing::info!(connections = left.len(), runs = gate.router.runs(), "draining");
-    // Clients come back spread over a time that grows with their number: the spread must come from here, or a rollout
-    // becomes a storm of reconnects.
-    let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-    let spread = count.saturating_mul(2).clamp(1_000, 30_000);
-    for (outbox, _) in &left {
-        outbox.drain(500 + random(spread));
-    }
-    let window = gate.options.gateway.drain.get();
-    let began = Instant::now();
-    let runs = gate.router.shutdown(window);
-    tokio::pin!(runs);
-    // Closing is paced too, in no order that a client could know: each close costs both sides work.
-    shuffle(&mut left);
-    let pace = Duration::from_millis(2).min(window / 2 / count.max(1));
-    let waits = |identity: &Identity, outbox: &Outbox| outbox.carries_runs() || gate.router.is_busy(identity);
-    let mut over = false;
-    while !left.is_empty() {
-        let mut later = Vec::new();
-        for (outbox, identity) in left {
-            if !over && waits(&identity, &outbox) {
-                later.push((outbox, identity));
-                continue;
-            }
-            outbox.end(Reason::Draining);
-            let pause = tokio::time::sleep(pace / 2 + pace.mul_f64(f64::from(random(1_000)) / 1_000.0));
-            tokio::pin!(pause);
-            while !pause.is_elapsed() {
-                tokio::select! {
-                    () = &mut pause => {}
-                    () = &mut runs, if !over => over = true,
-                }
-            }
-        }
-        left = later;
-        if !left.is_empty() && !over {
-            over = tokio::time::timeout(BUSY_LOOK, &mut runs).await.is_ok();
-        }
-    }
-    if !over {
-        runs.await;
-    }
-    connections.close();
-    let rest = window.saturating_sub(began.elapsed()).max(Duration::from_secs(2));
-    if tokio::time::timeout(rest, connections.wait()).await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "some connections did not end in time and are dropped"
-        );
-    }
-}
-
-/// How often a stopping server looks for users whose last run has ended.
-const BUSY_LOOK: Duration = Duration::from_millis(50);
-
-fn shuffle<T>(items: &mut [T]) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, random(u32::try_from(last + 1).unwrap_or(u32::MAX)) as usize);
-    }
 }
 
 /// Ends a bucket of the history every few seconds.

@@ -19,14 +19,13 @@ use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::{Duration, sleep_until, timeout},
 };
 
 use crate::{
     admission::Place,
     api,
-    connection::established,
+    connection::{Line, established},
     gate::{Gate, unix_seconds},
 };
 
@@ -89,7 +88,7 @@ fn only<'h>(head: &'h Head<'_>, name: &str, fault: Reason) -> Result<Option<&'h 
 }
 
 /// Serves the stream to its end.
-pub(crate) async fn serve(gate: Arc<Gate>, mut socket: TcpStream, admitted: Admitted, _place: Place) {
+pub(crate) async fn serve(gate: Arc<Gate>, mut socket: impl Line, admitted: Admitted, _place: Place) {
     let Admitted { seat, mode, resume, origin } = admitted;
     let mut text = String::from(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n\
@@ -131,9 +130,9 @@ impl Drop for Stay<'_> {
     }
 }
 
-struct Stream<'a> {
+struct Stream<'a, L> {
     gate: &'a Gate,
-    socket: TcpStream,
+    socket: L,
     outbox: &'a Outbox,
     attachment: &'a Attachment,
     cursor: Cursor,
@@ -141,7 +140,7 @@ struct Stream<'a> {
     ends_at: Option<Instant>,
 }
 
-impl Stream<'_> {
+impl<L: Line> Stream<'_, L> {
     /// Sends what there is to send, until one of the two ends it. None where the client is gone.
     async fn run(&mut self) -> Option<Reason> {
         let mut frames = VecDeque::new();

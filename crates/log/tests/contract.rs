@@ -13,6 +13,7 @@ use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use portcullis_log::{
     Change, Durability, Embedded, Error, EventLog, OpenRun, Owner, Question, Record, Repeat, Retention,
 };
+use portcullis_test::MemoryLog;
 
 fn owner(name: &str) -> Owner {
     Owner::new(Some("i"), name)
@@ -79,6 +80,8 @@ fn each(promise: impl Fn(&dyn EventLog)) {
         let folder = tempfile::tempdir().unwrap();
         promise(&Embedded::open(&folder.path().join("events"), durability).unwrap());
     }
+    let memory = MemoryLog::open(&Arc::default());
+    memory.serving(|| promise(&memory));
 }
 
 #[test]

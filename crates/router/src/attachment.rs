@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -280,7 +279,7 @@ impl Attachment {
             context,
             remembers: !fresh,
             cancel: cancellation(shared),
-            accepted: Instant::now(),
+            accepted: tokio::time::Instant::now().into_std(),
             owner: self.owner(),
             repeat,
             recorded: None,

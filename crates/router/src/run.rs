@@ -1,10 +1,6 @@
 //! One run from its start to its terminal event.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Task, Turn};
@@ -14,7 +10,7 @@ use portcullis_event::{
 };
 use portcullis_reason::Reason;
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Router, Shared,
@@ -62,7 +58,7 @@ struct Driver<'a> {
     steps: usize,
     /// Pieces of the answer that wait to be told as one, and since when.
     joined: String,
-    joined_at: tokio::time::Instant,
+    joined_at: Instant,
     /// Tools that were announced and have not ended.
     open: Vec<(ExecutionId, Arc<str>, Instant)>,
 }
@@ -70,7 +66,7 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
         let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
-        let (joined, joined_at) = (String::new(), tokio::time::Instant::now());
+        let (joined, joined_at) = (String::new(), Instant::now());
         Self { shared, world, run, place, window, bytes: 0, steps: 0, joined, joined_at, open: Vec::new() }
     }
 
@@ -210,7 +206,7 @@ impl<'a> Driver<'a> {
             if !self.world.is_pressed() {
                 return self.emit(PartialResult { delta }).await;
             }
-            (self.joined, self.joined_at) = (delta, tokio::time::Instant::now());
+            (self.joined, self.joined_at) = (delta, Instant::now());
             return;
         }
         self.joined.push_str(&delta);
@@ -243,7 +239,7 @@ impl<'a> Driver<'a> {
 
     /// Emits the one terminal event, and gives the answer's text.
     async fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> String {
-        let elapsed = self.run.accepted.elapsed();
+        let elapsed = Instant::from_std(self.run.accepted).elapsed();
         let agent_id = self.run.chosen.id.clone();
         match outcome {
             Ok(Answer { final_response, usage }) => {

@@ -7,24 +7,30 @@
 //! Helpers panic where they stand: what goes wrong in them is the test's finding.
 
 mod log;
+mod memory;
 mod peer;
 mod request;
 mod response;
+mod script;
 mod server;
 mod shared;
 mod token;
+mod witness;
 
 use std::time::Duration;
 
 pub use log::Log;
+pub use memory::{MemoryDisk, MemoryLog};
 pub use peer::{Close, Peer, SseBlock};
 /// The frames, for tests that write their own.
 pub use portcullis_frame as frame;
 pub use request::Request;
 pub use response::Response;
+pub use script::Scripted;
 pub use server::{Builder, SECRET, Server};
 pub use shared::Shared;
 pub use token::{Tokens, alter, forge, wrap};
+pub use witness::Witness;
 
 /// The longest time that anything here waits. It is for machines that are busy with something else.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,271 @@
+//! One device of a user, on a bad network: it comes back, asks again what was not accepted, and writes down what it saw.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
+use portcullis_handshake::ResponseHead;
+use portcullis_test::{Request, Witness, wrap};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, duplex, split},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, sleep},
+};
+
+use super::Server;
+use crate::{accept, connection::Line};
+
+/// What a user's devices talk in.
+pub(super) const THREADS: [&str; 2] = ["one", "two"];
+
+/// What agents are asked to do, beside what takes random numbers.
+const WORDS: [&str; 8] = ["think", "delta", "delta", "broken", "panic", "fail", "panicking", "delta"];
+
+/// Messages on their way at once.
+const WINDOW: usize = 3;
+
+/// A device, as it is between two connections.
+pub(super) struct Device {
+    pub(super) name: String,
+    token: String,
+    pub(super) witness: Witness,
+    /// Messages of which nobody has said that they were accepted.
+    pub(super) unaccepted: Vec<Value>,
+    asked: usize,
+    random: SmallRng,
+    pub(super) connections: usize,
+    /// What came and when, as a number that a second run with the same seed has to give again.
+    trace: DefaultHasher,
+}
+
+/// What a device does in one life of its server.
+#[derive(Clone, Copy)]
+pub(super) struct Mood {
+    /// Whether it asks new questions.
+    pub(super) asks: bool,
+    /// Whether its line is cut, and it reads when it likes.
+    pub(super) suffers: bool,
+}
+
+impl Device {
+    pub(super) fn new(name: String, token: String, seed: u64) -> Self {
+        let random = SmallRng::seed_from_u64(seed);
+        let (witness, trace) = (Witness::default(), DefaultHasher::new());
+        Self { name, token, witness, unaccepted: Vec::new(), asked: 0, random, connections: 0, trace }
+    }
+
+    pub(super) fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    pub(super) const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    fn within(&mut self, milliseconds: Range<u64>) -> Duration {
+        Duration::from_millis(self.random.random_range(milliseconds))
+    }
+
+    /// The request by which it goes on where it stands.
+    fn request(&mut self) -> Request {
+        let mut points = Vec::new();
+        for thread in THREADS {
+            points.push(match self.witness.last(thread) {
+                Some(last) => {
+                    format!("resume={thread}:{}:{}", last["epoch"].as_str().unwrap(), last["seq"])
+                }
+                None => format!("resume={thread}::0"),
+            });
+        }
+        let request = Request::upgrade(&format!("/ws?{}", points.join("&")));
+        if self.random.random() {
+            return request.bearer(&self.token);
+        }
+        request.protocols(&["jwt-auth", &format!("jwt.{}", wrap(&self.token))])
+    }
+
+    /// The next thing to say; none for now.
+    fn next(&mut self, mood: Mood) -> Option<Value> {
+        match self.random.random_range(0..10) {
+            0..3 if !self.unaccepted.is_empty() => self.unaccepted.choose(&mut self.random).cloned(),
+            3 => Some(json!({ "type": "ping" })),
+            4 if mood.asks => {
+                let mut runs: Vec<_> = self.witness.accepted().values().cloned().collect();
+                runs.sort_unstable();
+                let run = runs.choose(&mut self.random)?;
+                Some(json!({ "type": "cancel_run", "payload": { "run_id": run } }))
+            }
+            5.. if mood.asks && self.unaccepted.len() < WINDOW => Some(self.ask()),
+            _ => None,
+        }
+    }
+
+    fn ask(&mut self) -> Value {
+        let random = &mut self.random;
+        let words: Vec<String> = (0..random.random_range(1..8))
+            .map(|_| match random.random_range(0..6) {
+                0 => format!("tool:{}", random.random_range(0..300)),
+                1 => format!("wait:{}", random.random_range(0..800)),
+                2 => format!("flood:{}", random.random_range(1..4_000)),
+                _ => (*WORDS.choose(random).unwrap()).to_owned(),
+            })
+            .collect();
+        self.asked += 1;
+        let message = json!({
+            "type": "user_message",
+            "id": format!("{}-{}", self.name, self.asked),
+            "thread_id": *THREADS.choose(&mut self.random).unwrap(),
+            // What a crash cuts off is not asked again, so that a judge finds it ended at once.
+            "payload": { "content": format!("private {}", words.join(" ")) },
+        });
+        self.unaccepted.push(message.clone());
+        message
+    }
+
+    fn take(&mut self, message: &Value, since: Instant) {
+        if message["type"] == "message_accepted" {
+            self.unaccepted.retain(|asked| asked["id"] != message["payload"]["message_id"]);
+        }
+        self.witness.take(message);
+        (since.elapsed(), message["type"].as_str(), message["seq"].as_u64()).hash(&mut self.trace);
+    }
+}
+
+/// Connects again and again, for as long as the server lives.
+pub(super) async fn live(device: Arc<Mutex<Device>>, server: Server, mood: Mood) {
+    let since = Instant::now();
+    loop {
+        let pause = device.lock().within(0..300);
+        sleep(pause).await;
+        connect(&device, &server, mood, since).await;
+    }
+}
+
+/// One connection, until somebody or something ends it.
+async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Instant) {
+    let (room, request, cut) = {
+        let mut device = device.lock();
+        device.connections += 1;
+        let room = device.random.random_range(256..16_384);
+        let cut = if mood.suffers { device.within(0..6_000) } else { Duration::from_hours(1) };
+        (room, device.request(), cut)
+    };
+    let (near, far) = duplex(room);
+    server.accept(far);
+    let (mut reader, mut writer) = split(near);
+    let talk = async {
+        writer.write_all(&request.bytes()).await.ok()?;
+        let mut read = opened(&mut reader).await?;
+        let (answer, answers) = unbounded_channel();
+        tokio::select! {
+            biased;
+            () = listen(device, &mut reader, &mut read, &answer, mood, since) => {}
+            () = speak(device, &mut writer, answers, mood) => {}
+        }
+        Some(())
+    };
+    // A cut line drops what is on its way, in both directions.
+    let _ = tokio::time::timeout(cut, talk).await;
+}
+
+/// Reads the answer to the request; gives what came behind a 101, and nothing for a refusal.
+async fn opened(reader: &mut ReadHalf<impl Line>) -> Option<Vec<u8>> {
+    let mut read = Vec::new();
+    loop {
+        if reader.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+        if let Some(head) = ResponseHead::parse(&read).unwrap() {
+            let behind = head.len();
+            return (head.status() == 101).then(|| read.split_off(behind));
+        }
+    }
+}
+
+/// Reads and writes down what comes, at its own pace.
+async fn listen(
+    device: &Mutex<Device>,
+    reader: &mut ReadHalf<impl Line>,
+    read: &mut Vec<u8>,
+    answer: &UnboundedSender<Vec<u8>>,
+    mood: Mood,
+    since: Instant,
+) {
+    let limits = Limits { frame: 1 << 20, message: 1 << 20, fragments: 16 };
+    let mut decoder = Decoder::new(Role::Client, limits);
+    loop {
+        let mut input = &mut read[..];
+        while let Some(message) = decoder.decode(&mut input).unwrap() {
+            match message {
+                Message::Text(text) => device.lock().take(&serde_json::from_str(&text).unwrap(), since),
+                Message::Ping(payload) => drop(answer.send(masked(Frame::pong(&payload)))),
+                Message::Close(_) => return,
+                Message::Binary(_) | Message::Pong(_) => {}
+            }
+        }
+        read.clear();
+        let pause = {
+            let mut device = device.lock();
+            match device.random.random_range(0..40) {
+                0 if mood.suffers => device.within(0..8_000),
+                1..10 if mood.suffers => device.within(0..50),
+                _ => Duration::ZERO,
+            }
+        };
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        if reader.read_buf(read).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+}
+
+/// Says what there is to say, and answers pings.
+async fn speak(
+    device: &Mutex<Device>,
+    writer: &mut WriteHalf<impl Line>,
+    mut answers: UnboundedReceiver<Vec<u8>>,
+    mood: Mood,
+) {
+    loop {
+        let pause = device.lock().within(0..400);
+        let bytes = tokio::select! {
+            biased;
+            Some(bytes) = answers.recv() => Some(bytes),
+            () = sleep(pause) => {
+                let message = device.lock().next(mood);
+                message.map(|message| masked(Frame::text(&message.to_string())))
+            }
+        };
+        if let Some(bytes) = bytes
+            && writer.write_all(&bytes).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn masked(frame: Frame<'_>) -> Vec<u8> {
+    frame.masked([0x37, 0xFA, 0x21, 0x3D]).to_vec()
+}
+
+impl Server {
+    /// Takes a line as the listener takes a socket.
+    fn accept(&self, line: impl Line) {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
+        if let Some(place) = self.gate.admission.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+            let (gate, plain) = (Arc::clone(&self.gate), self.plain.clone());
+            let serve = accept::serve(gate, plain, self.connections.clone(), line, peer, place);
+            self.connections.spawn(serve);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The whole way of a message under faults, in one thread and in virtual time: a seed gives the same faults again.
+//!
+//! Users with two devices each ask scripted agents, through the real handshake, connection, router and drain. Lines are cut
+//! and stall, readers are slow, the disk acknowledges late or fails, and the server is killed with a random part of what
+//! was on its way written, or stopped in order. After each life of the server every device is held against the disk.
+//!
+//! `scripts/sim.sh` runs many seeds.
+
+mod device;
+
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use portcullis_event::ThreadId;
+use portcullis_log::{EventLog, Owner};
+use portcullis_router::Agents;
+use portcullis_test::{MemoryDisk, MemoryLog, Scripted, Tokens};
+use portcullis_token::{KeySet, Policy, Verifier};
+use portcullis_units::ByteSize;
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+use serde_json::Value;
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+
+use self::device::{Device, Mood, THREADS};
+use crate::{Options, OwnRefusals, Setup, drain, gate::Gate, plain::Plain, service};
+
+const USERS: [&str; 3] = ["ann", "bob", "cyd"];
+const DEVICES: usize = 2;
+
+/// Lives of the server in which things go wrong; one more follows in which all comes to rest.
+const LIVES: usize = 4;
+
+/// How the disk is true to its word.
+#[derive(Clone, Copy, Debug)]
+enum Disk {
+    /// It acknowledges what it has written.
+    Honest,
+    /// It acknowledges at once, and writes now and then.
+    Hasty,
+    /// It loses one change in fifty.
+    Leaky,
+}
+
+/// How a life of the server ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Killed, with what was on its way.
+    Crash,
+    /// Killed, a while after its disk began to fail.
+    Failure,
+    /// Stopped in order.
+    Stop,
+}
+
+/// What came of a simulation.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    faults: Vec<String>,
+    accepted: usize,
+    events: usize,
+    cut_off: usize,
+    connections: usize,
+    trace: u64,
+}
+
+/// One life of the server, as its devices reach it.
+#[derive(Clone)]
+struct Server {
+    gate: Arc<Gate>,
+    plain: Plain,
+    connections: TaskTracker,
+}
+
+impl Server {
+    fn start(log: &Arc<MemoryLog>, verifier: &Arc<Verifier>) -> Self {
+        let setup = Setup {
+            verifier: Arc::clone(verifier),
+            agents: Agents::new(Scripted::maker()),
+            log: Some(Arc::clone(log) as Arc<dyn EventLog>),
+            auth_url: None,
+            own_refusals: OwnRefusals::default(),
+        };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        let gate = Arc::new(service::gate(options(), setup, listen).unwrap());
+        Self { plain: Plain::new(Arc::clone(&gate)), gate, connections: TaskTracker::new() }
+    }
+}
+
+/// Narrow where it makes things go wrong, and wide where virtual time would.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.gateway.drain = portcullis_units::Duration::from_secs(5);
+    options.limits.handshakes_per_second = u32::MAX.try_into().unwrap();
+    options.limits.handshake_burst = u32::MAX.try_into().unwrap();
+    options.limits.queue_bytes = ByteSize::from_kib(8);
+    options.heartbeat.interval = portcullis_units::Duration::from_secs(4);
+    options.heartbeat.timeout = portcullis_units::Duration::from_secs(2);
+    options.runs.retained_events = 1 << 20;
+    options.runs.retained_bytes = ByteSize::from_mib(64);
+    options
+}
+
+struct Simulation {
+    random: SmallRng,
+    disk: Arc<MemoryDisk>,
+    kind: Disk,
+    verifier: Arc<Verifier>,
+    devices: Vec<(&'static str, Arc<Mutex<Device>>)>,
+    outcome: Outcome,
+}
+
+/// Runs a seed to its end.
+fn simulate(seed: u64, kind: Disk) -> Outcome {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let tokens = Tokens::new("sim", "a secret for simulations, and for nothing else");
+    let mut keys = KeySet::new();
+    keys.add_signer(tokens.signer()).unwrap();
+    let mut devices = Vec::new();
+    for user in USERS {
+        for number in 0..DEVICES {
+            let device = Device::new(format!("{user}-{number}"), tokens.good(user), random.random());
+            devices.push((user, Arc::new(Mutex::new(device))));
+        }
+    }
+    let (issuers, audiences) = (vec!["portcullis".to_owned()], vec!["portcullis".to_owned()]);
+    let policy = Policy { issuers, audiences, ..Policy::default() };
+    let verifier = Arc::new(Verifier::new(keys, policy, 0));
+    let (disk, outcome) = (Arc::default(), Outcome::default());
+    let mut simulation = Simulation { random, disk, kind, verifier, devices, outcome };
+    let mut ending = Ending::Crash;
+    for _ in 0..LIVES {
+        let before = ending;
+        ending = match simulation.random.random_range(0..4) {
+            0 => Ending::Failure,
+            1 => Ending::Stop,
+            _ => Ending::Crash,
+        };
+        simulation.life(before, Some(ending));
+        if !simulation.outcome.faults.is_empty() {
+            return simulation.outcome;
+        }
+    }
+    simulation.life(ending, None);
+    simulation.rest();
+    simulation.outcome
+}
+
+impl Simulation {
+    /// One life of the server after one that ended so; the last one has no end of its own.
+    fn life(&mut self, before: Ending, ending: Option<Ending>) {
+        let log = Arc::new(MemoryLog::open(&self.disk));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let server = runtime.block_on(async { Server::start(&log, &self.verifier) });
+        let recovered = log.serving(|| runtime.block_on(async { server.gate.router.recover() })).unwrap();
+        if before == Ending::Stop && recovered.ended > 0 {
+            self.outcome.faults.push(format!("a stop in order left {} runs open", recovered.ended));
+        }
+        self.judge(&log);
+        let mood = Mood { asks: ending.is_some(), suffers: ending.is_some() };
+        for (_, device) in &self.devices {
+            runtime.spawn(device::live(Arc::clone(device), server.clone(), mood));
+        }
+        runtime.spawn(keep(Arc::clone(&log), self.kind, SmallRng::seed_from_u64(self.random.random())));
+        let span = Duration::from_millis(self.random.random_range(500..15_000));
+        let mut random = SmallRng::seed_from_u64(self.random.random());
+        runtime.block_on(async {
+            match ending {
+                None => sleep(REST).await,
+                Some(ending) => {
+                    sleep(span).await;
+                    if ending == Ending::Stop {
+                        let random = |below| random.random_range(0..below);
+                        drain::end_all(&server.gate, &server.connections, random).await;
+                    } else if ending == Ending::Failure {
+                        log.fail();
+                        sleep(Duration::from_secs(2)).await;
+                    }
+                }
+            }
+        });
+        drop(server);
+        let written = if ending == Some(Ending::Stop) { usize::MAX } else { self.written(&log) };
+        log.crash(written);
+        drop(runtime);
+    }
+
+    /// How much of what waits a crash still writes.
+    fn written(&mut self, log: &MemoryLog) -> usize {
+        self.random.random_range(0..=log.unwritten())
+    }
+
+    /// Holds each device against the disk.
+    fn judge(&mut self, log: &MemoryLog) {
+        let mut trace = DefaultHasher::new();
+        self.outcome = Outcome { faults: std::mem::take(&mut self.outcome.faults), ..Outcome::default() };
+        for user in USERS {
+            let threads = THREADS.map(|thread| (thread, stream(log, user, thread)));
+            let threads: Vec<_> = threads.iter().map(|(id, events)| (*id, &events[..])).collect();
+            let mut asked = 0;
+            for (_, device) in self.devices.iter().filter(|(owner, _)| *owner == user) {
+                let device = device.lock();
+                let (faults, cut_off) = device.witness.check(&threads);
+                self.outcome
+                    .faults
+                    .extend(faults.into_iter().map(|fault| format!("{}: {fault}", device.name)));
+                self.outcome.accepted += device.witness.accepted().len();
+                self.outcome.events += device.witness.events();
+                self.outcome.cut_off += cut_off;
+                self.outcome.connections += device.connections;
+                asked += device.asked();
+                device.trace().hash(&mut trace);
+            }
+            let events = threads.iter().flat_map(|(_, events)| events.iter());
+            let runs = events.map(|event| &event["run_id"]).collect::<HashSet<_>>().len();
+            if runs > asked {
+                self.outcome
+                    .faults
+                    .push(format!("{user} asked {asked} times, and {runs} runs were made of it"));
+            }
+        }
+        self.outcome.trace = trace.finish();
+    }
+
+    /// After a time without faults everybody has everything, and nothing is open.
+    fn rest(&mut self) {
+        let log = MemoryLog::open(&self.disk);
+        self.judge(&log);
+        let faults = &mut self.outcome.faults;
+        let open = log.open_runs().unwrap().len();
+        if open > 0 {
+            faults.push(format!("{open} runs are open at the end"));
+        }
+        for (user, device) in &self.devices {
+            let device = device.lock();
+            for thread in THREADS {
+                let (last, seen) = (stream(&log, user, thread).pop(), device.witness.last(thread).cloned());
+                if seen != last {
+                    faults.push(format!("{} ends at {seen:?}, and {thread} at {last:?}", device.name));
+                }
+            }
+            let left = &device.unaccepted;
+            if !left.is_empty() {
+                faults.push(format!("{}: never accepted: {left:?}", device.name));
+            }
+        }
+    }
+}
+
+/// Time in which all comes to rest.
+const REST: Duration = Duration::from_secs(90);
+
+/// Writes and acknowledges what the server hands over, every few milliseconds.
+async fn keep(log: Arc<MemoryLog>, kind: Disk, mut random: SmallRng) {
+    loop {
+        sleep(Duration::from_millis(random.random_range(1..15))).await;
+        match kind {
+            Disk::Hasty if random.random_range(0..50) > 0 => {}
+            Disk::Honest | Disk::Hasty => log.write(usize::MAX),
+            Disk::Leaky => {
+                while log.unwritten() > 0 {
+                    if random.random_range(0..50) == 0 {
+                        log.lose();
+                    }
+                    log.write(1);
+                }
+            }
+        }
+        log.acknowledge();
+    }
+}
+
+/// A thread's events as they are on the disk.
+fn stream(log: &MemoryLog, user: &str, thread: &str) -> Vec<Value> {
+    let owner = Owner::new(Some("portcullis"), user);
+    let stored = log.thread(&owner, &ThreadId::new(thread).unwrap()).unwrap();
+    let texts = stored.map(|stored| stored.texts).unwrap_or_default();
+    texts.iter().map(|text| serde_json::from_slice(text).unwrap()).collect()
+}
+
+/// A number from the environment, for `scripts/sim.sh`.
+fn setting(name: &str, otherwise: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's to say")]
+    let given = std::env::var(name);
+    given.map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "progress, for who runs it for long")]
+fn whatever_fails_everybody_gets_everything_once_and_in_order() {
+    let first = setting("SIM_SEED", 1);
+    let seeds = setting("SIM_SEEDS", 6);
+    let (mut cut_off, mut events) = (0, 0);
+    for seed in first..first + seeds {
+        let outcome = simulate(seed, Disk::Honest);
+        println!(
+            "seed {seed}: {} connections, {} messages accepted, {} runs cut off, {} events seen, {} faults",
+            outcome.connections,
+            outcome.accepted,
+            outcome.cut_off,
+            outcome.events,
+            outcome.faults.len(),
+        );
+        assert!(outcome.faults.is_empty(), "SIM_SEED={seed} shows it again: {:#?}", outcome.faults);
+        cut_off += outcome.cut_off;
+        events += outcome.events;
+    }
+    assert!(
+        seeds < 6 || cut_off > 0 && events > 1_000,
+        "nothing happened: {cut_off} cut off, {events} events"
+    );
+}
+
+#[test]
+fn a_seed_gives_the_same_again() {
+    let seed = setting("SIM_SEED", 1);
+    assert_eq!(simulate(seed, Disk::Honest), simulate(seed, Disk::Honest));
+    assert_ne!(simulate(seed, Disk::Honest).trace, simulate(seed + 1, Disk::Honest).trace);
+}
+
+#[test]
+fn a_disk_that_lies_is_found() {
+    for kind in [Disk::Hasty, Disk::Leaky] {
+        let found: Vec<_> = (1..8).map(|seed| simulate(seed, kind).faults.len()).collect();
+        assert!(found.iter().any(|faults| *faults > 0), "{kind:?}: {found:?}");
+    }
+}

@@ -1,0 +1,195 @@
+//! What a client may see of a server, and what it may not.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+/// What one client saw of its server, through all of that one's deaths.
+#[derive(Debug, Default)]
+pub struct Witness {
+    /// Runs by the message that asked.
+    accepted: HashMap<String, String>,
+    /// Events by thread and number.
+    seen: BTreeMap<String, BTreeMap<u64, Value>>,
+    /// What no client may ever see.
+    faults: Vec<String>,
+}
+
+impl Witness {
+    /// The runs that were told as accepted, by the messages that asked.
+    pub const fn accepted(&self) -> &HashMap<String, String> {
+        &self.accepted
+    }
+
+    /// The last event that was seen of a thread.
+    pub fn last(&self, thread_id: &str) -> Option<&Value> {
+        self.seen.get(thread_id)?.last_key_value().map(|(_, event)| event)
+    }
+
+    /// How many events were seen.
+    pub fn events(&self) -> usize {
+        self.seen.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.seen.is_empty()
+    }
+
+    /// Writes down what came.
+    pub fn take(&mut self, message: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if message["type"] == "message_accepted" {
+            let (asked, run) = (text(&message["payload"]["message_id"]), text(&message["payload"]["run_id"]));
+            let known = self.accepted.entry(asked).or_insert_with(|| run.clone());
+            if *known != run {
+                self.faults.push(format!("a second run, beside {known}: {message}"));
+            }
+        } else if message["type"] == "resume_gap" {
+            self.gap(message);
+        } else if let Some(seq) = message["seq"].as_u64() {
+            let seen = self.seen.entry(text(&message["thread_id"])).or_default();
+            let next = seen.last_key_value().map_or(1, |(last, _)| last + 1);
+            if seq < next {
+                self.faults.push(format!("a repeat: {message}"));
+            } else if seq > next {
+                self.faults.push(format!("a hole before {message}"));
+            }
+            seen.insert(seq, message.clone());
+        }
+    }
+
+    /// A thread of which nothing was seen may be one that is not there yet.
+    fn gap(&mut self, message: &Value) {
+        let thread_id = message["payload"]["thread_id"].as_str().unwrap_or_default();
+        if self.seen.contains_key(thread_id) || message["payload"]["reason"] != "unknown_thread" {
+            self.faults.push(format!("a gap: {message}"));
+        }
+    }
+
+    /// Holds what was seen against the threads that the server has now: the faults, and how many runs were cut off.
+    pub fn check(&self, threads: &[(&str, &[Value])]) -> (Vec<String>, usize) {
+        let mut faults = self.faults.clone();
+        for (thread_id, stream) in threads {
+            for (index, event) in stream.iter().enumerate() {
+                if event["seq"].as_u64() != Some(index as u64 + 1) {
+                    faults.push(format!("a hole in the record of {thread_id} before {event}"));
+                }
+            }
+        }
+        for (thread_id, seen) in &self.seen {
+            let stream = threads.iter().find(|(id, _)| id == thread_id).map_or(&[][..], |(_, stream)| stream);
+            for (seq, event) in seen {
+                let index = usize::try_from(*seq).unwrap_or(usize::MAX).wrapping_sub(1);
+                if stream.get(index) != Some(event) {
+                    faults.push(format!("what was seen is not what is there: {event}"));
+                }
+            }
+        }
+        let mut cut_off = 0;
+        let mut accepted: Vec<_> = self.accepted.iter().collect();
+        accepted.sort_unstable();
+        for (message, run) in accepted {
+            let events = threads.iter().flat_map(|(_, stream)| stream.iter());
+            let own: Vec<_> = events.filter(|event| event["run_id"] == run.as_str()).collect();
+            cut_off += usize::from(own.last().is_some_and(|event| event["type"] == "agent_failed"));
+            check_run(message, &own, &mut faults);
+        }
+        (faults, cut_off)
+    }
+}
+
+/// A run begins, ends once and last, and each tool that it began has ended.
+fn check_run(message: &str, events: &[&Value], faults: &mut Vec<String>) {
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect();
+    let terminal = |kind: &&str| matches!(*kind, "agent_completed" | "agent_failed");
+    match kinds.iter().filter(|kind| terminal(kind)).count() {
+        1 if kinds.last().is_some_and(terminal) && kinds.first() == Some(&"agent_started") => {}
+        1 => faults.push(format!("out of order: {message} has {kinds:?}")),
+        ends => faults.push(format!("{message} has {ends} ends: {kinds:?}")),
+    }
+    let mut open = HashSet::new();
+    for event in events {
+        let id = event["payload"]["execution_id"].as_str().unwrap_or_default();
+        let paired = match event["type"].as_str() {
+            Some("tool_executing") => open.insert(id),
+            Some("tool_completed") => open.remove(id),
+            _ => true,
+        };
+        if !paired {
+            faults.push(format!("a tool's end or start is not paired: {event}"));
+        }
+    }
+    if !open.is_empty() {
+        faults.push(format!("{message} left tools open: {open:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_fault_is_found() {
+        let event = |seq: u64, kind: &str, tool: &str| json!({ "type": kind, "thread_id": "t", "seq": seq, "run_id": "r", "payload": { "execution_id": tool } });
+        let whole = || {
+            vec![
+                event(1, "agent_started", ""),
+                event(2, "tool_executing", "x"),
+                event(3, "tool_completed", "x"),
+                event(4, "agent_completed", ""),
+            ]
+        };
+        let told = || {
+            let mut witness = Witness::default();
+            let accepted =
+                json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "r" } });
+            witness.take(&accepted);
+            for event in whole() {
+                witness.take(&event);
+            }
+            witness
+        };
+        assert_eq!(told().check(&[("t", &whole())]), (vec![], 0));
+        let found = |witness: Witness, stream: &[Value], fault: &str| {
+            let (faults, _) = witness.check(&[("t", stream)]);
+            assert!(faults.iter().any(|it| it.contains(fault)), "{fault}: {faults:?}");
+        };
+        let without = |index: usize| {
+            let mut stream = whole();
+            stream.remove(index);
+            stream
+        };
+        found(told(), &without(1), "a hole in the record");
+        found(told(), &without(2), "left tools open");
+        found(told(), &without(1), "not paired");
+        found(told(), &without(3), "m has 0 ends");
+        found(told(), &without(3), "what was seen is not what is there");
+        found(told(), &without(0), "out of order");
+        found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
+        found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
+        let mut repeated = told();
+        repeated.take(&event(4, "agent_completed", ""));
+        found(repeated, &whole(), "a repeat");
+        let mut hole = told();
+        hole.take(&event(6, "agent_thinking", ""));
+        found(hole, &whole(), "a hole before");
+        let mut gap = told();
+        let unknown =
+            json!({ "type": "resume_gap", "payload": { "thread_id": "t", "reason": "unknown_thread" } });
+        gap.take(&unknown);
+        found(gap, &whole(), "a gap");
+        let mut early = Witness::default();
+        early.take(&unknown);
+        assert_eq!(early.check(&[]), (vec![], 0), "it may not be there yet");
+        let mut twice = told();
+        let again = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "s" } });
+        twice.take(&again);
+        found(twice, &whole(), "a second run");
+        let mut lost = Witness::default();
+        lost.take(&again);
+        found(lost, &whole(), "m has 0 ends");
+    }
+}
