@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help serve test setup web fmt lint doc generate bench instructions crash fuzz-smoke autobahn
+.PHONY: help serve test setup web fmt lint doc generate bench instructions crash sim fuzz-smoke autobahn
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ instructions: ## count instructions and compare with the committed baseline
 
 crash: ## kill the server again and again, and look for what was lost (ARGS='CRASHES SEED')
 	./scripts/crash.sh $(ARGS)
+
+sim: ## the same in virtual time, with networks and disks that fail (ARGS='SEEDS FIRST')
+	./scripts/sim.sh $(ARGS)
 
 fuzz-smoke: ## ten seconds for each fuzz target
 	./scripts/fuzz.sh all 10
