@@ -30,7 +30,7 @@ pub use script::Scripted;
 pub use server::{Builder, SECRET, Server};
 pub use shared::Shared;
 pub use token::{Tokens, alter, forge, wrap};
-pub use witness::Witness;
+pub use witness::{Found, Witness, is_terminal};
 
 /// The longest time that anything here waits. It is for machines that are busy with something else.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,4 +41,11 @@ pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .expect("a soft limit may be raised to the hard one");
+}
+
+/// A number from the environment, for tests that can be made to run for longer.
+pub fn setting(name: &str, otherwise: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's to say")]
+    let given = std::env::var(name);
+    given.map_or(otherwise, |text| text.parse().expect("a number"))
 }

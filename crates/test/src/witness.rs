@@ -9,10 +9,23 @@ use serde_json::Value;
 pub struct Witness {
     /// Runs by the message that asked.
     accepted: HashMap<String, String>,
+    /// Threads in which a message was accepted.
+    asked: HashSet<String>,
     /// Events by thread and number.
     seen: BTreeMap<String, BTreeMap<u64, Value>>,
     /// What no client may ever see.
     faults: Vec<String>,
+}
+
+/// What a witness finds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What no client may ever see.
+    pub faults: Vec<String>,
+    /// Runs that were cut off and begun anew.
+    pub begun_anew: usize,
+    /// The ends of runs that have no answer.
+    pub failed: Vec<Value>,
 }
 
 impl Witness {
@@ -45,6 +58,7 @@ impl Witness {
             if *known != run {
                 self.faults.push(format!("a second run, beside {known}: {message}"));
             }
+            self.asked.insert(text(&message["payload"]["thread_id"]));
         } else if message["type"] == "resume_gap" {
             self.gap(message);
         } else if let Some(seq) = message["seq"].as_u64() {
@@ -59,17 +73,19 @@ impl Witness {
         }
     }
 
-    /// A thread of which nothing was seen may be one that is not there yet.
+    /// A thread of which nothing was told may be one that is not there yet.
     fn gap(&mut self, message: &Value) {
         let thread_id = message["payload"]["thread_id"].as_str().unwrap_or_default();
-        if self.seen.contains_key(thread_id) || message["payload"]["reason"] != "unknown_thread" {
+        let told = self.seen.contains_key(thread_id) || self.asked.contains(thread_id);
+        if told || message["payload"]["reason"] != "unknown_thread" {
             self.faults.push(format!("a gap: {message}"));
         }
     }
 
-    /// Holds what was seen against the threads that the server has now: the faults, and how many runs were cut off.
-    pub fn check(&self, threads: &[(&str, &[Value])]) -> (Vec<String>, usize) {
-        let mut faults = self.faults.clone();
+    /// Holds what was seen against the threads that the server has now.
+    pub fn check(&self, threads: &[(&str, &[Value])]) -> Found {
+        let mut found = Found { faults: self.faults.clone(), ..Found::default() };
+        let faults = &mut found.faults;
         for (thread_id, stream) in threads {
             for (index, event) in stream.iter().enumerate() {
                 if event["seq"].as_u64() != Some(index as u64 + 1) {
@@ -86,25 +102,46 @@ impl Witness {
                 }
             }
         }
-        let mut cut_off = 0;
         let mut accepted: Vec<_> = self.accepted.iter().collect();
         accepted.sort_unstable();
         for (message, run) in accepted {
             let events = threads.iter().flat_map(|(_, stream)| stream.iter());
             let own: Vec<_> = events.filter(|event| event["run_id"] == run.as_str()).collect();
-            cut_off += usize::from(own.last().is_some_and(|event| event["type"] == "agent_failed"));
-            check_run(message, &own, &mut faults);
+            check_run(message, &own, faults);
+            found.begun_anew += usize::from(begins(&own).count() > 1);
+            found
+                .failed
+                .extend(own.last().filter(|end| end["type"] == "agent_failed").map(|&end| end.clone()));
         }
-        (faults, cut_off)
+        found
     }
+}
+
+/// Whether an event is the end of its run.
+pub fn is_terminal(event: &Value) -> bool {
+    event["type"] == "agent_completed" || event["type"] == "agent_failed"
+}
+
+/// The beginnings of a run.
+fn begins<'e>(run: &[&'e Value]) -> impl Iterator<Item = &'e Value> {
+    run.iter().copied().filter(|event| event["type"] == "agent_started")
 }
 
 /// A run begins, ends once and last, and each tool that it began has ended.
 fn check_run(message: &str, events: &[&Value], faults: &mut Vec<String>) {
     let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect();
-    let terminal = |kind: &&str| matches!(*kind, "agent_completed" | "agent_failed");
-    match kinds.iter().filter(|kind| terminal(kind)).count() {
-        1 if kinds.last().is_some_and(terminal) && kinds.first() == Some(&"agent_started") => {}
+    match events.iter().filter(|event| is_terminal(event)).count() {
+        1 if events.last().is_some_and(|event| is_terminal(event))
+            && kinds.first() == Some(&"agent_started") =>
+        {
+            // The first beginning has no number, then comes the second, and no more.
+            for (index, event) in begins(events).enumerate() {
+                let attempt = event["payload"]["attempt"].as_u64();
+                if attempt != (index > 0).then_some(2) || index > 1 {
+                    faults.push(format!("begins wrongly: {event}"));
+                }
+            }
+        }
         1 => faults.push(format!("out of order: {message} has {kinds:?}")),
         ends => faults.push(format!("{message} has {ends} ends: {kinds:?}")),
     }
@@ -144,17 +181,16 @@ mod tests {
         };
         let told = || {
             let mut witness = Witness::default();
-            let accepted =
-                json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "r" } });
+            let accepted = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "r", "thread_id": "t" } });
             witness.take(&accepted);
             for event in whole() {
                 witness.take(&event);
             }
             witness
         };
-        assert_eq!(told().check(&[("t", &whole())]), (vec![], 0));
+        assert_eq!(told().check(&[("t", &whole())]), Found::default());
         let found = |witness: Witness, stream: &[Value], fault: &str| {
-            let (faults, _) = witness.check(&[("t", stream)]);
+            let faults = witness.check(&[("t", stream)]).faults;
             assert!(faults.iter().any(|it| it.contains(fault)), "{fault}: {faults:?}");
         };
         let without = |index: usize| {
@@ -168,6 +204,24 @@ mod tests {
         found(told(), &without(3), "m has 0 ends");
         found(told(), &without(3), "what was seen is not what is there");
         found(told(), &without(0), "out of order");
+        let begun_again = |attempt: Option<u64>| {
+            let mut stream = [whole(), whole()].concat();
+            stream.remove(3);
+            for (index, event) in stream.iter_mut().enumerate() {
+                event["seq"] = json!(index + 1);
+            }
+            stream[3]["payload"]["attempt"] = json!(attempt);
+            stream
+        };
+        let accepted = || Witness { accepted: told().accepted, ..Witness::default() };
+        let again = accepted().check(&[("t", &begun_again(Some(2)))]);
+        assert_eq!(again, Found { begun_anew: 1, ..Found::default() });
+        found(accepted(), &begun_again(None), "begins wrongly");
+        found(accepted(), &begun_again(Some(3)), "begins wrongly");
+        let mut failed = whole();
+        failed[3]["type"] = json!("agent_failed");
+        let end = accepted().check(&[("t", &failed)]);
+        assert_eq!(end, Found { failed: vec![failed[3].clone()], ..Found::default() });
         found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
         found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
         let mut repeated = told();
@@ -183,9 +237,12 @@ mod tests {
         found(gap, &whole(), "a gap");
         let mut early = Witness::default();
         early.take(&unknown);
-        assert_eq!(early.check(&[]), (vec![], 0), "it may not be there yet");
+        assert_eq!(early.check(&[]), Found::default(), "it may not be there yet");
+        let mut lost_thread = Witness { asked: told().asked, ..Witness::default() };
+        lost_thread.take(&unknown);
+        found(lost_thread, &[], "a gap");
         let mut twice = told();
-        let again = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "s" } });
+        let again = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "s", "thread_id": "t" } });
         twice.take(&again);
         found(twice, &whole(), "a second run");
         let mut lost = Witness::default();

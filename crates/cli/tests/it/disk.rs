@@ -10,12 +10,12 @@ use std::{
 };
 
 use portcullis_reason::Reason;
-use portcullis_test::{Builder, Peer, Request, Server, frame::Message};
+use portcullis_test::{Builder, Peer, Request, Server, frame::Message, is_terminal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    durable::{ask, is_terminal, whole},
+    durable::{ask, whole},
     support::{assert_problem, events, eventually, question},
 };
 

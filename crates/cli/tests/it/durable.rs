@@ -2,7 +2,7 @@
 //! cannot be kept.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashMap,
     fs,
     io::Write as _,
     sync::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 use portcullis_reason::Reason;
-use portcullis_test::{Peer, Request, Server};
+use portcullis_test::{Found, Peer, Request, Server, Witness, is_terminal, setting};
 use serde_json::{Value, json};
 
 use crate::support::{assert_problem, events, eventually, question};
@@ -152,238 +152,61 @@ fn what_a_crash_cuts_off_is_asked_again_but_for_what_must_not_be_written_down() 
     assert!(nowhere(&server));
 }
 
-/// What one client saw of its server, through all of that one's deaths.
-#[derive(Default)]
-struct Witness {
-    /// Runs by the message that asked.
-    accepted: HashMap<String, String>,
-    /// Events by their number.
-    seen: BTreeMap<u64, Value>,
-    /// What no client may ever see.
-    faults: Vec<String>,
+/// Comes back to where a witness stood.
+fn come_back(witness: &Witness, server: &Server, user: &str) -> Peer {
+    let target = match witness.last(user) {
+        Some(event) => format!("/ws?resume={user}:{}:{}", event["epoch"].as_str().unwrap(), event["seq"]),
+        // What ran without its knowledge is there as well.
+        None => format!("/ws?resume={user}::0"),
+    };
+    server.live(&target, user)
 }
 
-impl Witness {
-    /// Comes back to where it stood.
-    fn come_back(&self, server: &Server, user: &str) -> Peer {
-        let target = match self.seen.last_key_value() {
-            Some((seq, event)) => format!("/ws?resume={user}:{}:{seq}", event["epoch"].as_str().unwrap()),
-            // What ran without its knowledge is there as well.
-            None => format!("/ws?resume={user}::0"),
-        };
-        server.live(&target, user)
-    }
-
-    /// Asks without a pause, writing down what comes, until the connection breaks.
-    fn watch(
-        mut self,
-        mut peer: Peer,
-        user: &str,
-        round: u64,
-        stop: &AtomicBool,
-        heard: &Sender<()>,
-    ) -> Self {
-        let mut asked = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let text = question(&format!("{user}-{round}-{asked}"), user, "Why 1006? And what is NO_TOKEN?");
-            asked += 1;
-            if !peer.try_say(&text) {
+/// Asks without a pause, writing down what comes, until the connection breaks.
+fn watch(
+    mut witness: Witness,
+    mut peer: Peer,
+    user: &str,
+    round: u64,
+    stop: &AtomicBool,
+    heard: &Sender<()>,
+) -> Witness {
+    let mut asked = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let text = question(&format!("{user}-{round}-{asked}"), user, "Why 1006? And what is NO_TOKEN?");
+        asked += 1;
+        if !peer.try_say(&text) {
+            break;
+        }
+        while let Some(message) = peer.try_json() {
+            let _ = heard.send(());
+            witness.take(&message);
+            if message["type"] == "agent_completed" {
                 break;
             }
-            while let Some(message) = peer.try_json() {
-                let _ = heard.send(());
-                self.take(&message);
-                if message["type"] == "agent_completed" {
-                    break;
-                }
-            }
-        }
-        self
-    }
-
-    /// Writes down what came.
-    fn take(&mut self, message: &Value) {
-        if message["type"] == "message_accepted" {
-            let text = |name: &str| message["payload"][name].as_str().unwrap().to_owned();
-            self.accepted.insert(text("message_id"), text("run_id"));
-        } else if message["type"] == "resume_gap" {
-            let nothing = self.seen.is_empty() && self.accepted.is_empty();
-            if nothing && message["payload"]["reason"] == "unknown_thread" {
-                return;
-            }
-            self.faults.push(format!("a gap: {message}"));
-        } else if let Some(seq) = message["seq"].as_u64() {
-            let next = self.seen.last_key_value().map_or(1, |(last, _)| last + 1);
-            if seq < next {
-                self.faults.push(format!("a repeat: {message}"));
-            } else if seq > next {
-                self.faults.push(format!("a hole before {message}"));
-            }
-            self.seen.insert(seq, message.clone());
         }
     }
+    witness
+}
 
-    /// Holds what was seen against what the server has now: the faults, and how many runs were cut off and begun anew.
-    fn check(&self, stream: &[Value]) -> (Vec<String>, usize) {
-        let mut faults = self.faults.clone();
-        let mut cut_off = 0;
-        for (index, event) in stream.iter().enumerate() {
-            if event["seq"].as_u64() != Some(index as u64 + 1) {
-                faults.push(format!("a hole in the record before {event}"));
-            }
-        }
-        for (seq, event) in &self.seen {
-            let index = usize::try_from(*seq).unwrap() - 1;
-            if stream.get(index) != Some(event) {
-                faults.push(format!("what was seen is not what is there: {event}"));
-            }
-        }
-        for (message, run) in &self.accepted {
-            let own: Vec<_> = stream.iter().filter(|event| event["run_id"] == run.as_str()).collect();
-            let kinds: Vec<_> = own.iter().map(|event| event["type"].as_str().unwrap()).collect();
-            match own.iter().filter(|event| is_terminal(event)).count() {
-                1 if own.last().is_some_and(|event| is_terminal(event))
-                    && kinds.first() == Some(&"agent_started") =>
-                {
-                    faults.extend(begins_wrongly(&own).map(|event| format!("begins wrongly: {event}")));
-                }
-                1 => faults.push(format!("out of order: {message} has {kinds:?}")),
-                ends => faults.push(format!("{message} has {ends} ends: {kinds:?}")),
-            }
-            cut_off += usize::from(kinds.iter().filter(|kind| **kind == "agent_started").count() > 1);
-            // What this client asks may be asked again.
-            faults.extend(
-                own.last()
-                    .filter(|end| end["type"] == "agent_failed")
-                    .map(|end| format!("not repeated: {end}")),
-            );
-            let mut open = HashSet::new();
-            for event in &own {
-                let id = event["payload"]["execution_id"].as_str().unwrap_or_default();
-                let paired = match event["type"].as_str() {
-                    Some("tool_executing") => open.insert(id),
-                    Some("tool_completed") => open.remove(id),
-                    _ => true,
-                };
-                if !paired {
-                    faults.push(format!("a tool's end or start is not paired: {event}"));
-                }
-            }
-            if !open.is_empty() {
-                faults.push(format!("{message} left tools open: {open:?}"));
-            }
-        }
-        (faults, cut_off)
-    }
-
-    /// The same, against the server's record of the user's thread.
-    fn check_with(&self, server: &Server, user: &str) -> (Vec<String>, usize) {
-        if self.accepted.is_empty() && self.seen.is_empty() {
-            return self.check(&[]);
-        }
-        let mut found = whole(server, user, user);
+/// What a witness finds wrong with the server's record of the user's thread, and how many runs were begun anew.
+fn faults_of(witness: &Witness, server: &Server, user: &str) -> (Vec<String>, usize) {
+    let (mut answer, mut stream) = (json!(null), Vec::new());
+    if !witness.is_empty() {
         // What was cut off is run again while others are served.
         eventually("every run ends", || {
-            let ended = |run: &String| found.1.iter().any(|it| it["run_id"] == **run && is_terminal(it));
-            let all = self.accepted.values().all(ended);
-            if !all {
-                found = whole(server, user, user);
-            }
-            all
+            (answer, stream) = whole(server, user, user);
+            let ended = |run: &String| stream.iter().any(|it| it["run_id"] == **run && is_terminal(it));
+            witness.accepted().values().all(ended)
         });
-        let (answer, stream) = found;
-        if answer["type"] == "resumed" {
-            self.check(&stream)
-        } else {
-            (vec![format!("{user}'s thread is gone: {answer}")], 0)
+        if answer["type"] != "resumed" {
+            return (vec![format!("{user}'s thread is gone: {answer}")], 0);
         }
     }
-}
-
-pub(crate) fn is_terminal(event: &Value) -> bool {
-    event["type"] == "agent_completed" || event["type"] == "agent_failed"
-}
-
-/// The beginnings of a run that are not as they must be: the first without a number, then the second and no more.
-fn begins_wrongly<'e>(run: &[&'e Value]) -> impl Iterator<Item = &'e Value> {
-    let begins = run.iter().filter(|event| event["type"] == "agent_started");
-    let wrong = begins.enumerate().filter(|(index, event)| {
-        let attempt = event["payload"]["attempt"].as_u64();
-        attempt != (*index > 0).then_some(2) || *index > 1
-    });
-    wrong.map(|(_, event)| *event).collect::<Vec<_>>().into_iter()
-}
-
-#[test]
-fn each_fault_is_found() {
-    let event = |seq: u64, kind: &str, tool: &str| json!({ "type": kind, "seq": seq, "epoch": "e", "run_id": "r", "payload": { "execution_id": tool } });
-    let whole = || {
-        vec![
-            event(1, "agent_started", ""),
-            event(2, "tool_executing", "x"),
-            event(3, "tool_completed", "x"),
-            event(4, "agent_completed", ""),
-        ]
-    };
-    let told = || {
-        let mut witness = Witness::default();
-        let accepted = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "r" } });
-        witness.take(&accepted);
-        for event in whole() {
-            witness.take(&event);
-        }
-        witness
-    };
-    assert_eq!(told().check(&whole()), (vec![], 0));
-    let found = |witness: Witness, stream: &[Value], fault: &str| {
-        let (faults, _) = witness.check(stream);
-        assert!(faults.iter().any(|it| it.contains(fault)), "{fault}: {faults:?}");
-    };
-    let without = |index: usize| {
-        let mut stream = whole();
-        stream.remove(index);
-        stream
-    };
-    found(told(), &without(1), "a hole in the record");
-    found(told(), &without(2), "left tools open");
-    found(told(), &without(1), "not paired");
-    found(told(), &without(3), "m has 0 ends");
-    found(told(), &without(3), "what was seen is not what is there");
-    found(told(), &without(0), "out of order");
-    let begins = |attempt: Option<u64>| {
-        let mut stream = [whole(), whole()].concat();
-        stream.remove(3);
-        for (index, event) in stream.iter_mut().enumerate() {
-            event["seq"] = json!(index + 1);
-        }
-        stream[3]["payload"]["attempt"] = json!(attempt);
-        stream
-    };
-    let accepted = || Witness { accepted: told().accepted, ..Witness::default() };
-    assert_eq!(accepted().check(&begins(Some(2))), (vec![], 1));
-    found(accepted(), &begins(None), "begins wrongly");
-    found(accepted(), &begins(Some(3)), "begins wrongly");
-    let mut failed = whole();
-    failed[3]["type"] = json!("agent_failed");
-    found(accepted(), &failed, "not repeated");
-    found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
-    found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
-    let mut repeated = told();
-    repeated.take(&event(4, "agent_completed", ""));
-    found(repeated, &whole(), "a repeat");
-    let mut hole = told();
-    hole.take(&event(6, "agent_thinking", ""));
-    found(hole, &whole(), "a hole before");
-    let mut gap = told();
-    gap.take(&json!({ "type": "resume_gap" }));
-    found(gap, &whole(), "a gap");
-}
-
-/// A number from the environment, for `scripts/crash.sh`.
-fn setting(name: &str, otherwise: u64) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "how long to test is the tester's to say")]
-    let given = std::env::var(name);
-    given.map_or(otherwise, |text| text.parse().expect("a number"))
+    let Found { mut faults, begun_anew, failed } = witness.check(&[(user, &stream)]);
+    // What these clients ask may be asked again.
+    faults.extend(failed.iter().map(|end| format!("not repeated: {end}")));
+    (faults, begun_anew)
 }
 
 #[test]
@@ -410,8 +233,8 @@ fn whatever_was_accepted_ends_through_kill_9() {
             .map(|(user, witness)| {
                 let (stop, heard, name) = (Arc::clone(&stop), heard.clone(), format!("user-{user}"));
                 // Before the server may be killed.
-                let peer = witness.come_back(&server, &name);
-                thread::spawn(move || witness.watch(peer, &name, round, &stop, &heard))
+                let peer = come_back(&witness, &server, &name);
+                thread::spawn(move || watch(witness, peer, &name, round, &stop, &heard))
             })
             .collect();
         assert_eq!(messages.iter().take(until).count(), until);
@@ -422,20 +245,20 @@ fn whatever_was_accepted_ends_through_kill_9() {
         cut_off = 0;
         let mut faults = Vec::new();
         for (user, witness) in witnesses.iter().enumerate() {
-            let (found, cut) = witness.check_with(&server, &format!("user-{user}"));
+            let (found, cut) = faults_of(witness, &server, &format!("user-{user}"));
             faults.extend(found);
             cut_off += cut;
         }
         println!(
             "crash {} of {rounds}, after {until} messages: {} messages accepted so far, {} events seen, {cut_off} runs cut off, {} faults",
             round + 1,
-            witnesses.iter().map(|witness| witness.accepted.len()).sum::<usize>(),
-            witnesses.iter().map(|witness| witness.seen.len()).sum::<usize>(),
+            witnesses.iter().map(|witness| witness.accepted().len()).sum::<usize>(),
+            witnesses.iter().map(Witness::events).sum::<usize>(),
             faults.len(),
         );
         assert!(faults.is_empty(), "{faults:#?}");
     }
-    assert!(witnesses.iter().all(|witness| !witness.accepted.is_empty()), "somebody was never heard");
+    assert!(witnesses.iter().all(|witness| !witness.accepted().is_empty()), "somebody was never heard");
     assert!(rounds < 5 || cut_off > 0, "no crash came at a bad moment");
 }
 
@@ -513,8 +336,8 @@ fn a_full_disk_is_told_and_takes_back_nothing() {
 
     disk.free();
     let server = server.crash();
-    assert!(witness.accepted.contains_key("before"));
-    let (faults, _) = witness.check_with(&server, "ann");
+    assert!(witness.accepted().contains_key("before"));
+    let (faults, _) = faults_of(&witness, &server, "ann");
     assert!(faults.is_empty(), "{faults:#?}");
     ask(&mut server.live("/ws", "ann"), "after", "ann");
 }
