@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use portcullis_event::{MessageId, RunId, ThreadId};
 use portcullis_log::{Change, Done, Error, EventLog, OpenRun, Owner, Record, Retention, Stored, Summary};
 
@@ -93,10 +93,14 @@ impl MemoryLog {
 
     /// Says what became of everything that was handed over: that it is written, or that it never will be.
     pub fn acknowledge(&self) {
-        let (told, failed) = {
-            let mut pending = self.pending.lock();
-            (mem::take(&mut pending.unacknowledged), pending.failed)
-        };
+        Self::tell(self.pending.lock());
+    }
+
+    fn tell(mut pending: MutexGuard<'_, Pending>) {
+        let told = mem::take(&mut pending.unacknowledged);
+        let failed = pending.failed;
+        // Whoever is told may hand over the next change at once.
+        drop(pending);
         let error = Error::Failed("the device failed".to_owned());
         for done in told {
             done(if failed { Err(&error) } else { Ok(()) });
@@ -126,8 +130,12 @@ impl MemoryLog {
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Acquire) {
-                    self.write(usize::MAX);
-                    self.acknowledge();
+                    // Under one lock: what is handed over between the two would be acknowledged unwritten.
+                    let mut pending = self.pending.lock();
+                    if !pending.failed {
+                        self.write_to_disk(&mut pending, usize::MAX);
+                    }
+                    Self::tell(pending);
                     thread::yield_now();
                 }
             });
