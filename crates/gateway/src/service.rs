@@ -298,12 +298,14 @@ async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
 
 /// Lets the record go of what need not be kept, at the start and then every ten minutes.
 async fn sweep_log(gate: Arc<Gate>, log: Arc<dyn EventLog>, stop: CancellationToken) {
+    // The time of day is asked for once: a clock that jumps a year ahead under us must not take all threads with it.
+    let (began, since) = (unix_ms(), Instant::now());
     let mut every = tokio::time::interval(Duration::from_mins(10));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let options = &gate.options.events;
-        let age = options.retention.as_millis();
-        let retention =
-            Retention { before: unix_ms().saturating_sub(age), threads: options.threads_per_user };
+        let now = began.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let before = now.saturating_sub(options.retention.as_millis());
+        let retention = Retention { before, threads: options.threads_per_user };
         let log = Arc::clone(&log);
         match tokio::task::spawn_blocking(move || log.sweep(retention)).await {
             Ok(Ok(0)) => {}
