@@ -58,7 +58,8 @@ step_test() {
 
 # `check` against real servers in other stacks, each right and with each of its defects.
 step_testbeds() {
-    cargo build --locked --quiet -p portcullis-cli
+    # The whole workspace, as in the step before: one package by itself has other features, and all would be built again.
+    cargo nextest run --locked --workspace --no-run --cargo-quiet
     cargo build --locked --quiet --manifest-path testbeds/axum/Cargo.toml
     PORTCULLIS_BIN=$PWD/target/debug/portcullis node testbeds/run.mjs
 }
