@@ -36,7 +36,8 @@ pub(crate) struct Thread {
     pub(crate) active: Vec<Active>,
     pub(crate) waiting: VecDeque<Run>,
     history: VecDeque<Turn>,
-    /// Who waits for the thread to be gone; it goes when its runs have ended.
+    /// Who waits for the thread to be gone; it goes when its runs have ended and the record has let go of it, and takes
+    /// nothing new until then.
     pub(crate) doomed: Vec<oneshot::Sender<()>>,
     pub(crate) last_used: Instant,
 }

@@ -308,7 +308,12 @@ impl World {
     }
 
     /// Ends a run's place in its thread, and gives the next one that waited.
-    pub(crate) fn finish(&self, shared: &Arc<Shared>, run: &Place, turn: Option<Turn>) -> Option<Run> {
+    pub(crate) fn finish(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        run: &Place,
+        turn: Option<Turn>,
+    ) -> Option<Run> {
         let now = Instant::now();
         let state = &mut *self.state.lock();
         let talk = state.talk.as_mut()?;
@@ -326,8 +331,7 @@ impl World {
         }
         let next = thread.end(&run.run_id);
         if next.is_none() && !thread.is_busy() && !thread.doomed.is_empty() {
-            let told = mem::take(&mut thread.doomed);
-            self.remove(state, shared, &run.owner, &run.thread_id, told);
+            self.remove(state, shared, &run.owner, &run.thread_id);
         }
         next
     }

@@ -1,13 +1,13 @@
 //! What a user may see of what was said, and have forgotten.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{mem, sync::Arc, time::Instant};
 
 use portcullis_event::{Envelope, ThreadId};
 use portcullis_log::{Change, Owner, Stored, Summary};
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::oneshot;
 
-use super::{State, World, talk::unreadable};
+use super::{State, Talk, World, talk::unreadable};
 use crate::{Shared, thread::Thread};
 
 impl World {
@@ -49,59 +49,48 @@ impl World {
     ) -> Result<oneshot::Receiver<()>, Rejection> {
         shared.ready()?;
         let state = &mut *self.state.lock();
-        let held = state.talk.as_ref().and_then(|talk| talk.threads.get(id));
-        let busy = held.is_some_and(Thread::is_busy);
-        if held.is_none() {
-            let recorded = match self.log(shared) {
-                Some(log) => log.thread(owner, id).map_err(|error| unreadable(&error))?.is_some(),
-                None => false,
-            };
-            if !recorded {
-                return Err(no_such_thread());
-            }
-        }
+        let now = Instant::now();
+        let talk = state.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
+        // Where all are busy it is one more, until the record has let go of it.
+        let _ = talk.make_room(shared.options.threads_per_user, id);
+        talk.load(self.log(shared), owner, id, now)?;
+        let thread = talk.threads.get_mut(id).ok_or_else(no_such_thread)?;
         let (told, gone) = oneshot::channel();
-        if !busy {
-            self.remove(state, shared, owner, id, vec![told]);
+        let first = thread.doomed.is_empty();
+        thread.doomed.push(told);
+        if !thread.is_busy() {
+            // A second one finds the first on its way.
+            if first {
+                self.remove(state, shared, owner, id);
+            }
             return Ok(gone);
         }
-        let mut waiting = VecDeque::default();
-        if let Some(thread) = state.talk.as_mut().and_then(|talk| talk.threads.get_mut(id)) {
-            thread.doomed.push(told);
-            thread.active.iter().for_each(|run| run.cancel.cancel());
-            waiting = mem::take(&mut thread.waiting);
-        }
-        for run in waiting {
+        thread.active.iter().for_each(|run| run.cancel.cancel());
+        for run in mem::take(&mut thread.waiting) {
             self.end_waiting(state, shared, run);
         }
         Ok(gone)
     }
 
-    /// Takes a thread without runs out of memory and of the record.
+    /// Takes a doomed thread without runs out of the record, and then out of memory: until it is gone from there, a
+    /// message or a reader would find it again.
     pub(super) fn remove(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         shared: &Arc<Shared>,
         owner: &Owner,
         id: &ThreadId,
-        told: Vec<oneshot::Sender<()>>,
     ) {
-        if let Some(talk) = &mut state.talk {
-            talk.forget(id);
-        }
-        // Nobody listens any more where the asking connection has gone.
-        let tell = move || {
-            for told in told {
-                let _ = told.send(());
-            }
-        };
-        let Some(log) = self.log(shared) else { return tell() };
-        let (change, router) = (Change::Forget { owner: *owner, thread_id: id.clone() }, Arc::clone(shared));
+        let Some(log) = self.log(shared) else { return state.forget(id) };
+        let (world, router, id) = (Arc::clone(self), Arc::clone(shared), id.clone());
         log.append(
-            change,
+            Change::Forget { owner: *owner, thread_id: id.clone() },
             Box::new(move |outcome| match outcome {
-                Ok(()) => tell(),
-                Err(error) => router.fail(error),
+                Ok(()) => world.state.lock().forget(&id),
+                Err(error) => {
+                    router.fail(error);
+                    world.state.lock().keep_after_all(&id);
+                }
             }),
         );
     }

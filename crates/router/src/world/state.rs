@@ -92,6 +92,22 @@ impl State {
         observer.event(envelope.message.kind(), self.sockets.as_slice().len());
     }
 
+    /// Forgets a thread that is gone from the record, and tells who waits for that.
+    pub(super) fn forget(&mut self, id: &ThreadId) {
+        let thread = self.talk.as_mut().and_then(|talk| talk.forget(id));
+        for told in thread.into_iter().flat_map(|thread| thread.doomed) {
+            // Nobody listens any more where the asking connection has gone.
+            let _ = told.send(());
+        }
+    }
+
+    /// Leaves who waits for a thread's end without a word: the record failed.
+    pub(super) fn keep_after_all(&mut self, id: &ThreadId) {
+        if let Some(thread) = self.talk.as_mut().and_then(|talk| talk.threads.get_mut(id)) {
+            thread.doomed.clear();
+        }
+    }
+
     /// A thread: in memory, else from the record, which is read for this once where memory holds as many as it may and all
     /// are busy. What cannot be had is told as a thread that is not there.
     fn thread(&mut self, record: &Recording<'_>, thread_id: &ThreadId) -> Option<Held<'_>> {

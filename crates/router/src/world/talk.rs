@@ -86,7 +86,7 @@ impl Talk {
         if self.threads.len() < most || self.threads.contains_key(wanted) {
             return Ok(());
         }
-        let idle = self.threads.iter().filter(|(_, thread)| !thread.is_busy());
+        let idle = self.threads.iter().filter(|(_, thread)| !thread.is_busy() && thread.doomed.is_empty());
         let Some(oldest) = idle.min_by_key(|(_, thread)| thread.last_used).map(|(id, _)| id.clone()) else {
             return Err(Rejection::new(Reason::TooManyRuns, "all threads of the user are busy"));
         };
@@ -113,9 +113,9 @@ impl Talk {
     }
 
     /// Forgets a thread, and the messages that led to it.
-    pub(super) fn forget(&mut self, id: &ThreadId) {
-        self.threads.remove(id);
+    pub(super) fn forget(&mut self, id: &ThreadId) -> Option<Thread> {
         self.seen.retain(|seen| seen.thread_id != *id);
+        self.threads.remove(id)
     }
 
     pub(super) fn remember(&mut self, seen: Seen) {

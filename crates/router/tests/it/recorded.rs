@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{
     held::{Held, finish, pause},
-    world::{Device, End, assert_order, settle},
+    world::{Device, End, assert_order, identity, settle},
 };
 
 #[tokio::test(start_paused = true)]
@@ -75,6 +75,28 @@ async fn a_message_sent_again_is_not_told_as_accepted_before_it_is() {
     ann.read();
     assert_eq!(ann.accepted().map(|(_, _, duplicate)| duplicate).collect::<Vec<_>>(), [false, true]);
     assert_eq!(assert_order(ann.events()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_takes_nothing_until_its_deletion_is_recorded() {
+    let log = Held::new();
+    let router = log.router();
+    let mut ann = Device::connect(&router, "ann", Mode::Main);
+    ann.say(Some("m"), "t", "think");
+    finish(&router, &log).await;
+    let (thread, seat) = (ThreadId::new("t").unwrap(), router.admit(identity("ann"), u32::MAX).unwrap());
+    let before = seat.thread(&thread).unwrap();
+    let (first, second) = (seat.forget(&thread).unwrap(), seat.forget(&thread).unwrap());
+    ann.say(Some("n"), "t", "think");
+    ann.read();
+    assert_eq!(ann.errors(), [Reason::TooManyRuns], "its old events are still in the record");
+    assert!(log.next());
+    assert!(!log.next(), "it is deleted once: the second would take what comes after the first");
+    assert!(first.await && second.await);
+    ann.say(Some("n"), "t", "think");
+    finish(&router, &log).await;
+    let after = seat.thread(&thread).unwrap();
+    assert_eq!((after.first, after.epoch == before.epoch), (1, false));
 }
 
 #[tokio::test(start_paused = true)]
