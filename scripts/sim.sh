@@ -11,5 +11,5 @@ export SIM_SEEDS=${1:-200} SIM_SEED=${2:-$(date +%s)}
 printf 'sim: %s seeds from %s\n' "$SIM_SEEDS" "$SIM_SEED"
 ./scripts/setup.sh serve
 ./scripts/page.sh
-exec cargo test --locked --quiet -p portcullis-gateway -- --exact --nocapture \
+exec cargo test --locked --quiet --workspace --lib -- --exact --nocapture \
     simulation::whatever_fails_everybody_gets_everything_once_and_in_order

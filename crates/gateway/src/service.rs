@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use portcullis_event::Timestamp;
 use portcullis_log::{EventLog, Retention};
 use portcullis_router::{self as router, Agents, Recovered};
 use portcullis_token::{Secret, Verifier};
@@ -152,7 +153,7 @@ impl Service {
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
         let log = setup.log.clone();
-        let gate = Arc::new(gate(options, setup, listeners.gateway())?);
+        let gate = Arc::new(gate(options, setup, listeners.gateway(), timestamp)?);
         Ok(Self { gate, listeners, log, dashboard: None, probe: None })
     }
 
@@ -213,7 +214,12 @@ impl Service {
 }
 
 /// What connections share, for a gateway that listens at `listen`.
-pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result<Gate, Error> {
+pub(crate) fn gate(
+    options: Options,
+    setup: Setup,
+    listen: SocketAddr,
+    clock: fn() -> Timestamp,
+) -> Result<Gate, Error> {
     let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
     let node: Arc<str> = Arc::from(node());
     let metrics = Arc::new(Metrics::new(&node, page::build()));
@@ -236,7 +242,7 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
         Arc::clone(&metrics) as Arc<dyn router::Observer>,
         log,
         Arc::clone(&node),
-        timestamp,
+        clock,
     );
     Ok(Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?)
 }

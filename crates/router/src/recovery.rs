@@ -1,7 +1,7 @@
 //! What a crash left open, before anybody is served: run again where the agent allows it, else ended.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     mem,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -42,7 +42,8 @@ impl Router {
     pub fn recover(&self) -> Result<Recovered, Error> {
         let shared = &self.shared;
         let Some(log) = shared.log.as_deref() else { return Ok(Recovered::default()) };
-        let mut threads: HashMap<_, Vec<OpenRun>> = HashMap::new();
+        // In an order that is the same each time.
+        let mut threads: BTreeMap<_, Vec<OpenRun>> = BTreeMap::new();
         for run in log.open_runs()? {
             threads.entry((run.owner, run.thread_id.clone())).or_default().push(run);
         }

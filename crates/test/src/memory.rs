@@ -86,9 +86,9 @@ impl MemoryLog {
         }
     }
 
-    /// Throws away the first change that waits, as a disk that lies does.
-    pub fn lose(&self) {
-        self.pending.lock().unwritten.pop_front();
+    /// Changes what waits, or throws it away where `keep` says no, as a disk that lies does.
+    pub fn tamper(&self, keep: impl FnMut(&mut Change) -> bool) {
+        self.pending.lock().unwritten.retain_mut(keep);
     }
 
     /// Says what became of everything that was handed over: that it is written, or that it never will be.

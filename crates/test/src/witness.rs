@@ -8,9 +8,13 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub struct Witness {
     /// Runs by the message that asked.
-    accepted: HashMap<String, String>,
+    accepted: BTreeMap<String, String>,
     /// Threads in which a message was accepted.
     asked: HashSet<String>,
+    /// Deletions of a thread that may have happened, and of which nothing was heard.
+    deletions: HashMap<String, usize>,
+    /// Messages whose run may have been deleted.
+    excused: HashSet<String>,
     /// Events by thread and number.
     seen: BTreeMap<String, BTreeMap<u64, Value>>,
     /// What no client may ever see.
@@ -30,8 +34,29 @@ pub struct Found {
 
 impl Witness {
     /// The runs that were told as accepted, by the messages that asked.
-    pub const fn accepted(&self) -> &HashMap<String, String> {
+    pub const fn accepted(&self) -> &BTreeMap<String, String> {
         &self.accepted
+    }
+
+    /// From now on the thread may be gone, or another one under its name.
+    pub fn may_be_deleted(&mut self, thread_id: &str) {
+        *self.deletions.entry(thread_id.to_owned()).or_default() += 1;
+    }
+
+    /// The run of this message may have been deleted with its thread: it may be gone, and asking again makes another.
+    pub fn excuse(&mut self, message_id: &str) {
+        self.excused.insert(message_id.to_owned());
+    }
+
+    /// Whether a deletion of which nothing was heard may have happened.
+    pub fn deletion_explains(&self, thread_id: &str) -> bool {
+        self.deletions.get(thread_id).is_some_and(|left| *left > 0)
+    }
+
+    /// Whether a deletion explains that the thread is not what it was; each does once.
+    fn explained(&mut self, thread_id: &str) -> bool {
+        let left = self.deletions.get_mut(thread_id).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 
     /// The last event that was seen of a thread.
@@ -54,15 +79,25 @@ impl Witness {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if message["type"] == "message_accepted" {
             let (asked, run) = (text(&message["payload"]["message_id"]), text(&message["payload"]["run_id"]));
-            let known = self.accepted.entry(asked).or_insert_with(|| run.clone());
-            if *known != run {
+            let excused = self.excused.contains(&asked);
+            if let Some(known) = self.accepted.insert(asked, run.clone())
+                && known != run
+                && !excused
+            {
                 self.faults.push(format!("a second run, beside {known}: {message}"));
             }
             self.asked.insert(text(&message["payload"]["thread_id"]));
         } else if message["type"] == "resume_gap" {
             self.gap(message);
         } else if let Some(seq) = message["seq"].as_u64() {
-            let seen = self.seen.entry(text(&message["thread_id"])).or_default();
+            let thread_id = text(&message["thread_id"]);
+            if self.last(&thread_id).is_some_and(|last| last["epoch"] != message["epoch"]) {
+                if !self.explained(&thread_id) {
+                    self.faults.push(format!("another stream: {message}"));
+                }
+                self.seen.remove(&thread_id);
+            }
+            let seen = self.seen.entry(thread_id).or_default();
             let next = seen.last_key_value().map_or(1, |(last, _)| last + 1);
             if seq < next {
                 self.faults.push(format!("a repeat: {message}"));
@@ -76,14 +111,21 @@ impl Witness {
     /// A thread of which nothing was told may be one that is not there yet.
     fn gap(&mut self, message: &Value) {
         let thread_id = message["payload"]["thread_id"].as_str().unwrap_or_default();
+        let reason = &message["payload"]["reason"];
         let told = self.seen.contains_key(thread_id) || self.asked.contains(thread_id);
-        if told || message["payload"]["reason"] != "unknown_thread" {
+        if !told && reason == "unknown_thread" {
+            return;
+        }
+        if (reason == "unknown_thread" || reason == "epoch_changed") && self.explained(thread_id) {
+            self.seen.remove(thread_id);
+            self.asked.remove(thread_id);
+        } else {
             self.faults.push(format!("a gap: {message}"));
         }
     }
 
-    /// Holds what was seen against the threads that the server has now.
-    pub fn check(&self, threads: &[(&str, &[Value])]) -> Found {
+    /// Holds what was seen against the threads that the server has now, and the runs that go on.
+    pub fn check(&self, threads: &[(&str, &[Value])], open: &HashSet<String>) -> Found {
         let mut found = Found { faults: self.faults.clone(), ..Found::default() };
         let faults = &mut found.faults;
         for (thread_id, stream) in threads {
@@ -95,6 +137,11 @@ impl Witness {
         }
         for (thread_id, seen) in &self.seen {
             let stream = threads.iter().find(|(id, _)| id == thread_id).map_or(&[][..], |(_, stream)| stream);
+            let epochs =
+                [stream.last(), self.last(thread_id)].map(|event| event.map(|event| &event["epoch"]));
+            if epochs[0] != epochs[1] && self.deletion_explains(thread_id) {
+                continue;
+            }
             for (seq, event) in seen {
                 let index = usize::try_from(*seq).unwrap_or(usize::MAX).wrapping_sub(1);
                 if stream.get(index) != Some(event) {
@@ -102,12 +149,13 @@ impl Witness {
                 }
             }
         }
-        let mut accepted: Vec<_> = self.accepted.iter().collect();
-        accepted.sort_unstable();
-        for (message, run) in accepted {
+        for (message, run) in &self.accepted {
             let events = threads.iter().flat_map(|(_, stream)| stream.iter());
             let own: Vec<_> = events.filter(|event| event["run_id"] == run.as_str()).collect();
-            check_run(message, &own, faults);
+            if own.is_empty() && (open.contains(run) || self.excused.contains(message)) {
+                continue;
+            }
+            check_run(message, &own, open.contains(run), faults);
             found.begun_anew += usize::from(begins(&own).count() > 1);
             found
                 .failed
@@ -127,11 +175,13 @@ fn begins<'e>(run: &[&'e Value]) -> impl Iterator<Item = &'e Value> {
     run.iter().copied().filter(|event| event["type"] == "agent_started")
 }
 
-/// A run begins, ends once and last, and each tool that it began has ended.
-fn check_run(message: &str, events: &[&Value], faults: &mut Vec<String>) {
+/// A run begins, ends once and last unless it is still open, and each tool that it began has ended.
+fn check_run(message: &str, events: &[&Value], open: bool, faults: &mut Vec<String>) {
     let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect();
+    let end = events.last().filter(|event| is_terminal(event));
     match events.iter().filter(|event| is_terminal(event)).count() {
-        1 if events.last().is_some_and(|event| is_terminal(event))
+        ends if ends == usize::from(!open)
+            && end.is_some() != open
             && kinds.first() == Some(&"agent_started") =>
         {
             // The first beginning has no number, then comes the second, and no more.
@@ -168,6 +218,10 @@ mod tests {
 
     use super::*;
 
+    fn none() -> HashSet<String> {
+        HashSet::new()
+    }
+
     #[test]
     fn each_fault_is_found() {
         let event = |seq: u64, kind: &str, tool: &str| json!({ "type": kind, "thread_id": "t", "seq": seq, "run_id": "r", "payload": { "execution_id": tool } });
@@ -188,9 +242,9 @@ mod tests {
             }
             witness
         };
-        assert_eq!(told().check(&[("t", &whole())]), Found::default());
+        assert_eq!(told().check(&[("t", &whole())], &none()), Found::default());
         let found = |witness: Witness, stream: &[Value], fault: &str| {
-            let faults = witness.check(&[("t", stream)]).faults;
+            let faults = witness.check(&[("t", stream)], &none()).faults;
             assert!(faults.iter().any(|it| it.contains(fault)), "{fault}: {faults:?}");
         };
         let without = |index: usize| {
@@ -214,13 +268,13 @@ mod tests {
             stream
         };
         let accepted = || Witness { accepted: told().accepted, ..Witness::default() };
-        let again = accepted().check(&[("t", &begun_again(Some(2)))]);
+        let again = accepted().check(&[("t", &begun_again(Some(2)))], &none());
         assert_eq!(again, Found { begun_anew: 1, ..Found::default() });
         found(accepted(), &begun_again(None), "begins wrongly");
         found(accepted(), &begun_again(Some(3)), "begins wrongly");
         let mut failed = whole();
         failed[3]["type"] = json!("agent_failed");
-        let end = accepted().check(&[("t", &failed)]);
+        let end = accepted().check(&[("t", &failed)], &none());
         assert_eq!(end, Found { failed: vec![failed[3].clone()], ..Found::default() });
         found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
         found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
@@ -237,10 +291,25 @@ mod tests {
         found(gap, &whole(), "a gap");
         let mut early = Witness::default();
         early.take(&unknown);
-        assert_eq!(early.check(&[]), Found::default(), "it may not be there yet");
+        assert_eq!(early.check(&[], &none()), Found::default(), "it may not be there yet");
         let mut lost_thread = Witness { asked: told().asked, ..Witness::default() };
         lost_thread.take(&unknown);
         found(lost_thread, &[], "a gap");
+        let mut other = event(1, "agent_started", "");
+        (other["epoch"], other["run_id"]) = (json!("new"), json!("s"));
+        let mut deleted = told();
+        deleted.take(&other);
+        found(deleted, &whole(), "another stream");
+        let mut deleted = told();
+        deleted.may_be_deleted("t");
+        deleted.excuse("m");
+        assert_eq!(deleted.check(&[("t", &[])], &none()), Found::default(), "it may be gone");
+        deleted.take(&other);
+        assert_eq!(deleted.check(&[("t", &[other])], &none()), Found::default(), "and another one");
+        found(deleted, &whole(), "what was seen is not what is there");
+        let open = HashSet::from(["r".to_owned()]);
+        assert_eq!(accepted().check(&[("t", &whole()[..3])], &open), Found::default());
+        assert_eq!(accepted().check(&[("t", &whole())], &open).faults.len(), 1, "it has ended, and is open");
         let mut twice = told();
         let again = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "s", "thread_id": "t" } });
         twice.take(&again);

@@ -2,7 +2,7 @@
 //! cannot be kept.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::Write as _,
     sync::{
@@ -203,7 +203,7 @@ fn faults_of(witness: &Witness, server: &Server, user: &str) -> (Vec<String>, us
             return (vec![format!("{user}'s thread is gone: {answer}")], 0);
         }
     }
-    let Found { mut faults, begun_anew, failed } = witness.check(&[(user, &stream)]);
+    let Found { mut faults, begun_anew, failed } = witness.check(&[(user, &stream)], &HashSet::new());
     // What these clients ask may be asked again.
     faults.extend(failed.iter().map(|end| format!("not repeated: {end}")));
     (faults, begun_anew)

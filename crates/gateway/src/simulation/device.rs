@@ -1,6 +1,7 @@
 //! One device of a user, on a bad network: it comes back, asks again what was not accepted, and writes down what it saw.
 
 use std::{
+    collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Range,
@@ -12,7 +13,11 @@ use parking_lot::Mutex;
 use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
 use portcullis_handshake::ResponseHead;
 use portcullis_test::{Request, Witness, wrap};
-use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
+use rand::{
+    RngExt as _, SeedableRng as _,
+    rngs::SmallRng,
+    seq::{IndexedMutRandom as _, IndexedRandom as _},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, duplex, split},
@@ -37,9 +42,14 @@ pub(super) struct Device {
     pub(super) name: String,
     token: String,
     pub(super) witness: Witness,
-    /// Messages of which nobody has said that they were accepted.
-    pub(super) unaccepted: Vec<Value>,
-    asked: usize,
+    /// Messages of which nobody has said that they were accepted, and how often each was sent.
+    pub(super) unaccepted: Vec<(Value, usize)>,
+    /// Messages that were sent once, refused, and given up.
+    pub(super) refused: Vec<String>,
+    /// Every message, and its thread.
+    asked: Vec<(String, &'static str)>,
+    /// Threads that were asked for by message, and not answered: what comes of them before the answer is not for now.
+    unanswered: HashSet<&'static str>,
     random: SmallRng,
     pub(super) connections: usize,
     /// What came and when, as a number that a second run with the same seed has to give again.
@@ -59,7 +69,22 @@ impl Device {
     pub(super) fn new(name: String, token: String, seed: u64) -> Self {
         let random = SmallRng::seed_from_u64(seed);
         let (witness, trace) = (Witness::default(), DefaultHasher::new());
-        Self { name, token, witness, unaccepted: Vec::new(), asked: 0, random, connections: 0, trace }
+        Self {
+            name,
+            token,
+            witness,
+            unaccepted: Vec::new(),
+            refused: Vec::new(),
+            asked: Vec::new(),
+            unanswered: HashSet::new(),
+            random,
+            connections: 0,
+            trace,
+        }
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(super) fn trace(&self) -> u64 {
@@ -67,45 +92,75 @@ impl Device {
     }
 
     pub(super) const fn asked(&self) -> usize {
-        self.asked
+        self.asked.len()
+    }
+
+    /// A deletion of the thread is over: what was asked in it before may have gone with it.
+    pub(super) fn lost(&mut self, thread: &str) {
+        for (id, _) in self.asked.iter().filter(|(_, of)| *of == thread) {
+            self.witness.excuse(id);
+        }
     }
 
     fn within(&mut self, milliseconds: Range<u64>) -> Duration {
         Duration::from_millis(self.random.random_range(milliseconds))
     }
 
-    /// The request by which it goes on where it stands.
-    fn request(&mut self) -> Request {
-        let mut points = Vec::new();
-        for thread in THREADS {
-            points.push(match self.witness.last(thread) {
-                Some(last) => {
-                    format!("resume={thread}:{}:{}", last["epoch"].as_str().unwrap(), last["seq"])
-                }
-                None => format!("resume={thread}::0"),
-            });
-        }
-        let request = Request::upgrade(&format!("/ws?{}", points.join("&")));
-        if self.random.random() {
-            return request.bearer(&self.token);
-        }
-        request.protocols(&["jwt-auth", &format!("jwt.{}", wrap(&self.token))])
+    /// The request by which it goes on where it stands, and the message where the request does not say that.
+    fn request(&mut self) -> (Request, Option<Value>) {
+        let by_message = self.random.random();
+        let points = THREADS.map(|thread| match self.witness.last(thread) {
+            Some(last) => (thread, last["epoch"].as_str().unwrap(), last["seq"].as_u64().unwrap()),
+            None => (thread, "", 0),
+        });
+        let (target, message) = if by_message {
+            let point = |(thread, epoch, after): (_, &str, _)| {
+                let epoch = (!epoch.is_empty()).then_some(epoch);
+                json!({ "thread_id": thread, "epoch": epoch, "after_seq": after })
+            };
+            let resume = json!({ "type": "resume", "payload": { "threads": points.map(point) } });
+            ("/ws".to_owned(), Some(resume))
+        } else {
+            let points = points.map(|(thread, epoch, after)| format!("resume={thread}:{epoch}:{after}"));
+            (format!("/ws?{}", points.join("&")), None)
+        };
+        self.unanswered = if by_message { THREADS.into() } else { HashSet::new() };
+        let request = Request::upgrade(&target);
+        let request = if self.random.random() {
+            request.bearer(&self.token)
+        } else {
+            request.protocols(&["jwt-auth", &format!("jwt.{}", wrap(&self.token))])
+        };
+        (request, message)
     }
 
     /// The next thing to say; none for now.
     fn next(&mut self, mood: Mood) -> Option<Value> {
         match self.random.random_range(0..10) {
-            0..3 if !self.unaccepted.is_empty() => self.unaccepted.choose(&mut self.random).cloned(),
+            0..3 if !self.unaccepted.is_empty() => {
+                let (message, sent) = self.unaccepted.choose_mut(&mut self.random)?;
+                *sent += 1;
+                Some(message.clone())
+            }
             3 => Some(json!({ "type": "ping" })),
             4 if mood.asks => {
-                let mut runs: Vec<_> = self.witness.accepted().values().cloned().collect();
-                runs.sort_unstable();
-                let run = runs.choose(&mut self.random)?;
+                let run = self.run()?;
                 Some(json!({ "type": "cancel_run", "payload": { "run_id": run } }))
             }
             5.. if mood.asks && self.unaccepted.len() < WINDOW => Some(self.ask()),
             _ => None,
         }
+    }
+
+    /// A run of its own, or the one of which it heard last, whoever asked.
+    fn run(&mut self) -> Option<Value> {
+        let random = &mut self.random;
+        if random.random() {
+            let last = self.witness.last(THREADS.choose(random).unwrap());
+            return last.map(|event| event["run_id"].clone());
+        }
+        let own: Vec<_> = self.witness.accepted().values().collect();
+        own.choose(random).map(|run| json!(run))
     }
 
     fn ask(&mut self) -> Value {
@@ -118,24 +173,54 @@ impl Device {
                 _ => (*WORDS.choose(random).unwrap()).to_owned(),
             })
             .collect();
-        self.asked += 1;
+        let (id, thread) = (format!("{}-{}", self.name, self.asked.len()), *THREADS.choose(random).unwrap());
+        // What is private is not asked again where a crash cut it off.
+        let private = if random.random() { "private " } else { "" };
+        let content = format!("{private}{}", words.join(" "));
         let message = json!({
-            "type": "user_message",
-            "id": format!("{}-{}", self.name, self.asked),
-            "thread_id": *THREADS.choose(&mut self.random).unwrap(),
-            // What a crash cuts off is not asked again, so that a judge finds it ended at once.
-            "payload": { "content": format!("private {}", words.join(" ")) },
+            "type": "user_message", "id": id, "thread_id": thread, "payload": { "content": content },
         });
-        self.unaccepted.push(message.clone());
+        self.asked.push((id, thread));
+        self.unaccepted.push((message.clone(), 1));
         message
     }
 
-    fn take(&mut self, message: &Value, since: Instant) {
-        if message["type"] == "message_accepted" {
-            self.unaccepted.retain(|asked| asked["id"] != message["payload"]["message_id"]);
+    /// Takes what came, and says whether it has to come back for it.
+    fn take(&mut self, message: &Value, since: Instant) -> bool {
+        let payload = &message["payload"];
+        let mut behind = false;
+        match message["type"].as_str() {
+            Some("message_accepted") => {
+                self.unaccepted.retain(|(asked, _)| asked["id"] != payload["message_id"]);
+            }
+            Some("error") => {
+                let place =
+                    self.unaccepted.iter().position(|(asked, _)| asked["id"] == payload["message_id"]);
+                // Of what was sent twice the other one may be taken yet.
+                if let Some(place) = place.filter(|place| self.unaccepted[*place].1 == 1)
+                    && self.random.random()
+                {
+                    let (asked, _) = self.unaccepted.swap_remove(place);
+                    self.refused.push(asked["id"].as_str().unwrap().to_owned());
+                }
+            }
+            Some("resumed") => {
+                for thread in payload["threads"].as_array().unwrap() {
+                    self.unanswered.retain(|it| thread["thread_id"] != *it);
+                }
+            }
+            Some("resume_gap") => {
+                self.unanswered.retain(|it| payload["thread_id"] != *it);
+                // Another stream goes on, and its beginning is to be had.
+                behind = payload["reason"] != "unknown_thread";
+            }
+            _ => {}
         }
-        self.witness.take(message);
+        if !self.unanswered.iter().any(|it| message["thread_id"] == *it) {
+            self.witness.take(message);
+        }
         (since.elapsed(), message["type"].as_str(), message["seq"].as_u64()).hash(&mut self.trace);
+        behind
     }
 }
 
@@ -151,7 +236,7 @@ pub(super) async fn live(device: Arc<Mutex<Device>>, server: Server, mood: Mood)
 
 /// One connection, until somebody or something ends it.
 async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Instant) {
-    let (room, request, cut) = {
+    let (room, (request, resume), cut) = {
         let mut device = device.lock();
         device.connections += 1;
         let room = device.random.random_range(256..16_384);
@@ -164,6 +249,9 @@ async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Ins
     let talk = async {
         writer.write_all(&request.bytes()).await.ok()?;
         let mut read = opened(&mut reader).await?;
+        if let Some(resume) = resume {
+            writer.write_all(&masked(Frame::text(&resume.to_string()))).await.ok()?;
+        }
         let (answer, answers) = unbounded_channel();
         tokio::select! {
             biased;
@@ -205,7 +293,11 @@ async fn listen(
         let mut input = &mut read[..];
         while let Some(message) = decoder.decode(&mut input).unwrap() {
             match message {
-                Message::Text(text) => device.lock().take(&serde_json::from_str(&text).unwrap(), since),
+                Message::Text(text) => {
+                    if device.lock().take(&serde_json::from_str(&text).unwrap(), since) {
+                        return;
+                    }
+                }
                 Message::Ping(payload) => drop(answer.send(masked(Frame::pong(&payload)))),
                 Message::Close(_) => return,
                 Message::Binary(_) | Message::Pong(_) => {}
