@@ -136,8 +136,11 @@ impl Splitter {
     }
 
     fn document(&mut self, rest: &[u8], sink: &mut impl FnMut(Item<'_>, Place)) -> usize {
+        // Where what has not been kept of the line begins.
+        let mut line = 0;
         for (at, &byte) in rest.iter().enumerate() {
             if byte == b'\n' && self.document.in_string {
+                self.keep(&rest[line..at]);
                 self.give_up(sink);
                 return at;
             }
@@ -153,11 +156,12 @@ impl Splitter {
                     self.document.let_go();
                 }
                 Step::End => {
-                    self.keep(&[byte]);
+                    self.keep(&rest[line..=at]);
                     self.mode = Mode::Behind;
                     return at + 1;
                 }
                 Step::Invalid => {
+                    self.keep(&rest[line..at]);
                     self.give_up(sink);
                     return at;
                 }
@@ -166,10 +170,10 @@ impl Splitter {
                 self.line.clear();
                 self.cut = false;
                 self.number += 1;
-            } else {
-                self.keep(&[byte]);
+                line = at + 1;
             }
         }
+        self.keep(&rest[line..]);
         rest.len()
     }
 

@@ -1,13 +1,14 @@
 //! Lines of text: what log drivers put before them is taken off, and formats are tried from the strictest on.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
+use aho_corasick::AhoCorasick;
 use portcullis_reason::Reason;
 
 use super::{Format, Outcome, Parsed, Paths, access, json, nginx};
 use crate::{
     keys::Keys,
-    text,
+    signature, text,
     time::{self, Millis},
 };
 
@@ -42,9 +43,11 @@ pub(crate) fn read<'t>(line: &'t str, context: &Context, paths: &mut Paths) -> P
     let level = level(rest);
     let quiet = level.is_some_and(|level| matches!(level, "INFO" | "DEBUG" | "TRACE" | "NOTICE"));
     let finding = if quiet { text::tell_quiet(rest) } else { text::tell(rest) };
-    let format = if at.is_none() && level.is_none() && is_console(rest) {
+    let format = if at.is_some() || level.is_some() || context.format.is_some() {
+        Some(Format::Plain)
+    } else if is_console(rest) {
         Some(Format::Console)
-    } else if at.is_some() || level.is_some() || finding.is_some() || context.format.is_some() {
+    } else if finding.is_some() {
         Some(Format::Plain)
     } else {
         None
@@ -217,19 +220,18 @@ fn level(line: &str) -> Option<&'static str> {
     words.find_map(|word| LEVELS.into_iter().find(|level| *level == word))
 }
 
-/// Whether a line is one of a browser's console: it names a script and a line, or says what browsers alone say.
+/// Whether a line is one of a browser's console: it names a script and a line, or says what browsers alone say. Every unknown
+/// line is asked, so it takes one pass for the words and one for the colons.
 fn is_console(line: &str) -> bool {
+    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        signature::automaton(["websocket connection to '", "firefox can", "closeevent {"].iter())
+    });
     let head = &line[..line.floor_char_boundary(160)];
-    let words = || head.split([' ', '\t', '(', ')', '@']);
-    let script = |word: &str| {
-        [".js:", ".ts:", ".tsx:", ".jsx:", ".mjs:"].iter().any(|mark| {
-            word.split_once(mark).is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
-        })
+    let script = |(at, _): (usize, &str)| {
+        head[at + 1..].starts_with(|c: char| c.is_ascii_digit())
+            && [".js", ".ts", ".tsx", ".jsx", ".mjs"].iter().any(|end| head[..at].ends_with(end))
     };
-    find(line, "websocket connection to '").is_some()
-        || find(line, "firefox can").is_some()
-        || line.contains("CloseEvent {")
-        || words().any(script)
+    head.match_indices(':').any(script) || WORDS.is_match(line)
 }
 
 #[cfg(test)]
