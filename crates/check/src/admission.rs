@@ -39,6 +39,7 @@ impl Admission {
     }
 }
 
+/// The alternate form leaves the measured time out, so that equal outcomes read alike.
 impl fmt::Display for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,7 +52,9 @@ impl fmt::Display for Admission {
             }
             Self::Unanswered(end) => write!(f, "{end}"),
             Self::Closed { code, reason, dwell, .. } => {
-                write!(f, "accepted, then closed after {} with ", Ms(*dwell))?;
+                f.write_str("accepted, then closed")?;
+                after(f, *dwell)?;
+                f.write_str(" with ")?;
                 match code {
                     Some(code) => write!(f, "{code}")?,
                     None => f.write_str("no code")?,
@@ -59,15 +62,17 @@ impl fmt::Display for Admission {
                 if reason.is_empty() { Ok(()) } else { write!(f, " ({reason})") }
             }
             Self::Dropped { dwell, .. } => {
-                write!(
-                    f,
-                    "accepted, then dropped after {} without a close frame (1006 to a browser)",
-                    Ms(*dwell)
-                )
+                f.write_str("accepted, then dropped")?;
+                after(f, *dwell)?;
+                f.write_str(" without a close frame (1006 to a browser)")
             }
             Self::Admitted { .. } => f.write_str("accepted, and left open"),
         }
     }
+}
+
+fn after(f: &mut fmt::Formatter<'_>, dwell: Duration) -> fmt::Result {
+    if f.alternate() { Ok(()) } else { write!(f, " after {}", Ms(dwell)) }
 }
 
 /// A time in milliseconds, with as many digits as say something.

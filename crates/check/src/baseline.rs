@@ -42,6 +42,29 @@ pub struct Tried {
     pub outcome: String,
 }
 
+/// What came of the attempts, one line for each outcome with the forms that had it. Forms that all fared alike without an
+/// `Origin` are named once.
+pub(crate) fn by_outcome<'t>(tried: impl Iterator<Item = &'t Tried>) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Tried { form, outcome } in tried {
+        match groups.iter_mut().find(|(known, _)| known == outcome) {
+            Some((_, forms)) => forms.push(form),
+            None => groups.push((outcome, vec![form])),
+        }
+    }
+    let line = |(outcome, forms): (&str, Vec<&str>)| {
+        let (with, without) =
+            forms.split_at(forms.iter().filter(|form| !form.ends_with(WITHOUT_ORIGIN)).count());
+        let alike = without.iter().map(|form| form.trim_end_matches(WITHOUT_ORIGIN)).eq(with.iter().copied());
+        if alike {
+            format!("{outcome}: {} (the same without Origin)", with.join("; "))
+        } else {
+            format!("{outcome}: {}", forms.join("; "))
+        }
+    };
+    groups.into_iter().map(line).collect()
+}
+
 /// What the search came to.
 pub(crate) struct Search {
     pub(crate) good: Option<Good>,
@@ -68,7 +91,7 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
     let forms = candidates(if kinds.is_empty() { &usual } else { kinds });
     let own = shared.origin.clone().unwrap_or_else(|| shared.target.origin());
     let plain = forms[0].apply_nothing(probe.request().set("Origin", &own));
-    let anonymous = probe.attempt("no token", &plain).await?;
+    let anonymous = probe.attempt(NO_TOKEN, &plain).await?;
     let mut found = Search {
         good: None,
         tried: Vec::new(),
@@ -81,7 +104,7 @@ pub(crate) async fn search(shared: &Arc<Shared>, kinds: &[FormKind]) -> Result<S
     if let Admission::Refused(response) | Admission::Admitted { response, .. } = &anonymous {
         found.seen = Some(response.clone());
     }
-    found.tried.push(Tried { form: "no token".to_owned(), outcome: anonymous.to_string() });
+    found.tried.push(Tried { form: NO_TOKEN.to_owned(), outcome: format!("{anonymous:#}") });
     let open = anonymous.is_admitted();
     match shared.mint.good() {
         Some(token) => {
@@ -148,8 +171,8 @@ async fn try_forms(
     let mut works = Vec::new();
     for (form, outcome) in forms.iter().zip(outcomes) {
         let outcome = outcome?;
-        let name = if origin.is_some() { form.to_string() } else { format!("{form}, without Origin") };
-        found.tried.push(Tried { form: name, outcome: outcome.to_string() });
+        let name = if origin.is_some() { form.to_string() } else { format!("{form}{WITHOUT_ORIGIN}") };
+        found.tried.push(Tried { form: name, outcome: format!("{outcome:#}") });
         let refused_inside = probe.profile().error.as_deref().is_some_and(|error| {
             outcome.texts().iter().any(|text| probe.profile().kind(text).as_deref() == Some(error))
         });
@@ -199,4 +222,33 @@ fn shapes(probe: &Probe, texts: &[String]) -> Vec<String> {
     shapes.filter(|shape| Some(shape.as_str()) != error && shape != "error").collect()
 }
 
+/// The attempt without a credential.
+pub(crate) const NO_TOKEN: &str = "no token";
+const WITHOUT_ORIGIN: &str = ", without Origin";
 const HANDSHAKES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_grouped_by_what_came_of_them() {
+        let tried = [
+            ("Authorization", "TOKEN_EXPIRED"),
+            ("?token", "NO_TOKEN"),
+            ("Cookie", "NO_TOKEN"),
+            ("Authorization, without Origin", "TOKEN_EXPIRED"),
+            ("?token, without Origin", "NO_TOKEN"),
+            ("Cookie, without Origin", "accepted"),
+        ];
+        let tried = tried.map(|(form, outcome)| Tried { form: form.to_owned(), outcome: outcome.to_owned() });
+        assert_eq!(
+            by_outcome(tried.iter()),
+            [
+                "TOKEN_EXPIRED: Authorization (the same without Origin)",
+                "NO_TOKEN: ?token; Cookie; ?token, without Origin",
+                "accepted: Cookie, without Origin",
+            ]
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    baseline::Search,
+    baseline::{NO_TOKEN, Search, by_outcome},
     case::{Gravity, Verdict},
     form::Form,
     mint::now,
@@ -128,28 +128,32 @@ impl Look<'_> {
 
     /// A token was given, and no connection came of it.
     fn taken_nowhere(&self) -> Option<RootCause> {
-        let tried = self.search.tried.iter().filter(|tried| tried.form != "no token");
-        let tried: Vec<String> = tried.map(|tried| format!("{}: {}", tried.form, tried.outcome)).collect();
+        let tried = by_outcome(self.search.tried.iter().filter(|tried| tried.form != NO_TOKEN));
         if tried.is_empty() {
             return None;
         }
-        let (cause, topic) = if let Some(form) = &self.search.elsewhere {
+        let (cause, remedy) = if let Some(form) = &self.search.elsewhere {
             let cause = format!(
                 "The token is good, and this server reads it from another place than it is sent in: it takes `{form}`. \
                  Client and server are of different ages, or an old bundle is still served."
             );
-            (cause, Topic::Negotiation)
+            (cause, remedy(Topic::Negotiation, self.framework))
         } else if let Some(exp) = self.search.expired {
-            let ago = now().saturating_sub(exp);
-            (format!("The token that was given expired {ago} seconds ago: get a fresh one."), Topic::Expiry)
+            let cause =
+                format!("The token that was given expired {} ago.", roughly(now().saturating_sub(exp)));
+            let remedy = "Give one that is good for the whole run: `--token-command` and `--login` get a fresh one each \
+                          time. A page has to renew its token before it expires, and to take the new one at each reconnect.";
+            (cause, remedy.to_owned())
         } else {
             let cause = "The token is taken in none of the usual forms. Either it is no good here (another key, issuer or \
-                         audience), or the server reads it from a place of its own (give it with --form 'X-Header: \
-                         {token}').";
-            (cause.to_owned(), Topic::Claims)
+                         audience), or the server reads it from a place of its own.";
+            let remedy = "Hold what the token says (`portcullis token inspect`) against the key, issuer and audience that the \
+                          server verifies. If it reads the token from a place of its own, name that: --form 'X-Header: \
+                          {token}'.";
+            (cause.to_owned(), remedy.to_owned())
         };
         let cause = format!("{cause} Tried:\n{}", tried.join("\n"));
-        Some(self.cause(Symptom::NoToken, cause, Vec::new(), topic))
+        Some(RootCause { symptom: Symptom::NoToken, cause, cases: Vec::new(), remedy })
     }
 
     fn closed_1011(&self) -> Option<RootCause> {
@@ -210,4 +214,15 @@ impl Look<'_> {
             .to_owned();
         Some(self.cause(Symptom::Browser1006, cause, late, Topic::BeforeAccept))
     }
+}
+
+/// A length of time in the one unit that a person would say.
+fn roughly(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "seconds"),
+        120..7200 => (seconds / 60, "minutes"),
+        7200..172_800 => (seconds / 3600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
 }

@@ -251,6 +251,9 @@ impl Engine<'_> {
         let good: Option<&Good> = self.shared.good.get();
         let (mint, profile) = (&self.shared.mint, &self.shared.profile);
         case.needs.iter().find_map(|need| match need {
+            Need::Good if good.is_none() && !mint.has_token() => Some(Outcome::inconclusive(
+                "not tried: nobody is let in without a token, and none was given (--token-file, --token-command, --login)",
+            )),
             Need::Good if good.is_none() => {
                 Some(Outcome::inconclusive("not tried: no connection could be made that works"))
             }

@@ -78,6 +78,8 @@ impl Selection {
 fn fits(case: &Case, pattern: &str) -> bool {
     match Group::ALL.into_iter().find(|group| group.letter() == pattern) {
         Some(group) => case.group == group,
+        // An id is that case alone, also where others begin with it.
+        None if crate::cases().iter().any(|known| known.id == pattern) => case.id == pattern,
         None => case.id.starts_with(pattern.trim_end_matches('*')) && !pattern.is_empty(),
     }
 }
@@ -95,6 +97,8 @@ mod tests {
     #[test]
     fn groups_ids_and_beginnings_select() {
         assert_eq!(ids(&["rule/no-echo-refused"], &[], &[]), ["rule/no-echo-refused"]);
+        assert_eq!(ids(&["rule/no-echo"], &[], &[]), ["rule/no-echo"]);
+        assert!(ids(&["rule/no-echo*"], &[], &[]).contains(&"rule/no-echo-refused"));
         assert!(ids(&["O"], &["rule/"], &[]).iter().all(|id| id.starts_with("rfc")));
         assert!(ids(&[], &[], &["golden-path"]).contains(&"rule/two-users"));
         assert!(!ids(&[], &[], &[]).contains(&"rule/silence"));

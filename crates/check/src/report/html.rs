@@ -27,17 +27,13 @@ pub(super) fn write(report: &Report) -> String {
         report.server.framework,
         escape(&report.server.profile)
     );
-    out.push_str("<table><caption>Scores</caption><tr>");
-    for area in Area::ALL {
-        let _ = write!(out, "<th scope=\"col\">{}</th>", area.name().replace('_', " "));
-    }
-    out.push_str("</tr><tr>");
+    out.push_str("<dl class=\"scores\">");
     for area in Area::ALL {
         let score = report.scores.get(area.name()).copied().flatten();
-        let _ =
-            write!(out, "<td>{}</td>", score.map_or_else(|| "–".to_owned(), |score| format!("{score} %")));
+        let score = score.map_or_else(|| "–".to_owned(), |score| format!("{score} %"));
+        let _ = write!(out, "<div><dt>{}</dt><dd>{score}</dd></div>", area.name().replace('_', " "));
     }
-    out.push_str("</tr></table>\n");
+    out.push_str("</dl>\n");
     for cause in &report.root_causes {
         let _ = writeln!(
             out,
@@ -122,7 +118,8 @@ impl std::fmt::Display for Seconds {
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}main{max-width:70rem;margin:2rem auto;padding:0 1rem}\
 .grade{display:inline-block;min-width:2ch;padding:0 .5ch;border:.15em solid;border-radius:.2em}h1{overflow-wrap:anywhere}\
-table{border-collapse:collapse}th,td{padding:.3rem .8rem;border:1px solid #8886;text-align:left}\
+h1 .grade{text-align:center}.scores{display:flex;flex-wrap:wrap;gap:.5rem}.scores div{padding:.3rem .8rem;border:1px solid #8886}\
+dt{font-weight:bold}dd{margin:0}p,summary,h4{overflow-wrap:anywhere}\
 details{border-top:1px solid #8886;padding:.4rem 0}summary{cursor:pointer}pre{overflow:auto;padding:.6rem;background:#8882}\
 .sent{border-left:3px solid #36c}.received{border-left:3px solid #888}b{display:inline-block;min-width:8.5em}\
 .fail{color:#c22}.warn{color:#a60}.pass{color:#282}.cause{border-left:4px solid #c22;padding-left:1rem}\

@@ -10,11 +10,12 @@ pub(super) fn write(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         out,
-        "<testsuites name=\"portcullis check {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
+        "<testsuites name=\"portcullis check {}\" tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"{}.{:03}\">",
         escape(&report.target),
         report.cases.len(),
         summary.fail,
-        summary.not_applicable + summary.inconclusive
+        report.elapsed_ms / 1000,
+        report.elapsed_ms % 1000
     );
     for group in Group::ALL {
         let cases: Vec<_> = report.cases.iter().filter(|finding| finding.group == group).collect();
@@ -25,7 +26,7 @@ pub(super) fn write(report: &Report) -> String {
             |verdicts: &[Verdict]| cases.iter().filter(|finding| verdicts.contains(&finding.verdict)).count();
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{} {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
+            "  <testsuite name=\"{} {}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\">",
             group.letter(),
             escape(group.title()),
             cases.len(),

@@ -36,6 +36,11 @@ fn every_format_tells_the_failure() {
     let report = check(&bed, &["rule/before-101/no-token", "rfc6455/4.2.1/method"]);
     assert_eq!(report.grade.map(portcullis_check::Grade::name), Some("F"));
     let (junit, html, markdown) = (report.junit(), report.html(), report.markdown());
+    let (root, _) = junit.split_once("<testsuite ").unwrap();
+    assert!(
+        root.contains("errors=\"0\" time=\"") && !root.contains("skipped"),
+        "as the schema has it: {root}"
+    );
     assert!(junit.contains("failures=\"1\"") && junit.contains("<failure type=\"NO_TOKEN\""), "{junit}");
     assert!(html.starts_with("<!doctype html>") && html.contains("rule/before-101/no-token"));
     assert!(markdown.contains("| `rule/before-101/no-token` | practice | fail |"), "{markdown}");
@@ -143,8 +148,26 @@ fn a_token_that_has_expired_is_told_to_be() {
         &serde_json::json!({ "sub": "ada", "iss": crate::NAME, "aud": crate::NAME, "exp": 1_700_000_000 }),
     )];
     let report = run(options);
-    assert!(report.root_causes[0].cause.contains("expired"), "{}", report.root_causes[0].cause);
-    assert!(report.root_causes[0].cause.contains("TOKEN_EXPIRED"), "{}", report.root_causes[0].cause);
+    let cause = &report.root_causes[0];
+    assert!(cause.cause.contains("expired") && cause.cause.contains(" days ago."), "{}", cause.cause);
+    // A person sees at a glance what came of all attempts: one line for each outcome, however many forms were tried.
+    let lines: Vec<&str> = cause.cause.lines().skip(1).collect();
+    assert!(report.tried.len() > 20 && lines.len() <= 4, "{lines:#?}");
+    let expired = lines.iter().find(|line| line.contains("TOKEN_EXPIRED")).expect("what the server says");
+    assert!(expired.contains("Authorization: Bearer <token>"), "{expired}");
+    assert!(cause.remedy.contains("--token-command"), "for who gave the token: {}", cause.remedy);
+}
+
+#[test]
+fn without_a_token_where_one_is_needed_the_way_to_give_one_is_told() {
+    let bed = Bed::start("");
+    let selection = Selection::new(&["H".into()], &[], &[], Vec::new()).unwrap();
+    let mut options = options(&bed, selection);
+    (options.key, options.tokens, options.login) = (None, Vec::new(), None);
+    let report = run(options);
+    let untried = |case: &&portcullis_check::Finding| case.verdict == Verdict::Inconclusive;
+    let says: Vec<&str> = report.cases.iter().filter(untried).map(|case| case.says.as_str()).collect();
+    assert!(says.len() > 10 && says.iter().all(|says| says.contains("--token-file")), "{says:#?}");
 }
 
 /// Without a key, what cannot be made is said to be untried.

@@ -121,8 +121,9 @@ fn head(out: &mut String, report: &Report, palette: Palette) {
     if let Some(form) = &server.form {
         let _ = writeln!(out, "{}", palette.dim(form));
     } else {
-        let _ = writeln!(out, "{}", palette.red("no connection could be made that works; tried:"));
-        for tried in &report.tried {
+        let _ = writeln!(out, "{}", palette.red("no connection could be made that works"));
+        // What became of a token stands in the root cause.
+        if let Some(tried) = report.tried.first() {
             let _ = writeln!(out, "  {}: {}", tried.form, tried.outcome);
         }
     }
