@@ -70,6 +70,8 @@ impl Peer {
     pub fn connect_narrow(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(2048).expect("a buffer may be small");
+        // For segments as large as loopback's the other side keeps megabytes.
+        socket.set_tcp_mss(1_460).expect("segments may be small");
         Self::over(socket, address)
     }
 
