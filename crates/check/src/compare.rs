@@ -12,7 +12,7 @@ pub struct Baseline(HashMap<String, Verdict>);
 
 /// Why a file is no report.
 #[derive(Debug, thiserror::Error)]
-#[error("the baseline is not a JSON report of `portcullis check --format json`: {0}")]
+#[error("the baseline is not a JSON report of `portcullis check --format json`")]
 pub struct BaselineError(#[from] serde_json::Error);
 
 /// A case that got worse.

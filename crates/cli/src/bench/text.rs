@@ -84,6 +84,11 @@ fn scenario(text: &mut String, measured: &Measured, palette: Palette) {
     for Counted { kind, count } in &measured.errors {
         let _ = writeln!(text, "  {} {kind}", palette.red(format!("{count:>8}")));
     }
+    if measured.errors.iter().any(|error| error.kind.status == Some(429)) {
+        let advice = "every attempt comes from this one address: raise the server's limits for the measurement, or ask for \
+                      less (--rate)";
+        let _ = writeln!(text, "  {} {advice}", palette.yellow("the server's limits were measured:"));
+    }
     generator(text, measured, palette);
 }
 

@@ -38,7 +38,10 @@ pub(super) fn report(report: &Report, palette: Palette) -> String {
     if read.cut > 0 {
         let _ = writeln!(out, "{} lines were longer than is read", read.cut);
     }
-    if report.incidents.is_empty() {
+    if read.lines > 0 && read.unknown == read.lines {
+        let what = "nothing of it is of a format that is known: a log of words of its own, or no log";
+        let _ = writeln!(out, "\n{}: {what}", palette.yellow("no incident can be told"));
+    } else if report.incidents.is_empty() {
         let _ = writeln!(out, "\n{}", palette.green("✓ no incident"));
     }
     for incident in &report.incidents {

@@ -65,5 +65,6 @@ fn what_is_given_is_read_before_anything_is_sent() {
         let ran = place.run(&all);
         assert!(ran.code == 2 || ran.code == 3, "{}", ran.report());
         assert!(ran.stderr.contains(word), "{arguments:?}: {}", ran.report());
+        assert!(ran.stderr.matches(" at line ").count() <= 1, "said once: {}", ran.report());
     }
 }

@@ -43,6 +43,9 @@ fn exit_codes_tell_findings_usage_and_what_cannot_be_read() {
     let clean = place.run_with(&["diagnose"], HEALTHY).ended(0).stdout;
     assert!(clean.contains("✓ no incident"), "{clean}");
     place.run_with(&["diagnose"], "").ended(0);
+    // What is not understood is no all-clear.
+    let unknown = place.run_with(&["diagnose"], "alpha beta\ngamma delta\n").ended(0).stdout;
+    assert!(unknown.contains("no incident can be told") && !unknown.contains('✓'), "{unknown}");
     for format in ["sarif", "junit", "html"] {
         let ran = place.run_with(&["diagnose", "--format", format], STORM).ended(2);
         assert!(ran.stderr.contains("text, json or markdown"), "{}", ran.stderr);

@@ -160,6 +160,8 @@ fn limits_of_the_server_are_told_by_their_reason() {
     assert_eq!(measured["hold"]["opened"], 3, "{measured}");
     assert_eq!(kinds(measured), BTreeMap::from([("TOO_MANY_CONNECTIONS".to_owned(), 47)]));
     assert_eq!(measured["errors"][0]["status"], 429);
+    let ran = bench(&server, "/ws", &["--scenario", "hold", "--users", "1"]);
+    assert!(ran.stdout.contains("the server's limits were measured:"), "{}", ran.stdout);
 }
 
 #[test]

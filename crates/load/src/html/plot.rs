@@ -118,7 +118,10 @@ impl Plot<'_> {
         let mut colours = Colours::default();
         let entry = |line| {
             let colour = colours.next(line);
-            format!("<span class=\"key key-{colour}\"></span>{}", Text(&line.name))
+            format!(
+                "<span class=\"entry\"><span class=\"key key-{colour}\"></span>{}</span> ",
+                Text(&line.name)
+            )
         };
         self.lines.iter().map(entry).collect()
     }
