@@ -1,5 +1,4 @@
 //! Disks that fail under the real server: it says so, and never takes back what it acknowledged.
-#![expect(clippy::print_stdout, reason = "a test that could not be made says so")]
 
 use std::{
     fs,
@@ -74,24 +73,24 @@ struct Failing {
 }
 
 impl Failing {
-    /// None where there is no such debugger, or it may not be used.
-    fn inject(server: &Server, calls: &str, error: &str) -> Option<Self> {
+    /// `scripts/setup.sh test` installs the debugger.
+    fn inject(server: &Server, calls: &str, error: &str) -> Self {
         let pid = server.pid().to_string();
         let mut strace = Command::new("strace");
         strace.args(["-f", "-p", &pid, "-o", "/dev/null", "-e", &format!("trace={calls}")]);
         strace.args(["-e", &format!("inject={calls}:error={error}")]);
-        let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
-        let mut said = BufReader::new(strace.stderr.take()?);
+        let mut strace =
+            strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace is installed");
+        let mut said = BufReader::new(strace.stderr.take().expect("a pipe"));
         let mut line = String::new();
         // From here on every thread's calls are answered.
         while said.read_line(&mut line).is_ok_and(|read| read > 0) {
             if line.contains(" attached") {
-                return Some(Self { strace, _said: said });
+                return Self { strace, _said: said };
             }
         }
         let _ = strace.wait();
-        println!("{line}");
-        None
+        panic!("strace may not look into another process: {line}");
     }
 }
 
@@ -163,12 +162,13 @@ fn server() -> Builder {
 
 #[test]
 fn a_sync_that_fails_is_told_and_takes_back_nothing() {
+    assert_syncs_may_fail("EIO");
+}
+
+fn assert_syncs_may_fail(error: &str) {
     let server = server().start();
     let (mut peer, mut seen) = begin(&server);
-    let Some(failing) = Failing::inject(&server, "fsync,fdatasync", "EIO") else {
-        println!("not tested: no strace, or it may not look into another process");
-        return;
-    };
+    let failing = Failing::inject(&server, "fsync,fdatasync", error);
     assert_failed(&server, &mut peer, &mut seen);
     // A device that says afterwards that all is well is not believed.
     drop(failing);
@@ -180,8 +180,8 @@ fn a_sync_that_fails_is_told_and_takes_back_nothing() {
 #[test]
 fn a_disk_that_becomes_read_only_is_told_and_takes_back_nothing() {
     let Some(disk) = Disk::new() else {
-        println!("not tested: a disk can be made by root alone");
-        return;
+        // A disk can be made by root alone; for others its answer is.
+        return assert_syncs_may_fail("EROFS");
     };
     let server = server().data_in(&disk.root().join("data")).start();
     let (mut peer, mut seen) = begin(&server);
