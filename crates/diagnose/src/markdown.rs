@@ -30,7 +30,9 @@ impl Report {
             let _ = write!(out, " The server left {} more refusals out of its log.", read.suppressed);
         }
         out.push('\n');
-        if self.incidents.is_empty() {
+        if self.read.tell_nothing() {
+            out.push_str("\nNo incident can be told: nothing of it is of a format that is known.\n");
+        } else if self.incidents.is_empty() {
             out.push_str("\nNo incident was found.\n");
         }
         for (index, incident) in self.incidents.iter().enumerate() {

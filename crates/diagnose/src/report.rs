@@ -45,6 +45,13 @@ pub struct Counts {
     pub suppressed: u64,
 }
 
+impl Counts {
+    /// Whether nothing of what was read is known, from which neither a failure nor its absence can be told.
+    pub const fn tell_nothing(&self) -> bool {
+        self.lines > 0 && self.unknown == self.lines
+    }
+}
+
 /// One kind of failure with one hop to blame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Incident {

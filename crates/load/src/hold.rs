@@ -54,6 +54,14 @@ pub struct HeldMemory {
     pub dirty_per_connection: f64,
 }
 
+impl HeldMemory {
+    /// Whether the growth says something of the connections: an allocator takes memory from the system in pieces, and below
+    /// a mebibyte of growth it is those that are seen.
+    pub const fn tells(&self) -> bool {
+        self.held_resident.saturating_sub(self.before_resident) >= 1 << 20
+    }
+}
+
 /// Opens connections and keeps them.
 pub(crate) struct Opening {
     dialer: Arc<Dialer>,

@@ -38,7 +38,7 @@ pub(super) fn report(report: &Report, palette: Palette) -> String {
     if read.cut > 0 {
         let _ = writeln!(out, "{} lines were longer than is read", read.cut);
     }
-    if read.lines > 0 && read.unknown == read.lines {
+    if read.tell_nothing() {
         let what = "nothing of it is of a format that is known: a log of words of its own, or no log";
         let _ = writeln!(out, "\n{}: {what}", palette.yellow("no incident can be told"));
     } else if report.incidents.is_empty() {

@@ -46,6 +46,8 @@ fn exit_codes_tell_findings_usage_and_what_cannot_be_read() {
     // What is not understood is no all-clear.
     let unknown = place.run_with(&["diagnose"], "alpha beta\ngamma delta\n").ended(0).stdout;
     assert!(unknown.contains("no incident can be told") && !unknown.contains('✓'), "{unknown}");
+    let markdown = place.run_with(&["diagnose", "--format", "markdown"], "alpha beta\n").ended(0).stdout;
+    assert!(markdown.contains("No incident can be told"), "{markdown}");
     for format in ["sarif", "junit", "html"] {
         let ran = place.run_with(&["diagnose", "--format", format], STORM).ended(2);
         assert!(ran.stderr.contains("text, json or markdown"), "{}", ran.stderr);

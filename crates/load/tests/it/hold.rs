@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_load::Scenario;
+use portcullis_load::{HeldMemory, Scenario};
 
 use crate::{
     only, plan, run,
@@ -27,6 +27,10 @@ fn held_connections_are_counted_and_their_memory_told() {
         let each = (memory.held_resident as f64 - memory.before_resident as f64) / 64.0;
         assert!((memory.resident_per_connection - each).abs() < 1e-6);
         assert!(measured.server_cpu.is_some());
+        // Pieces of an allocator are no connections.
+        let grown = |bytes| HeldMemory { held_resident: memory.before_resident + bytes, ..memory };
+        assert!(grown(1 << 20).tells() && !grown((1 << 20) - 1).tells());
+        assert!(!HeldMemory { held_resident: 0, ..memory }.tells());
     }
     // One to look, as many as are held for a first time so that what is made once is there, and those that are held.
     assert_eq!(server.handshakes(), 1 + 64 + 64);
