@@ -94,6 +94,7 @@ fn count(site: &Site, args: &Args, operation: Operation, repetitions: usize) -> 
     let launch = Launch {
         patient: false,
         long_threads: false,
+        narrow: None,
         wrapper: vec![
             "valgrind".into(),
             "--quiet".into(),

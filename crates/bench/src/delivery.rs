@@ -39,6 +39,7 @@ pub(crate) const FIGURES: &[(&str, Measure)] = &[
     ("fan_out_1000", |delivery| delivery.fan_out()),
     ("allocations", |_| encoded::figures()),
     ("stalled_1000", |delivery| delivery.stalled()),
+    ("stalled_users", |delivery| delivery.stalled_users()),
 ];
 
 /// How it was done, a sentence each.
@@ -59,6 +60,11 @@ pub(crate) fn method() -> Vec<String> {
         format!(
             "stalled: {SOCKETS} sockets of one user that read nothing, while {} MiB of events are sent to another",
             STALLED_BYTES >> 20
+        ),
+        format!(
+            "stalled users: {SOCKETS} users with a socket each that reads nothing, while {} KiB of its events are sent to a second one; queues and threads hold {} KiB each",
+            OWN_BYTES >> 10,
+            NARROW >> 10
         ),
     ]
 }
@@ -209,13 +215,68 @@ impl Delivery<'_> {
         Ok((peak.saturating_sub(before) as f64, ended))
     }
 
+    /// What a thousand readers that stand still cost where each is another user, with events of their own that nobody shares:
+    /// the growth for each of them. Without anybody who stands still, threads alone are kept. Once, since it takes minutes.
+    fn stalled_users(&self) -> anyhow::Result<Vec<Figure>> {
+        let (without, _) = self.growth_of_users(false)?;
+        let (with, ended) = self.growth_of_users(true)?;
+        let each = |growth: f64| vec![growth / SOCKETS as f64];
+        Ok(vec![
+            Figure::new("stalled_users", "bytes resident each", each(with)),
+            Figure::new("stalled_users_none", "bytes resident each", each(without)),
+            Figure::new("stalled_users_ended", "ended as too slow", vec![ended as f64]),
+        ])
+    }
+
+    /// The most that resident memory grows while each user is sent events, with a socket beside that does not read if
+    /// `stalled`; and how many of those were ended.
+    fn growth_of_users(&self, stalled: bool) -> anyhow::Result<(f64, usize)> {
+        let launch = Launch { long_threads: false, narrow: Some(NARROW), ..self.launch.clone() };
+        let server = self.site.start(self.bin, &launch)?;
+        let tokens: Vec<_> =
+            (0..=SOCKETS).map(|user| self.site.keys.mint(Algorithm::Hs256, user, 0)).collect();
+        let mut crowd = Vec::new();
+        for (user, token) in tokens.iter().enumerate().skip(1).filter(|_| stalled) {
+            crowd.push(Socket::open(&Dial { narrow: true, ..dial(server.gateway, token, user) })?);
+        }
+        // What is made once is there before counting begins.
+        let mut warm = open(server.gateway, &tokens[0], 0)?;
+        for _ in 0..20 {
+            warm.ask("warm", QUESTION)?;
+        }
+        pause(Duration::from_secs(1));
+        let before = memory(server.pid())?.resident;
+        let mut peak = before;
+        // Pasted text comes back in the events, so that few of them are long.
+        let question = format!("What is wrong with {}?", self.site.keys.mint_long(PASTED));
+        // Many at a time: pieces of an answer wait a while for each other where a reader is slow.
+        for first in (1..=SOCKETS).step_by(TOGETHER) {
+            let mut readers = (first..first + TOGETHER)
+                .map(|user| open(server.gateway, &tokens[user], user))
+                .collect::<Result<Vec<_>, _>>()?;
+            while readers.iter().any(|reader| reader.received() < OWN_BYTES) {
+                readers.iter_mut().try_for_each(|reader| reader.put("own", &question))?;
+                readers.iter_mut().try_for_each(|reader| reader.answer().map(drop))?;
+                peak = peak.max(memory(server.pid())?.resident);
+            }
+        }
+        let ended = crowd.iter().filter(|socket| socket.was_ended()).count();
+        drop((crowd, warm));
+        server.stop()?;
+        Ok((peak.saturating_sub(before) as f64, ended))
+    }
+
     fn start(&self) -> anyhow::Result<Server> {
         self.site.start(self.bin, &self.launch)
     }
 }
 
 fn open(gateway: SocketAddr, token: &str, number: usize) -> anyhow::Result<Socket> {
-    Socket::open(&Dial { gateway, target: "/ws", token, number, pause: Duration::ZERO })
+    Socket::open(&dial(gateway, token, number))
+}
+
+fn dial(gateway: SocketAddr, token: &str, number: usize) -> Dial<'_> {
+    Dial { gateway, target: "/ws", token, number, pause: Duration::ZERO, narrow: false }
 }
 
 /// Answered by the built-in agent with some ten events.
@@ -234,6 +295,18 @@ const ASKED: usize = 10;
 
 /// Bytes of events that readers who stand still are owed: several times what a queue and a socket's buffers hold.
 const STALLED_BYTES: usize = 8 << 20;
+
+/// Bytes that a queue may hold, and a thread, where each reader is another user.
+const NARROW: usize = 64 << 10;
+
+/// Bytes of events that each of those users is owed: several times what a queue and a narrow socket hold.
+const OWN_BYTES: usize = 320 << 10;
+
+/// Users who ask at the same time.
+const TOGETHER: usize = 50;
+
+/// Bytes of a token that is asked about.
+const PASTED: usize = 24_000;
 
 /// Time for the server to come to rest.
 const SETTLE: Duration = Duration::from_millis(50);

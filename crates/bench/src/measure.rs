@@ -173,6 +173,7 @@ impl Bench<'_> {
             token: &token,
             number: 0,
             pause: Duration::ZERO,
+            narrow: false,
         };
         let mut peer = Peer::connect(&dial)?;
         peer.established(false)?;
@@ -212,6 +213,7 @@ impl Bench<'_> {
                     token: &token,
                     number: user,
                     pause: Duration::ZERO,
+                    narrow: false,
                 };
                 let mut peer = Peer::connect(&dial)?;
                 peer.established(true)?;

@@ -131,7 +131,14 @@ impl Repeater {
             Operation::Hs256Echo | Operation::Echo128 | Operation::Echo16K => "/ws/echo",
         };
         let token = &self.tokens[number % self.tokens.len()];
-        Peer::connect(&Dial { gateway: self.gateway, target, token, number, pause: self.style.pause })
+        Peer::connect(&Dial {
+            gateway: self.gateway,
+            target,
+            token,
+            number,
+            pause: self.style.pause,
+            narrow: false,
+        })
     }
 
     fn finish(&self, peer: Option<Peer>) -> anyhow::Result<()> {

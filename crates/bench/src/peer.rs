@@ -25,6 +25,8 @@ pub(crate) struct Dial<'a> {
     pub(crate) number: usize,
     /// How long to wait with the request once connected.
     pub(crate) pause: Duration,
+    /// Whether the system keeps as little as it can of what is sent and not read, on both sides.
+    pub(crate) narrow: bool,
 }
 
 /// A connection whose upgrade request was written.
@@ -38,7 +40,7 @@ impl Peer {
     /// Connects and asks as a browser's page does: the token in a subprotocol element, with `Origin` and the fields
     /// that Chromium sends along.
     pub(crate) fn connect(dial: &Dial<'_>) -> anyhow::Result<Self> {
-        let stream = connect(dial.gateway, dial.number).context("cannot connect")?;
+        let stream = connect(dial).context("cannot connect")?;
         let mut random = [0x5a; 16];
         random[..8].copy_from_slice(&(dial.number as u64).to_be_bytes());
         let key = encode_key(&random);
@@ -173,11 +175,16 @@ fn frame_len(buffer: &[u8]) -> Option<usize> {
 }
 
 /// Connects from one of many loopback addresses, so that ports never run out.
-fn connect(gateway: SocketAddr, number: usize) -> anyhow::Result<TcpStream> {
+fn connect(dial: &Dial<'_>) -> anyhow::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    let source = Ipv4Addr::new(127, 0, 0, 2 + (number % SOURCES) as u8);
+    if dial.narrow {
+        socket.set_recv_buffer_size(2_048)?;
+        // For segments as large as loopback's the other side keeps megabytes.
+        socket.set_tcp_mss(1_460)?;
+    }
+    let source = Ipv4Addr::new(127, 0, 0, 2 + (dial.number % SOURCES) as u8);
     socket.bind(&SocketAddr::from((source, 0)).into())?;
-    socket.connect(&gateway.into())?;
+    socket.connect(&dial.gateway.into())?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
 }

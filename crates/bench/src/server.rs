@@ -28,6 +28,8 @@ pub(crate) struct Launch {
     pub(crate) patient: bool,
     /// Keeps threads of 20,000 events.
     pub(crate) long_threads: bool,
+    /// Bytes that a queue may hold and a thread, where they are not the defaults.
+    pub(crate) narrow: Option<usize>,
     /// The lowest level of lines that its log takes.
     pub(crate) log_level: Option<&'static str>,
 }
@@ -147,11 +149,15 @@ fn configuration(launch: &Launch) -> String {
     if launch.bare {
         return log;
     }
-    let threads = if launch.long_threads {
-        "[runs]\nretained_events = 20000\nretained_bytes = \"64 MiB\"\n"
-    } else {
-        ""
+    let threads = match launch.narrow {
+        _ if launch.long_threads => {
+            "[runs]\nretained_events = 20000\nretained_bytes = \"64 MiB\"\n".to_owned()
+        }
+        Some(bytes) => format!("[runs]\nretained_bytes = \"{} KiB\"\n", bytes >> 10),
+        None => String::new(),
     };
+    let queue =
+        launch.narrow.map_or_else(String::new, |bytes| format!("queue_bytes = \"{} KiB\"\n", bytes >> 10));
     let (heartbeat, messages) = if launch.patient {
         ("[heartbeat]\ninterval = \"1h\"\n", "messages_per_second = 1000000\nmessage_burst = 1000000\n")
     } else {
@@ -165,7 +171,7 @@ fn configuration(launch: &Launch) -> String {
          [[token.secrets]]\nkid = \"shared\"\nfile = \"{SECRET_FILE}\"\n\
          [[token.jwks]]\nfile = \"{JWKS_FILE}\"\n\
          {threads}{heartbeat}\
-         [limits]\n{messages}connections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
+         [limits]\n{queue}{messages}connections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
          handshakes_per_second = 1000000000\nhandshake_burst = 1000000\n"
     )
 }

@@ -46,6 +46,12 @@ impl Socket {
 
     /// Asks, and reads until the run has ended. Gives the last event.
     pub(super) fn ask(&mut self, thread: &str, question: &str) -> anyhow::Result<Value> {
+        self.put(thread, question)?;
+        self.answer()
+    }
+
+    /// Asks, and waits for nothing.
+    pub(super) fn put(&mut self, thread: &str, question: &str) -> anyhow::Result<()> {
         self.asked += 1;
         // The record remembers ids beyond the server's end, and answers a known one without a run.
         let id = format!("{:08x}-{}", self.mark, self.asked);
@@ -55,10 +61,14 @@ impl Socket {
             "thread_id": thread,
             "payload": { "content": question },
         });
-        self.send(&message.to_string())?;
+        self.send(&message.to_string())
+    }
+
+    /// Reads until a run has ended. Gives the last event.
+    pub(super) fn answer(&mut self) -> anyhow::Result<Value> {
         let mut last = String::new();
         loop {
-            let event = self.next().with_context(|| format!("question {id}: nothing after `{last}`"))?;
+            let event = self.next().with_context(|| format!("nothing after `{last}`"))?;
             event["type"].as_str().unwrap_or_default().clone_into(&mut last);
             match event["type"].as_str() {
                 Some("agent_completed") => return Ok(event),
