@@ -247,15 +247,13 @@ impl Delivery<'_> {
         pause(Duration::from_secs(1));
         let before = memory(server.pid())?.resident;
         let mut peak = before;
-        // Pasted text comes back in the events, so that few of them are long.
-        let question = format!("What is wrong with {}?", self.site.keys.mint_long(PASTED));
         // Many at a time: pieces of an answer wait a while for each other where a reader is slow.
         for first in (1..=SOCKETS).step_by(TOGETHER) {
             let mut readers = (first..first + TOGETHER)
                 .map(|user| open(server.gateway, &tokens[user], user))
                 .collect::<Result<Vec<_>, _>>()?;
             while readers.iter().any(|reader| reader.received() < OWN_BYTES) {
-                readers.iter_mut().try_for_each(|reader| reader.put("own", &question))?;
+                readers.iter_mut().try_for_each(|reader| reader.put("own", QUESTION))?;
                 readers.iter_mut().try_for_each(|reader| reader.answer().map(drop))?;
                 peak = peak.max(memory(server.pid())?.resident);
             }
@@ -300,13 +298,10 @@ const STALLED_BYTES: usize = 8 << 20;
 const NARROW: usize = 64 << 10;
 
 /// Bytes of events that each of those users is owed: several times what a queue and a narrow socket hold.
-const OWN_BYTES: usize = 320 << 10;
+const OWN_BYTES: usize = 192 << 10;
 
 /// Users who ask at the same time.
 const TOGETHER: usize = 50;
-
-/// Bytes of a token that is asked about.
-const PASTED: usize = 24_000;
 
 /// Time for the server to come to rest.
 const SETTLE: Duration = Duration::from_millis(50);

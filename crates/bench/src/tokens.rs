@@ -36,13 +36,6 @@ impl Keys {
         self.sign(algorithm, user, serial, process_time() + 3_600)
     }
 
-    /// A token of nobody's here, with a claim of so many bytes.
-    pub(crate) fn mint_long(&self, bytes: usize) -> String {
-        let mut claims = Map::new();
-        claims.insert("note".to_owned(), "x".repeat(bytes).into());
-        self.hs256.sign(&claims)
-    }
-
     /// A token that is sound and expired an hour ago.
     pub(crate) fn mint_expired(&self, user: usize) -> String {
         self.sign(Algorithm::Hs256, user, 0, process_time() - 3_600)
