@@ -216,7 +216,8 @@ impl Delivery<'_> {
     }
 
     /// What a thousand readers that stand still cost where each is another user, with events of their own that nobody shares:
-    /// the growth for each of them. Without anybody who stands still, threads alone are kept. Once, since it takes minutes.
+    /// the growth for each of them. Without anybody who stands still, threads alone are kept. In one round, of a
+    /// thousand users.
     fn stalled_users(&self) -> anyhow::Result<Vec<Figure>> {
         let (without, _) = self.growth_of_users(false)?;
         let (with, ended) = self.growth_of_users(true)?;

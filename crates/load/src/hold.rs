@@ -55,10 +55,15 @@ pub struct HeldMemory {
 }
 
 impl HeldMemory {
+    /// How much resident memory grew by, in bytes.
+    pub const fn growth(&self) -> u64 {
+        self.held_resident.saturating_sub(self.before_resident)
+    }
+
     /// Whether the growth says something of the connections: an allocator takes memory from the system in pieces, and below
     /// a mebibyte of growth it is those that are seen.
     pub const fn tells(&self) -> bool {
-        self.held_resident.saturating_sub(self.before_resident) >= 1 << 20
+        self.growth() >= 1 << 20
     }
 }
 

@@ -250,15 +250,18 @@ fn held(out: &mut String, one: &Measured) -> fmt::Result {
         "<p><b>{}</b>: of {asked} connections {opened} came about, and {kept} were there after {held_s:.1} s.",
         Text(one.server)
     )?;
-    if let Some(memory) = memory.filter(|memory| !memory.tells()) {
-        let grown = memory.held_resident.saturating_sub(memory.before_resident) / 1024;
-        write!(out, " They are too few to tell what one takes: all took {grown} KiB of resident memory.")?;
-    } else if let Some(memory) = memory {
-        write!(
+    match memory {
+        Some(memory) if memory.tells() => write!(
             out,
             " Each took {:.0} B of resident memory of the server's process ({:.0} B private dirty).",
             memory.resident_per_connection, memory.dirty_per_connection
-        )?;
+        )?,
+        Some(memory) => write!(
+            out,
+            " They are too few to tell what one takes: all took {} KiB of resident memory.",
+            memory.growth() / 1024
+        )?,
+        None => {}
     }
     out.push_str("</p>\n");
     Ok(())

@@ -108,19 +108,18 @@ fn extras(text: &mut String, measured: &Measured) {
             "  of {} connections {} came about, and {} were there after {:.1} s",
             held.asked, held.opened, held.kept, held.held_s
         );
-        if let Some(memory) = held.memory.filter(|memory| !memory.tells()) {
+        if let Some(memory) = held.memory {
+            let each = if memory.tells() {
+                format!(
+                    " for each: {:.0} B resident, {:.0} B private dirty",
+                    memory.resident_per_connection, memory.dirty_per_connection
+                )
+            } else {
+                ": too few connections to tell what each takes".to_owned()
+            };
             let _ = writeln!(
                 text,
-                "  memory of the server: too few connections to tell what each takes ({} to {} KiB resident)",
-                memory.before_resident / 1024,
-                memory.held_resident / 1024
-            );
-        } else if let Some(memory) = held.memory {
-            let _ = writeln!(
-                text,
-                "  memory of the server for each: {:.0} B resident, {:.0} B private dirty ({} to {} KiB resident)",
-                memory.resident_per_connection,
-                memory.dirty_per_connection,
+                "  memory of the server{each} ({} to {} KiB resident)",
                 memory.before_resident / 1024,
                 memory.held_resident / 1024
             );
