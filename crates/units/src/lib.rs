@@ -1,13 +1,16 @@
-//! Values with units, as people write them in a configuration: [`Duration`] (`"30s"`) and [`ByteSize`] (`"64 KiB"`).
+//! Values with units, as people write them in a configuration: [`Duration`] (`"30s"`) and [`ByteSize`] (`"64 KiB"`); and
+//! how often something may happen, [`Rate`] and [`Gcra`].
 //!
 //! A bare number is refused, because a reader cannot tell seconds from milliseconds. Both types print the form that
 //! they read, so an effective configuration can be written back.
 
 mod byte_size;
 mod duration;
+mod gcra;
 
 pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use duration::{Duration, ParseDurationError};
+pub use gcra::{Gcra, Rate, Wait};
 
 /// Splits `text` at the end of its leading digits.
 fn split_digits(text: &str) -> (&str, &str) {
