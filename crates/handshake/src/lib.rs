@@ -20,6 +20,7 @@ mod negotiate;
 mod origin;
 mod policy;
 mod preflight;
+mod request;
 mod response;
 mod target;
 mod upgrade;

@@ -6,8 +6,8 @@ use portcullis_reason::{Reason, Rejection};
 
 use crate::{
     CredentialForm, Head, Policy, accept_value,
-    credentials::{Element, Found, Source, classify},
-    upgrade::Request,
+    credentials::{Element, Found, classify},
+    request::{Request, Source},
 };
 
 /// A request with one credential that nobody has verified yet.

@@ -6,10 +6,10 @@ use portcullis_reason::{Reason, Rejection};
 
 use crate::{
     CredentialForm, Policy,
-    credentials::{self, Found, Source},
+    credentials::{self, Found},
     negotiate,
     origin::Authority,
-    upgrade::Request,
+    request::{Request, Source},
 };
 
 /// A handshake that a client would make, told by other means.

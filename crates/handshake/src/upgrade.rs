@@ -8,16 +8,8 @@ use crate::{
     Head, Offer, Policy, Version, credentials,
     head::{Known, Repeated},
     negotiate,
+    request::{Request, Source},
 };
-
-/// What step 5 and later need of a request, wherever it came from.
-#[derive(Clone, Copy)]
-pub(crate) struct Request<'b, R> {
-    pub(crate) route: R,
-    pub(crate) origin: Option<&'b str>,
-    pub(crate) query: &'b str,
-    pub(crate) source: credentials::Source<'b>,
-}
 
 /// A sound upgrade request for a known route, from an origin that may connect. Nobody has been identified yet.
 pub struct Upgrade<'b, R> {
@@ -50,7 +42,7 @@ impl<'b, R: Copy + PartialEq> Upgrade<'b, R> {
                 str::from_utf8(origin).ok()
             }
         };
-        let source = credentials::Source::Head(head);
+        let source = Source::Head(head);
         Ok(Self { head, key, request: Request { route, origin, query: head.query(), source } })
     }
 
