@@ -18,9 +18,10 @@ use tokio_util::task::TaskTracker;
 use crate::{
     RejectionStyle,
     admission::Place,
-    connection::{Asked, Connection, Line},
+    connection::{Asked, Connection},
     gate::{Gate, Route},
-    plain::Plain,
+    line::Line,
+    routes::Plain,
     sse, stale,
 };
 

@@ -25,13 +25,14 @@ use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
 use portcullis_session::{self as session, Notice, Received, Session, Transmit};
 use portcullis_token::Identity;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::ReadBuf,
     time::{Sleep, sleep_until},
 };
 
 use crate::{
     admission::Place,
     gate::{Gate, Route, unix_seconds},
+    line::Line,
 };
 
 /// Bytes that one read may bring.
@@ -49,11 +50,6 @@ const LINGER: Duration = Duration::from_secs(1);
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
 }
-
-/// What a connection goes over: a socket, or a line in memory where faults are simulated.
-pub(crate) trait Line: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<L: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line for L {}
 
 /// A connection whose user was verified and whose 101 is on its way.
 pub(crate) struct Connection<L> {

@@ -9,14 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use rust_embed::RustEmbed;
 
-use crate::{gate::Gate, page, plain};
-
-/// What `npm run build` in `site/` made. Names under `assets/` carry a hash of their content.
-#[derive(RustEmbed)]
-#[folder = "../../site/dist"]
-struct Files;
+use crate::{answer::not_found, embedded, gate::Gate};
 
 /// `/docs` and everything below it.
 pub(crate) fn routes() -> Router<Arc<Gate>> {
@@ -36,9 +30,9 @@ async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         folder if folder.ends_with('/') => format!("{folder}index.html"),
         file => file.to_owned(),
     };
-    match Files::get(&name) {
+    match embedded::documentation(&name) {
         // The pages talk to nobody but this server.
-        Some(file) => page::answer(None, &name, &file, &request),
-        None => plain::not_found(&gate, &request),
+        Some(file) => embedded::answer(None, &name, &file, &request),
+        None => not_found(&gate, &request),
     }
 }

@@ -7,12 +7,16 @@
 mod accept;
 mod admin;
 mod admission;
+mod answer;
 mod api;
 mod connection;
 mod docs;
 mod drain;
+mod embedded;
 mod gate;
 mod history;
+mod line;
+mod mark;
 mod metrics;
 mod options;
 mod page;
@@ -20,6 +24,7 @@ mod plain;
 mod probe;
 mod proxies;
 mod refusals;
+mod routes;
 mod service;
 #[cfg(test)]
 mod simulation;

@@ -1,114 +1,29 @@
-//! The pages, embedded in the binary: the chat page, and the operator dashboard, which only the admin listener serves.
+//! The chat page. Its files stand beside those of the operator dashboard, which only the admin listener serves.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::Method,
+    response::Response,
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::{gate::Gate, plain};
-
-/// What `npm run build` in `web/` made. Names under `assets/` carry a hash of their content.
-#[derive(RustEmbed)]
-#[folder = "../../web/dist"]
-struct Files;
-
-/// Names the build of the page: the same in the page itself, so that a stale copy can be told.
-pub(crate) fn build() -> &'static str {
-    static BUILD: LazyLock<String> = LazyLock::new(|| {
-        let file = Files::get("build.json").map(|file| file.data);
-        let json = file.and_then(|data| serde_json::from_slice::<serde_json::Value>(&data).ok());
-        json.and_then(|json| json["build"].as_str().map(ToOwned::to_owned)).unwrap_or_default()
-    });
-    &BUILD
-}
-
-/// The dashboard's page.
-pub(crate) const DASHBOARD: &str = "dashboard.html";
+use crate::{answer::not_found, embedded, gate::Gate};
 
 /// Whether a file is the dashboard's alone. What it shares with the chat page has another name.
 fn is_dashboards(name: &str) -> bool {
     name.starts_with("dashboard") || name.starts_with("assets/dashboard")
 }
 
-/// A file of either page.
-pub(crate) fn file(name: &str) -> Option<EmbeddedFile> {
-    Files::get(name)
-}
-
 /// Serves the page at `/` and its files at their names.
 pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return plain::not_found(&gate, &request);
+        return not_found(&gate, &request);
     }
     let path = request.uri().path();
     let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
-    match file(name).filter(|_| !is_dashboards(name)) {
-        Some(file) => answer(gate.auth_url.as_deref(), name, &file, &request),
-        None => plain::not_found(&gate, &request),
-    }
-}
-
-/// A file with the headers that it needs; `auth_url` is where the page may send requests beside its own server.
-pub(crate) fn answer(auth_url: Option<&str>, name: &str, file: &EmbeddedFile, request: &Request) -> Response {
-    // The page itself is never cached, so it always names files that the server has; those never change.
-    let is_page = !name.starts_with("assets/");
-    let cache = if is_page { "no-store" } else { "public, max-age=31536000, immutable" };
-    let tag = etag(file);
-    if request.headers().get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
-    }
-    let body = Body::from(file.data.clone().into_owned());
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    let mut set = |name: header::HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    set(header::CONTENT_TYPE, content_type(name));
-    set(header::CACHE_CONTROL, cache);
-    set(header::ETAG, &tag);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if is_page {
-        set(header::CONTENT_SECURITY_POLICY, &content_security_policy(auth_url));
-        set(header::REFERRER_POLICY, "no-referrer");
-        set(header::X_FRAME_OPTIONS, "DENY");
-        set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    }
-    response
-}
-
-/// Nothing inline, nothing from elsewhere, and requests only to this server and its auth service. `'self'` covers this
-/// server's WebSocket as well (CSP level 3).
-fn content_security_policy(auth_url: Option<&str>) -> String {
-    let auth = auth_url.map(|url| format!(" {url}")).unwrap_or_default();
-    format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self'{auth}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
-}
-
-fn etag(file: &EmbeddedFile) -> String {
-    let hash = file.metadata.sha256_hash();
-    let (head, _) = hash.split_first_chunk::<8>().expect("SHA-256 has 32 bytes");
-    format!("\"{:016x}\"", u64::from_be_bytes(*head))
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "html" => "text/html; charset=utf-8",
-        "js" => "text/javascript; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "json" => "application/json",
-        "svg" => "image/svg+xml",
-        "png" => "image/png",
-        "woff2" => "font/woff2",
-        "txt" => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
+    match embedded::page(name).filter(|_| !is_dashboards(name)) {
+        Some(file) => embedded::answer(gate.auth_url.as_deref(), name, &file, &request),
+        None => not_found(&gate, &request),
     }
 }

@@ -1,170 +1,37 @@
-//! The plain HTTP routes beside the WebSockets: health, configuration, preflight, stats, the page and the reasons.
-//!
-//! Each connection serves one request. What comes behind it is never read, so a refused request cannot carry a second
-//! one past a proxy (RFC 9112 §11.2), and every upgrade meets the gate's own reading of its head.
+//! What the WebSockets' clients ask beside them: health, configuration, preflight, stats and the reasons.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    body::Body,
-    extract::{DefaultBodyLimit, Path, RawQuery, Request, State, rejection::JsonRejection},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    Extension, Json, Router,
+    extract::{Path, RawQuery, State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use portcullis_event::{Mode, Timestamp};
-use portcullis_handshake::{Preflight, PreflightRequest};
-use portcullis_reason::{PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
+use portcullis_handshake::Preflight;
+use portcullis_reason::{Problem, Reason, Rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tower::ServiceExt;
 
-use crate::{admission::Place, api, connection::Line, docs, gate::Gate, page, stale};
+use crate::{
+    answer::{Asker, NO_STORE, foreign, refuse, request},
+    api, embedded,
+    gate::Gate,
+    stale,
+};
 
-/// The longest body: a preflight with the longest list of protocols.
-const BODY: usize = 64 * 1024;
-
-/// Time for one plain request, its body and its answer included.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Serves plain requests. Clones are cheap.
-#[derive(Clone)]
-pub(crate) struct Plain {
-    routes: Router,
+pub(crate) fn routes() -> Router<Arc<Gate>> {
+    Router::new()
+        .route("/ws/health", get(health).options(health_options))
+        .route("/ws/config", get(config))
+        .route("/ws/preflight", post(preflight_post).get(preflight_get).options(preflight_options))
+        .route("/ws/stats", get(stats))
+        .route("/reasons/{id}", get(reason))
 }
 
-/// What each request knows of its connection.
-#[derive(Clone)]
-pub(crate) struct Origin {
-    pub(crate) place: Arc<Place>,
-    peer: SocketAddr,
-}
-
-impl Plain {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        let routes = Router::new()
-            .route("/ws/health", get(health).options(health_options))
-            .route("/ws/config", get(config))
-            .route("/ws/preflight", post(preflight_post).get(preflight_get).options(preflight_options))
-            .route("/ws/stats", get(stats))
-            .route("/reasons/{id}", get(reason))
-            .merge(docs::routes())
-            .merge(api::routes())
-            .fallback(page::serve)
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(DefaultBodyLimit::max(BODY))
-            .with_state(gate);
-        Self { routes }
-    }
-
-    /// Serves the one request whose head is at the start of `read`.
-    pub(crate) async fn serve(&self, line: impl Line, read: Vec<u8>, peer: SocketAddr, place: Arc<Place>) {
-        let routes = self.routes.clone();
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Origin { place: Arc::clone(&place), peer });
-            routes.clone().oneshot(request.map(Body::new))
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(Replay { read, at: 0, line }), service);
-        // A peer that is too slow or gone has nobody to be told.
-        let _ = tokio::time::timeout(TIMEOUT, connection).await;
-    }
-}
-
-/// A socket whose first bytes were read already.
-struct Replay<L> {
-    read: Vec<u8>,
-    at: usize,
-    line: L,
-}
-
-impl<L: Line> AsyncRead for Replay<L> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let rest = &self.read[self.at..];
-        if rest.is_empty() {
-            return Pin::new(&mut self.line).poll_read(context, buffer);
-        }
-        let size = rest.len().min(buffer.remaining());
-        buffer.put_slice(&rest[..size]);
-        self.at += size;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<L: Line> AsyncWrite for Replay<L> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.line).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.line).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.line.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.line).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.line).poll_shutdown(context)
-    }
-}
-
-/// A refusal of a plain request.
-pub(crate) fn refuse(gate: &Gate, rejection: &Rejection) -> Response {
-    let request_id = gate.request_id();
-    let problem = Problem::new(rejection, &request_id);
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = serde_json::to_vec(&problem).expect("a problem has nothing that JSON cannot say");
-    let mut response =
-        (status, [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE), NO_STORE], body).into_response();
-    let headers = response.headers_mut();
-    // RFC 6750 §3, §3.1: a challenge with every 401, an error only where there was a credential.
-    let challenge = match rejection.reason.shown_as().bearer_error() {
-        Some(error) => format!("Bearer realm=\"portcullis\", error=\"{}\"", error.as_str()),
-        None => "Bearer realm=\"portcullis\"".to_owned(),
-    };
-    if (status == StatusCode::UNAUTHORIZED || challenge.contains("error="))
-        && let Ok(challenge) = HeaderValue::from_str(&challenge)
-    {
-        headers.insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(header::RETRY_AFTER, rejection.retry_after.unwrap_or(1).into());
-    }
-    response
-}
-
-const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-const ANY_ORIGIN: (header::HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+const ANY_ORIGIN: (HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
 
 async fn health(State(gate): State<Arc<Gate>>) -> Response {
     let (status, word) = match gate.ready() {
@@ -207,7 +74,7 @@ async fn config(State(gate): State<Arc<Gate>>) -> Response {
         "max_token_bytes": gate.policy.max_token_bytes(),
         "modes": modes,
         "stream": { "events": "/sse", "messages": "/messages" },
-        "build": page::build(),
+        "build": embedded::build_id(),
     });
     ([NO_STORE, ANY_ORIGIN], Json(body)).into_response()
 }
@@ -235,15 +102,15 @@ fn main() -> String {
 
 async fn preflight_post(
     State(gate): State<Arc<Gate>>,
-    axum::Extension(origin): axum::Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
     body: Result<Json<PreflightBody>, JsonRejection>,
 ) -> Response {
     match body {
-        Ok(Json(body)) => preflight(&gate, &origin, &headers, &body),
+        Ok(Json(body)) => preflight(&gate, &asker, &headers, &body),
         // A foreign page is told about its origin and nothing else.
         Err(_) if foreign(&gate, &headers).is_some() => {
-            preflight(&gate, &origin, &headers, &PreflightBody::of(main()))
+            preflight(&gate, &asker, &headers, &PreflightBody::of(main()))
         }
         Err(error) => refuse(
             &gate,
@@ -257,25 +124,25 @@ async fn preflight_post(
 
 async fn preflight_get(
     State(gate): State<Arc<Gate>>,
-    axum::Extension(origin): axum::Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let body = PreflightBody::of(api::mode_of(query.as_deref().unwrap_or_default()).to_owned());
-    preflight(&gate, &origin, &headers, &body)
+    preflight(&gate, &asker, &headers, &body)
 }
 
 /// Runs the same core as an upgrade, without one.
-fn preflight(gate: &Gate, origin: &Origin, headers: &HeaderMap, body: &PreflightBody) -> Response {
+fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBody) -> Response {
     let request_id = gate.request_id();
-    let answer = match preflight_decision(gate, origin, headers, body) {
+    let answer = match preflight_decision(gate, asker, headers, body) {
         Ok(accepted) => accepted,
         Err(rejection) => {
             let stale = stale::of(body.build.as_deref()) == Some(true);
             let rejection = if stale { stale::explain(rejection) } else { rejection };
             if gate.preflights.may_log(std::time::Instant::now()) {
                 let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
-                tracing::info!(%request_id, peer = %origin.peer, %reason, detail, "preflight refused");
+                tracing::info!(%request_id, peer = %asker.peer, %reason, detail, "preflight refused");
             }
             let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
             problem["accepted"] = Value::Bool(false);
@@ -293,7 +160,7 @@ fn preflight(gate: &Gate, origin: &Origin, headers: &HeaderMap, body: &Preflight
 
 fn preflight_decision(
     gate: &Gate,
-    origin: &Origin,
+    asker: &Asker,
     headers: &HeaderMap,
     body: &PreflightBody,
 ) -> Result<Value, Rejection> {
@@ -301,7 +168,7 @@ fn preflight_decision(
     let request = request(headers, &body.mode, &protocols)?;
     let preflight = Preflight::check(&request, &gate.policy)?;
     gate.ready()?;
-    origin.place.admit(std::time::Instant::now())?;
+    asker.place.admit(std::time::Instant::now())?;
     let offer = preflight.credentials(&gate.policy)?;
     let seat = gate.authorize(offer.token())?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.
@@ -312,31 +179,6 @@ fn preflight_decision(
         "user_id": seat.identity().subject(),
         "token_expires_at": seat.identity().expires_at().map(Timestamp::from_unix_seconds),
     }))
-}
-
-/// What a request with these headers claims.
-///
-/// # Errors
-/// As a handshake would refuse a field for its form.
-pub(crate) fn request<'h>(
-    headers: &'h HeaderMap,
-    mode: &'h str,
-    protocols: &'h [&'h str],
-) -> Result<PreflightRequest<'h>, Rejection> {
-    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
-    Ok(PreflightRequest {
-        mode,
-        protocols,
-        // The origin first: a foreign page learns nothing else.
-        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
-        host: text(headers, &header::HOST, bad, bad)?,
-        authorization: text(
-            headers,
-            &header::AUTHORIZATION,
-            Reason::AmbiguousCredentials,
-            Reason::TokenMalformed,
-        )?,
-    })
 }
 
 async fn preflight_options(headers: HeaderMap) -> Response {
@@ -350,38 +192,14 @@ async fn preflight_options(headers: HeaderMap) -> Response {
     response
 }
 
-/// The refusal of a page that may not connect, if this is one.
-pub(crate) fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
-    let origin = headers.get(header::ORIGIN)?;
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    gate.policy.check_origin(origin.as_bytes(), host).err()
-}
-
-/// The only value of a field. Where a handshake would refuse the field for its form, so does this, for the same reason.
-fn text<'h>(
-    headers: &'h HeaderMap,
-    name: &header::HeaderName,
-    repeated: Reason,
-    unreadable: Reason,
-) -> Result<Option<&'h str>, Rejection> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Rejection::new(repeated, "a header field stands twice"));
-    }
-    first
-        .map(|value| value.to_str().map_err(|_| Rejection::new(unreadable, "a header field is not ASCII")))
-        .transpose()
-}
-
 /// Figures for people with a token: they tell how busy a server is.
 async fn stats(
     State(gate): State<Arc<Gate>>,
-    axum::Extension(origin): axum::Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     headers: HeaderMap,
 ) -> Response {
     let body = PreflightBody::of(main());
-    if let Err(rejection) = preflight_decision(&gate, &origin, &headers, &body) {
+    if let Err(rejection) = preflight_decision(&gate, &asker, &headers, &body) {
         return refuse(&gate, &rejection);
     }
     let modes: serde_json::Map<String, Value> =
@@ -407,15 +225,4 @@ async fn reason(State(gate): State<Arc<Gate>>, Path(id): Path<String>) -> Respon
     }
 }
 
-const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-
-async fn method_not_allowed(State(gate): State<Arc<Gate>>, method: Method) -> Response {
-    let detail = format!("{method} on a route that does not take it");
-    refuse(&gate, &Rejection::new(Reason::MethodNotAllowed, detail))
-}
-
-/// Unknown paths and the page share the fallback; this is its refusal.
-pub(crate) fn not_found(gate: &Gate, request: &Request) -> Response {
-    let reason = if request.uri().path().starts_with("/ws") { Reason::UnknownMode } else { Reason::NotFound };
-    refuse(gate, &Rejection::new(reason, "a path that is not served"))
-}
+const NOSNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");

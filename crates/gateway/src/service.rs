@@ -19,14 +19,13 @@ use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Place,
-    drain,
+    drain, embedded,
     gate::{Gate, timestamp, unix_ms},
     history,
     metrics::Metrics,
-    page,
-    plain::Plain,
     probe,
     refusals::OwnRefusals,
+    routes::Plain,
 };
 
 /// What the gateway needs besides its options.
@@ -222,7 +221,7 @@ pub(crate) fn gate(
 ) -> Result<Gate, Error> {
     let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
     let node: Arc<str> = Arc::from(node());
-    let metrics = Arc::new(Metrics::new(&node, page::build()));
+    let metrics = Arc::new(Metrics::new(&node, embedded::build_id()));
     let runs = &options.runs;
     let router = router::Router::new(
         router::Options {

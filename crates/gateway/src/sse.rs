@@ -25,8 +25,9 @@ use tokio::{
 use crate::{
     admission::Place,
     api,
-    connection::{Line, established},
+    connection::established,
     gate::{Gate, unix_seconds},
+    line::Line,
 };
 
 /// Threads that a cursor tells of: more than one person follows at once, and few enough for a header.

@@ -5,11 +5,11 @@
 
 use portcullis_reason::{Reason, Rejection};
 
-use crate::page;
+use crate::embedded;
 
 /// Whether a page of build `id` is older or newer than the page that this server serves.
 fn is_stale(id: &str) -> bool {
-    !page::build().is_empty() && id != page::build()
+    !embedded::build_id().is_empty() && id != embedded::build_id()
 }
 
 /// What the query of an upgrade says; none where it names no build.
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_page_is_stale_when_it_names_another_build() {
-        let own = page::build();
+        let own = embedded::build_id();
         assert!(!own.is_empty(), "the page is embedded");
         assert_eq!(of_query(&format!("mode=main&build={own}")), Some(false));
         assert_eq!(of_query("build=another&mode=main"), Some(true));

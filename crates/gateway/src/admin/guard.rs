@@ -1,18 +1,10 @@
 //! Which requests may reach the dashboard at all: those under a name of ours, and from a page of ours.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
-    middleware::Next,
-    response::Response,
-};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use portcullis_handshake::{InvalidPolicy, Policy, SameOrigin};
 use portcullis_reason::{Reason, Rejection};
-
-use super::Admin;
-use crate::plain;
 
 /// The names and origins of the dashboard.
 pub(super) struct Guard {
@@ -30,7 +22,7 @@ impl Guard {
         Ok(Self { origins: policy.build()? })
     }
 
-    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Rejection> {
+    pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Rejection> {
         let foreign = |detail: &'static str, hint: &'static str| {
             Err(Rejection::new(Reason::OriginNotAllowed, detail).with_hint(hint))
         };
@@ -60,39 +52,14 @@ impl Guard {
     }
 }
 
-/// Lets a request through or refuses it, and guards what the answer may become.
-pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let mut response = match admin.guard.check(request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(rejection) => {
-            tracing::warn!(detail = %rejection.detail, "dashboard request refused");
-            plain::refuse(&admin.gate, &rejection)
-        }
-    };
-    let headers = response.headers_mut();
-    for (name, value) in ALWAYS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
-}
-
-const ALWAYS: [(&str, &str); 5] = [
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
-];
-
 const FOREIGN_HOST: &str = "The dashboard is reached under the name of its own listener. Behind a proxy, name the \
                             origin that people use in admin.allowed_origins, and have the proxy keep Host.";
 const FOREIGN_PAGE: &str = "Only the dashboard's own page may ask this.";
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn verdict(listen: &str, method: &Method, fields: &[(&'static str, &str)]) -> bool {

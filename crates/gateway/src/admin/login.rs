@@ -8,17 +8,16 @@ use std::{
 
 use axum::{
     Json,
-    extract::{ConnectInfo, Request, State, rejection::JsonRejection},
+    extract::{ConnectInfo, State, rejection::JsonRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use portcullis_reason::{Reason, Rejection};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Admin, sessions::Refused};
-use crate::plain;
+use super::{context::Admin, sessions::Refused};
+use crate::answer::refuse;
 
 #[derive(Deserialize)]
 pub(super) struct Login {
@@ -33,7 +32,7 @@ pub(super) async fn login(
     body: Result<Json<Login>, JsonRejection>,
 ) -> Response {
     let Ok(Json(Login { key })) = body else {
-        return plain::refuse(
+        return refuse(
             &admin.gate,
             &Rejection::new(Reason::BadRequest, "the login's body cannot be read")
                 .with_hint("send {\"key\": \"...\"} as application/json"),
@@ -56,7 +55,7 @@ pub(super) async fn login(
             .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
     };
     tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
-    plain::refuse(&admin.gate, &rejection)
+    refuse(&admin.gate, &rejection)
 }
 
 /// `POST /admin/logout`.
@@ -73,22 +72,8 @@ pub(super) async fn session(State(admin): State<Arc<Admin>>, headers: HeaderMap)
     Json(json!({ "expires_in": rest.unwrap_or_default().as_secs() })).into_response()
 }
 
-/// Lets requests with a session through.
-pub(super) async fn required(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let secret = presented(&admin, request.headers());
-    if secret.and_then(|secret| admin.sessions.rest(secret, Instant::now())).is_some() {
-        return next.run(request).await;
-    }
-    let rejection = Rejection::new(Reason::NoToken, "the dashboard was asked without a session")
-        .with_hint("Log in with the operator's key first.");
-    let mut response = plain::refuse(&admin.gate, &rejection);
-    // The scheme is a cookie's; a browser shall not ask for a password, and no bearer token helps.
-    response.headers_mut().remove(header::WWW_AUTHENTICATE);
-    response
-}
-
 /// The session's secret in the request's cookies.
-fn presented<'h>(admin: &Admin, headers: &'h HeaderMap) -> Option<&'h str> {
+pub(super) fn presented<'h>(admin: &Admin, headers: &'h HeaderMap) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)
         .iter()

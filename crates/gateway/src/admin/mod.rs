@@ -6,8 +6,10 @@
 //! answers only under names that are its own, takes what changes something only from its own origin, and its cookie
 //! goes along with requests of its own site alone.
 
+mod context;
 mod guard;
 mod login;
+mod middleware;
 mod page;
 mod sessions;
 mod snapshot;
@@ -21,40 +23,16 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
     http::header,
-    middleware,
+    middleware::from_fn_with_state,
     response::IntoResponse,
     routing::{get, post},
 };
-use portcullis_token::Secret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use context::Admin;
+
 use crate::gate::Gate;
-use guard::Guard;
-use sessions::Sessions;
-
-/// What the routes of the dashboard share.
-pub(crate) struct Admin {
-    gate: Arc<Gate>,
-    guard: Guard,
-    sessions: Sessions,
-}
-
-impl Admin {
-    /// The dashboard's part of the listener at `listen`, whose operators know `key`.
-    pub(crate) fn new(
-        gate: Arc<Gate>,
-        listen: SocketAddr,
-        key: &Secret,
-    ) -> Result<Self, portcullis_handshake::InvalidPolicy> {
-        let options = &gate.options.admin;
-        Ok(Self {
-            guard: Guard::new(listen, &options.allowed_origins)?,
-            sessions: Sessions::new(key, options.session.get(), listen.port()),
-            gate,
-        })
-    }
-}
 
 /// Serves until `stop` fires. Without an `admin` there is no dashboard.
 pub(crate) async fn serve(
@@ -82,7 +60,7 @@ fn dashboard(admin: Arc<Admin>) -> Router {
         .route("/admin/logout", post(login::logout))
         .route("/admin/snapshot", get(snapshot::snapshot))
         .route("/admin/refusals", get(snapshot::refusals))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), login::required));
+        .route_layer(from_fn_with_state(Arc::clone(&admin), middleware::logged_in));
     let open = Router::new()
         .route("/", get(page::root))
         .route("/dashboard", get(page::dashboard))
@@ -91,7 +69,7 @@ fn dashboard(admin: Arc<Admin>) -> Router {
         .route("/admin/login", post(login::login));
     open.merge(behind_login)
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::check))
+        .layer(from_fn_with_state(Arc::clone(&admin), middleware::guarded))
         .with_state(admin)
 }
 

@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::Admin;
-use crate::{page, plain};
+use super::context::Admin;
+use crate::{answer::not_found, embedded};
 
 /// `/` leads to the dashboard: there is nothing else here for a browser.
 pub(super) async fn root() -> impl IntoResponse {
@@ -17,7 +17,7 @@ pub(super) async fn root() -> impl IntoResponse {
 }
 
 pub(super) async fn dashboard(State(admin): State<Arc<Admin>>, request: Request) -> Response {
-    serve(&admin, page::DASHBOARD, &request)
+    serve(&admin, "dashboard.html", &request)
 }
 
 pub(super) async fn asset(
@@ -29,8 +29,8 @@ pub(super) async fn asset(
 }
 
 fn serve(admin: &Admin, name: &str, request: &Request) -> Response {
-    match page::file(name) {
-        Some(file) => page::answer(None, name, &file, request),
-        None => plain::not_found(&admin.gate, request),
+    match embedded::page(name) {
+        Some(file) => embedded::answer(None, name, &file, request),
+        None => not_found(&admin.gate, request),
     }
 }

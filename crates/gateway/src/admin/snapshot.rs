@@ -10,11 +10,11 @@ use axum::{
 use portcullis_reason::Reason;
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
+use super::context::Admin;
 use crate::{
+    embedded,
     gate::{Gate, unix_ms},
     history::{BUCKET, Bucket, Counts, Gauges, Objective},
-    page,
     probe::ProbeReport,
     refusals::{Filter, Refusal},
 };
@@ -66,7 +66,7 @@ pub(super) async fn snapshot(State(admin): State<Arc<Admin>>, Query(query): Quer
         now,
         node: &gate.node,
         version: env!("CARGO_PKG_VERSION"),
-        build: page::build(),
+        build: embedded::build_id(),
         uptime_s: gate.started.elapsed().as_secs(),
         draining: gate.ready().is_err(),
         bucket_ms: u64::try_from(BUCKET.as_millis()).unwrap_or(u64::MAX),

@@ -171,7 +171,7 @@ async fn an_old_page_hears_that_it_is_old_and_is_counted() {
     let reply = server.upgrade("/ws", &["jwt", &token], &[]).await;
     assert!(reply.contains("PROTOCOL_MISMATCH") && !reply.contains("another build"), "{reply}");
     let element = format!("jwt.{token}");
-    let current = format!("/ws?build={}", crate::page::build());
+    let current = format!("/ws?build={}", crate::embedded::build_id());
     assert!(server.upgrade(&current, &["jwt-auth", &element], &[]).await.starts_with("HTTP/1.1 101"));
     let old = server.upgrade("/ws?build=yesterday", &["jwt-auth", &element], &[]).await;
     assert!(old.starts_with("HTTP/1.1 101"), "an old page that is right otherwise is served: {old}");
@@ -182,7 +182,7 @@ async fn an_old_page_hears_that_it_is_old_and_is_counted() {
 #[tokio::test]
 async fn a_claimed_probe_is_still_refused_and_still_counted() {
     let server = running();
-    server.upgrade("/ws", &["jwt-auth"], &[(crate::probe::MARK, "0123456789abcdef0123456789abcdef")]).await;
+    server.upgrade("/ws", &["jwt-auth"], &[(crate::mark::HEADER, "0123456789abcdef0123456789abcdef")]).await;
     let metrics = server.ask("GET", "/metrics", &[], "").await;
     assert!(metrics.body().contains("portcullis_handshake_rejections_total{reason=\"NO_TOKEN\"} 1"));
 }

@@ -16,7 +16,7 @@ use portcullis_router::{Attachment, Outbox, Outgoing};
 use tokio::time::{Duration, timeout};
 
 use super::{authenticate_headers, told};
-use crate::{gate::Gate, plain::Origin};
+use crate::{answer::Asker, gate::Gate};
 
 /// How long the record may take to acknowledge a message.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ const ANSWER: usize = 16 * 1024;
 
 pub(super) async fn post(
     State(gate): State<Arc<Gate>>,
-    Extension(origin): Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -34,7 +34,7 @@ pub(super) async fn post(
     let answer = async {
         let query = query.unwrap_or_default();
         // Who it is comes before what they say: nothing of a stranger is read.
-        let (seat, mode) = authenticate_headers(&gate, &origin.place, &headers, &query)?;
+        let (seat, mode) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
         let most = gate.options.limits.message_bytes.as_usize();
         let body = to_bytes(body, most).await.map_err(|_| {
             Rejection::new(Reason::BadRequest, "a message that is too long, or was not sent to its end")

@@ -21,8 +21,8 @@ use portcullis_router::Seat;
 
 use crate::{
     admission::Place,
+    answer::{foreign, refuse, request},
     gate::{Gate, Route},
-    plain::{foreign, refuse, request},
 };
 
 pub(crate) fn routes() -> Router<Arc<Gate>> {

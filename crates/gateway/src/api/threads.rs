@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Duration, timeout};
 
 use super::{authenticate_headers, parameter, told};
-use crate::{gate::Gate, plain::Origin};
+use crate::{answer::Asker, gate::Gate};
 
 /// Threads or events of one page: by default, and at most.
 const PAGE: usize = 50;
@@ -64,13 +64,13 @@ struct EventPage<'a> {
 /// The threads, the one that moved last first.
 pub(super) async fn list(
     State(gate): State<Arc<Gate>>,
-    Extension(origin): Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, &query)?;
+        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
         let (after, limit) = (cursor(&query, list_cursor)?, limit(&query)?);
         let mut threads = blocking(seat, Seat::threads).await?;
         // By time and then by name, so that a page goes on where the one before it ended.
@@ -92,14 +92,14 @@ pub(super) async fn list(
 /// The events of a thread, oldest first.
 pub(super) async fn events(
     State(gate): State<Arc<Gate>>,
-    Extension(origin): Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, &query)?;
+        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
         let (after, limit) = (cursor(&query, event_cursor)?, limit(&query)?);
         let id = thread_id(&id)?;
         let stored = blocking(seat, {
@@ -115,12 +115,12 @@ pub(super) async fn events(
 /// Deletes a thread: its events here and in the record, and what led to it. Runs that go on in it are cancelled.
 pub(super) async fn forget(
     State(gate): State<Arc<Gate>>,
-    Extension(origin): Extension<Origin>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &origin.place, &headers, "")?;
+        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, "")?;
         let id = thread_id(&id)?;
         let gone = blocking(seat, move |seat| seat.forget(&id)).await?;
         match timeout(PATIENCE, gone).await {

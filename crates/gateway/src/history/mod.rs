@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_reason::{Fault, Reason};
+use portcullis_reason::Reason;
 use serde::Serialize;
 
 pub(crate) use objective::Objective;
@@ -183,14 +183,6 @@ impl History {
         let mut slots = inner.slots.clone();
         slots.add(now, &reading.since(&inner.last));
         slots.objectives(now)
-    }
-}
-
-/// Whether a refusal counts against this server: the peer could do nothing about it.
-fn is_ours(reason: Reason) -> bool {
-    match reason.fault() {
-        Fault::Server | Fault::Operator => true,
-        Fault::Client => false,
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
+use portcullis_reason::{Fault, Reason};
 use serde::Serialize;
 
-use super::is_ours;
 use crate::metrics::{Reading, precise};
 
 /// The length of one slot, in milliseconds.
@@ -145,6 +145,14 @@ fn left(target: f64, good: u64, bad: u64) -> f64 {
         return 0.0;
     }
     1.0 - precise(bad) / budget
+}
+
+/// Whether a refusal counts against this server: the peer could do nothing about it.
+fn is_ours(reason: Reason) -> bool {
+    match reason.fault() {
+        Fault::Server | Fault::Operator => true,
+        Fault::Client => false,
+    }
 }
 
 #[cfg(test)]

@@ -3,18 +3,53 @@
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use serde::Serialize;
-
-use super::walk::{Failed, Step, Walk};
 
 /// Probes that are kept: an hour of one every five seconds, or a day of one every two minutes.
 const KEPT: usize = 720;
 
 /// The window of the success rate, in milliseconds.
 const WINDOW: u64 = 60 * 60 * 1_000;
+
+/// How far a walk came.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// The steps that succeeded.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) failed: Option<Failed>,
+}
+
+/// One step that succeeded.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Step {
+    name: &'static str,
+    ms: f64,
+}
+
+/// The step that did not.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failed {
+    pub(crate) step: &'static str,
+    /// A reason's identifier, or what went wrong below HTTP. Nothing of a credential.
+    pub(crate) reason: String,
+}
+
+impl Step {
+    pub(crate) fn new(name: &'static str, time: Duration) -> Self {
+        Self { name, ms: time.as_secs_f64() * 1_000.0 }
+    }
+}
+
+impl Walk {
+    /// The time of all steps that succeeded.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.steps.iter().map(|step| step.ms).sum::<f64>() / 1_000.0)
+    }
+}
 
 /// The last probes, bounded.
 #[derive(Debug, Default)]
@@ -100,8 +135,6 @@ impl Drop for Going<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn walk(ok: bool) -> Walk {

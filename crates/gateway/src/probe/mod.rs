@@ -4,64 +4,22 @@
 //! The probe takes no shortcut. A mark on its upgrade request, random for each start, keeps it out of the users'
 //! figures; the mark changes what is counted and never what is allowed.
 
+mod account;
 mod log;
+mod said;
 #[cfg(test)]
 mod tests;
 mod walk;
 mod wire;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use portcullis_handshake::Head;
-use portcullis_token::Secret;
-use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
+pub use account::ProbeAccount;
 pub(crate) use log::{ProbeLog, ProbeReport};
-pub(crate) use walk::MARK;
 
 use crate::gate::{Gate, unix_ms};
-
-/// An account that the probe logs in with, and where.
-#[derive(Clone)]
-pub struct ProbeAccount {
-    /// The address of the auth service.
-    pub auth: SocketAddr,
-    /// The account's name.
-    pub name: String,
-    /// Its password. Best made anew at each start.
-    pub password: Secret,
-}
-
-impl fmt::Debug for ProbeAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProbeAccount")
-            .field("auth", &self.auth)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What marks the probe's own upgrade requests.
-pub(crate) struct Mark(String);
-
-impl Mark {
-    pub(crate) fn generate() -> Self {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system has randomness");
-        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
-    }
-
-    /// Whether a request carries it.
-    pub(crate) fn is_on(&self, head: &Head<'_>) -> bool {
-        let mut marks = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case(MARK));
-        marks.any(|field| field.value.ct_eq(self.0.as_bytes()).into())
-    }
-
-    fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Probes until `stop` fires: first a moment after the start, then at every interval.
 pub(crate) async fn run(

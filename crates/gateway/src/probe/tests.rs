@@ -1,9 +1,8 @@
-//! The mark, and what a probe finds where the path is broken. That it finds nothing wrong on a whole one is seen with the
+//! What a probe finds where the path is broken. That it finds nothing wrong on a whole one is seen with the
 //! real auth service and the real agent, in the tests of the page.
 
 use std::net::SocketAddr;
 
-use portcullis_handshake::HeadLimits;
 use portcullis_token::{Secret, Signer};
 use serde_json::{Value, json};
 use tokio::{
@@ -14,21 +13,6 @@ use tokio::{
 
 use super::*;
 use crate::testing::{Running, mint, start};
-
-#[test]
-fn a_mark_is_known_by_its_whole_value_alone() {
-    let (mark, other) = (Mark::generate(), Mark::generate());
-    let on = |field: &str| {
-        let head = format!("GET /ws HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
-        mark.is_on(&Head::parse(head.as_bytes(), &HeadLimits::default()).unwrap())
-    };
-    assert!(on(&format!("{MARK}: {}", mark.as_str())));
-    assert!(on(&format!("x-portcullis-probe: {}", mark.as_str())));
-    assert!(!on(&format!("{MARK}: {}", other.as_str())));
-    assert!(!on(&format!("{MARK}: {}", &mark.as_str()[1..])));
-    assert!(!on(&format!("{MARK}:")));
-    assert!(!on("X-Other: x"));
-}
 
 fn account(auth: SocketAddr) -> ProbeAccount {
     ProbeAccount { auth, name: "probe".to_owned(), password: Secret::from("a password of this test") }

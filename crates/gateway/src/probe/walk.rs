@@ -6,15 +6,16 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_reason::Reason;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
-use super::{ProbeAccount, wire};
-
-/// The header that carries the probe's mark.
-pub(crate) const MARK: &str = "X-Portcullis-Probe";
+use super::{
+    account::ProbeAccount,
+    log::{Failed, Step, Walk},
+    said::{known, reason},
+    wire,
+};
+use crate::mark;
 
 /// The events that come before the fifth, which is the answer: one of each at least, in the order of their first.
 const EVENTS: [&str; 4] = ["agent_started", "agent_thinking", "tool_executing", "tool_completed"];
@@ -30,42 +31,6 @@ pub(crate) struct Path {
     pub(crate) gateway: SocketAddr,
     pub(crate) account: ProbeAccount,
     pub(crate) mark: String,
-}
-
-/// How far a walk came.
-#[derive(Debug, Default)]
-pub(crate) struct Walk {
-    /// The steps that succeeded.
-    pub(crate) steps: Vec<Step>,
-    pub(crate) failed: Option<Failed>,
-}
-
-/// One step that succeeded.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Step {
-    name: &'static str,
-    ms: f64,
-}
-
-/// The step that did not.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Failed {
-    pub(crate) step: &'static str,
-    /// A reason's identifier, or what went wrong below HTTP. Nothing of a credential.
-    pub(crate) reason: String,
-}
-
-impl Step {
-    pub(crate) fn new(name: &'static str, time: Duration) -> Self {
-        Self { name, ms: time.as_secs_f64() * 1_000.0 }
-    }
-}
-
-impl Walk {
-    /// The time of all steps that succeeded.
-    pub(crate) fn time(&self) -> Duration {
-        Duration::from_secs_f64(self.steps.iter().map(|step| step.ms).sum::<f64>() / 1_000.0)
-    }
 }
 
 /// A walk under way.
@@ -139,7 +104,7 @@ impl Path {
     async fn connect(&self, token: &str) -> Result<wire::Socket, String> {
         let element = format!("jwt.{}", URL_SAFE_NO_PAD.encode(token));
         let protocols = ["portcullis.v1", "jwt-auth", &element];
-        let mark = [(MARK, self.mark.as_str())];
+        let mark = [(mark::HEADER, self.mark.as_str())];
         let mut socket = wire::Socket::open(self.gateway, "/ws/isolated", &protocols, &mark).await?;
         socket.expect("connection_established").await?;
         Ok(socket)
@@ -196,19 +161,3 @@ async fn run_event(socket: &mut wire::Socket) -> Result<Value, String> {
         _ => Ok(event),
     }
 }
-
-/// The reason that a problem document names, or its status.
-pub(super) fn reason(problem: &Value, status: u16) -> String {
-    match known(&problem["reason"]) {
-        named if named != UNNAMED => named,
-        _ => format!("HTTP {status}"),
-    }
-}
-
-/// A reason of the catalogue: no text of an answer is passed on.
-pub(super) fn known(reason: &Value) -> String {
-    let reason = reason.as_str().and_then(|id| id.parse::<Reason>().ok());
-    reason.map_or(UNNAMED, Reason::id).to_owned()
-}
-
-const UNNAMED: &str = "a failure without a known reason";

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::walk::{known, reason};
+use super::said::{known, reason};
 
 /// The longest answer that is read.
 const MOST: usize = 256 * 1024;

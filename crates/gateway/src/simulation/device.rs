@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::Server;
-use crate::{accept, connection::Line};
+use crate::{accept, line::Line};
 
 /// What a user's devices talk in.
 pub(super) const THREADS: [&str; 2] = ["one", "two"];

@@ -31,7 +31,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use self::device::{Device, Mood, THREADS};
-use crate::{Options, OwnRefusals, Setup, ThreadPolicy, drain, gate::Gate, plain::Plain, service};
+use crate::{Options, OwnRefusals, Setup, ThreadPolicy, drain, gate::Gate, routes::Plain, service};
 
 const USERS: [&str; 3] = ["ann", "bob", "cyd"];
 const DEVICES: usize = 2;
