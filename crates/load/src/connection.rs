@@ -1,26 +1,18 @@
 //! One client connection: dialled, upgraded, and then messages both ways.
 
 use std::{
-    collections::VecDeque,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
-use anyhow::Context as _;
-use portcullis_dial::connector;
-use portcullis_frame::{Decoder, Frame, Limits, Message, Role, WireCode};
-use portcullis_handshake::{ClientRequest, ResponseHead, encode_key};
-use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, lookup_host},
-    time::{Instant, timeout},
-};
-use tokio_rustls::TlsConnector;
+use portcullis_dial::{AnswerError, Client, MessageError, Route, Stream, connector};
+use portcullis_frame::{Frame, Limits, Message, WireCode};
+use portcullis_handshake::{ClientError, ClientRequest, encode_key};
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::{Failure, Presented, Target, Trust, stream::Stream};
+use crate::{Failure, Presented, Target, Trust};
 
 /// What every request carries beside the credential.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +26,8 @@ pub struct Extras {
 /// Makes connections to one server. Its name is looked up once: that is no part of a measurement.
 pub struct Dialer {
     target: Target,
-    addresses: Vec<SocketAddr>,
     authority: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    route: Route,
     extras: Extras,
     patience: Duration,
     /// Whether to come from many addresses of this machine, so that ports do not run out.
@@ -64,23 +55,16 @@ impl Dialer {
         patience: Duration,
         most_connections: usize,
     ) -> anyhow::Result<Self> {
-        let unknown = || format!("the name {} has no address", target.host);
-        let addresses: Vec<SocketAddr> =
-            lookup_host((target.host.as_str(), target.port)).await.with_context(unknown)?.collect();
-        anyhow::ensure!(!addresses.is_empty(), unknown());
-        let tls = if target.secure {
-            Some((connector(trust).map_err(anyhow::Error::msg)?, server_name(&target)?))
-        } else {
-            None
-        };
-        let loopback = addresses.iter().all(|address| address.ip().is_loopback() && address.is_ipv4());
+        let tls = target.secure.then(|| connector(trust)).transpose().map_err(anyhow::Error::msg)?;
+        let route = Route::find(&target, tls.as_ref()).await?;
+        let mut addresses = route.addresses().iter();
+        let loopback = addresses.all(|address| address.ip().is_loopback() && address.is_ipv4());
         Ok(Self {
             authority: target.authority(),
-            tls,
             extras,
             patience,
             spread: loopback && cfg!(target_os = "linux") && most_connections > PORTS,
-            addresses,
+            route,
             target,
         })
     }
@@ -111,37 +95,10 @@ impl Dialer {
     }
 
     async fn connect(&self, number: u64) -> Result<Stream, Failure> {
-        let failed = |error: io::Error| Failure::Connect(error.kind());
-        let mut last = Failure::Connect(io::ErrorKind::NotFound);
-        for address in &self.addresses {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4(),
-                SocketAddr::V6(_) => TcpSocket::new_v6(),
-            };
-            let socket = socket.map_err(failed)?;
-            if self.spread {
-                let from = Ipv4Addr::new(127, 0, 0, 2 + (number % SOURCES) as u8);
-                socket.bind(SocketAddr::new(IpAddr::V4(from), 0)).map_err(failed)?;
-            }
-            match socket.connect(*address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(failed)?;
-                    let Some((connector, name)) = &self.tls else { return Ok(Stream::Plain(stream)) };
-                    return match connector.connect(name.clone(), stream).await {
-                        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-                        Err(error) => Err(Failure::Tls(error.to_string())),
-                    };
-                }
-                Err(error) => last = failed(error),
-            }
-        }
-        Err(last)
+        let from = self.spread.then(|| IpAddr::from(Ipv4Addr::new(127, 0, 0, 2 + (number % SOURCES) as u8)));
+        let stream = self.route.connect(from).await.map_err(|error| Failure::Connect(error.kind()))?;
+        self.route.secure(stream).await.map_err(|error| Failure::Tls(error.to_string()))
     }
-}
-
-fn server_name(target: &Target) -> anyhow::Result<ServerName<'static>> {
-    ServerName::try_from(target.host.clone())
-        .with_context(|| format!("{} is not a name that a certificate can have", target.host))
 }
 
 /// Waits for `future` until `deadline`.
@@ -155,26 +112,14 @@ pub(crate) async fn within<T>(
 
 /// An open connection.
 pub(crate) struct Connection {
-    stream: Stream,
-    decoder: Decoder,
-    unread: Vec<u8>,
-    messages: VecDeque<Message<'static>>,
-    /// What went wrong behind the messages that are still to be taken.
-    end: Option<Failure>,
+    client: Client<Stream>,
     presented: Presented,
 }
 
 impl Connection {
     fn over(stream: Stream) -> Self {
         let limits = Limits { frame: MOST_BYTES, message: MOST_BYTES, ..Limits::default() };
-        Self {
-            stream,
-            decoder: Decoder::new(Role::Client, limits),
-            unread: Vec::new(),
-            messages: VecDeque::new(),
-            end: None,
-            presented: Presented::default(),
-        }
+        Self { client: Client::new(stream, limits), presented: Presented::default() }
     }
 
     async fn upgrade(&mut self, dialer: &Dialer, presented: &Presented) -> Result<(), Failure> {
@@ -199,52 +144,30 @@ impl Connection {
             fields: &fields,
             ..ClientRequest::new(joined.as_deref().unwrap_or(resource), &dialer.authority, &key)
         };
-        let mut head = Vec::with_capacity(1_024);
-        request.write(&mut head).map_err(Failure::Answer)?;
         self.presented = presented.clone();
-        self.write(&head).await?;
-        let mut answer = Vec::new();
-        loop {
-            if let Some(head) = ResponseHead::parse(&answer).map_err(Failure::Answer)? {
-                if head.status() != 101 {
-                    let status = head.status();
-                    let length = head.field("Content-Length").and_then(|text| {
-                        str::from_utf8(text).ok().and_then(|text| text.parse::<usize>().ok())
-                    });
-                    let body = head.len();
-                    let reason = self.refusal(&mut answer, body, length).await;
-                    return Err(Failure::Refused { status, reason });
-                }
-                head.check(&key, &protocols).map_err(Failure::Answer)?;
-                let behind = answer.split_off(head.len());
-                self.take(behind);
-                return Ok(());
+        match self.client.open(&request).await {
+            Ok(_) => Ok(()),
+            Err(AnswerError::Answer(ClientError::Refused(status))) => {
+                Err(Failure::Refused { status, reason: self.refusal().await })
             }
-            if answer.len() > MOST_HEAD {
-                return Err(Failure::Answer(portcullis_handshake::ClientError::NotHttp));
-            }
-            if self.read(&mut answer).await? == 0 {
-                return Err(Failure::Lost(io::ErrorKind::UnexpectedEof));
-            }
+            Err(AnswerError::Answer(error)) => Err(Failure::Answer(error)),
+            Err(AnswerError::Io(error)) => Err(lost(&error)),
         }
     }
 
     /// The `reason` in the problem document of a refusal, where the body holds one; read to its end, so that the server
     /// ends the connection and no port of ours waits.
-    async fn refusal(&mut self, answer: &mut Vec<u8>, body: usize, length: Option<usize>) -> Option<String> {
-        let whole = body + length.unwrap_or(MOST_BODY).min(MOST_BODY);
-        let rest =
-            async { while answer.len() < whole && self.read(answer).await.is_ok_and(|read| read > 0) {} };
+    async fn refusal(&mut self) -> Option<String> {
+        let mut response = self.client.response().await.ok()?;
         // A server that announces no length and keeps the connection says nothing more.
-        let _ = timeout(FAREWELL, rest).await;
-        let document: serde_json::Value = serde_json::from_slice(answer.get(body..)?).ok()?;
+        let _ = timeout(FAREWELL, self.client.body(&mut response, MOST_BODY)).await;
+        let document: serde_json::Value = serde_json::from_slice(&response.body).ok()?;
         document["reason"].as_str().map(|reason| self.presented.redact(reason))
     }
 
     /// Sends a text message.
     pub(crate) async fn send(&mut self, text: &str) -> Result<(), Failure> {
-        let frame = Frame::text(text).masked(rand::random()).to_vec();
-        self.write(&frame).await
+        self.client.frame(Frame::text(text)).await.map_err(|error| lost(&error))
     }
 
     /// Waits for the next text or binary message. Pings are answered on the way.
@@ -252,30 +175,20 @@ impl Connection {
     /// May be cancelled: what was read is kept, at worst a pong is cut short.
     pub(crate) async fn next(&mut self) -> Result<Message<'static>, Failure> {
         loop {
-            while let Some(message) = self.messages.pop_front() {
-                match message {
-                    Message::Text(_) | Message::Binary(_) => return Ok(message),
-                    Message::Ping(bytes) => {
-                        let pong = Frame::pong(&bytes).masked(rand::random()).to_vec();
-                        self.write(&pong).await?;
-                    }
-                    Message::Pong(_) => {}
-                    Message::Close(body) => {
-                        let code = body.as_ref().map(|body| body.code.get());
-                        let reason = body.map(|body| self.presented.redact(&body.reason));
-                        return Err(Failure::Closed { code, reason: reason.unwrap_or_default() });
-                    }
+            match self.client.message().await {
+                Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Ok(message),
+                Ok(Message::Ping(bytes)) => {
+                    self.client.frame(Frame::pong(&bytes)).await.map_err(|error| lost(&error))?;
                 }
+                Ok(Message::Pong(_)) => {}
+                Ok(Message::Close(body)) => {
+                    let code = body.as_ref().map(|body| body.code.get());
+                    let reason = body.map(|body| self.presented.redact(&body.reason));
+                    return Err(Failure::Closed { code, reason: reason.unwrap_or_default() });
+                }
+                Err(MessageError::Framing(error)) => return Err(Failure::Framing(error)),
+                Err(MessageError::Io(error)) => return Err(lost(&error)),
             }
-            if let Some(failure) = &self.end {
-                return Err(failure.clone());
-            }
-            let mut chunk = std::mem::take(&mut self.unread);
-            let read = self.read(&mut chunk).await;
-            if read? == 0 {
-                return Err(Failure::Lost(io::ErrorKind::UnexpectedEof));
-            }
-            self.take(chunk);
         }
     }
 
@@ -304,16 +217,14 @@ impl Connection {
     /// is first keeps the port for a minute, and clients have only some 28,000 of them.
     pub(crate) async fn close(mut self) {
         let orderly = async {
-            let frame = Frame::close(WireCode::NORMAL, "").masked(rand::random()).to_vec();
-            self.write(&frame).await?;
-            let mut rest = Vec::new();
-            while self.read(&mut rest).await? > 0 {
-                rest.clear();
+            self.client.frame(Frame::close(WireCode::NORMAL, "")).await?;
+            while self.client.read().await? > 0 {
+                self.client.incoming().room().clear();
             }
-            Ok::<(), Failure>(())
+            io::Result::Ok(())
         };
         let _ = timeout(FAREWELL, orderly).await;
-        self.stream.abandon();
+        self.abandon();
     }
 
     /// Ends many connections in the orderly way, all at the same time.
@@ -328,57 +239,19 @@ impl Connection {
 
     /// Ends the connection at once.
     pub(crate) fn abandon(self) {
-        self.stream.abandon();
+        self.client.into_stream().abandon();
     }
+}
 
-    /// Puts what was read together to messages.
-    fn take(&mut self, mut chunk: Vec<u8>) {
-        let mut input = chunk.as_mut_slice();
-        loop {
-            match self.decoder.decode(&mut input) {
-                Ok(Some(message)) => self.messages.push_back(message.into_owned()),
-                Ok(None) => break,
-                Err(error) => {
-                    self.end = Some(Failure::Framing(error));
-                    break;
-                }
-            }
-        }
-        // Kept for the next read unless it has grown: an idle connection holds little.
-        chunk.clear();
-        if chunk.capacity() <= KEPT {
-            self.unread = chunk;
-        }
-    }
-
-    async fn read(&mut self, room: &mut Vec<u8>) -> Result<usize, Failure> {
-        if room.capacity() - room.len() < CHUNK / 2 {
-            room.reserve(CHUNK);
-        }
-        self.stream.read_buf(room).await.map_err(|error| Failure::Lost(error.kind()))
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let written = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        written.await.map_err(|error| Failure::Lost(error.kind()))
-    }
+fn lost(error: &io::Error) -> Failure {
+    Failure::Lost(error.kind())
 }
 
 /// The most of one message that is read.
 const MOST_BYTES: usize = 64 << 20;
 
-/// The most of an answer's head.
-const MOST_HEAD: usize = 64 << 10;
-
 /// The most of a refusal's body.
 const MOST_BODY: usize = 16 << 10;
-
-const CHUNK: usize = 2_048;
-
-const KEPT: usize = 4 * CHUNK;
 
 /// A server that never falls silent is listened to for so long.
 const LONGEST_DISCARDING: Duration = Duration::from_secs(1);

@@ -27,7 +27,6 @@ pub mod process;
 mod recorder;
 mod report;
 mod storm;
-mod stream;
 mod versus;
 
 pub use connection::{Dialer, Extras};
