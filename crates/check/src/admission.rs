@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::response::{End, Response};
+use portcullis_dial::Response;
+
+use crate::response::{End, reason_of};
 
 /// How a server took an attempt to connect.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ impl fmt::Display for Admission {
         match self {
             Self::Refused(response) => {
                 write!(f, "refused before the 101 with {}", response.status)?;
-                match response.reason() {
+                match reason_of(response) {
                     Some(reason) => write!(f, " ({reason})"),
                     None => Ok(()),
                 }

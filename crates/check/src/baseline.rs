@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
+use portcullis_dial::Response;
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
     case::Outcome,
     form::{Form, FormKind},
     probe::{Probe, Shared},
-    response::Response,
 };
 
 /// A connection that works.

@@ -1,10 +1,10 @@
 //! Logging in for a token.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
-use portcullis_dial::Target;
+use portcullis_dial::{AnswerError, Client, Target};
+use portcullis_frame::Limits;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
 use crate::{probe::dial, request::Request};
@@ -33,23 +33,22 @@ impl Login {
             .add("Accept", "application/json")
             .add("Content-Length", &body.len().to_string())
             .body(body);
-        let mut stream = dial(&self.target, tls, patience).await?;
+        let mut client = Client::new(dial(&self.target, tls, patience).await?, Limits::default());
         let exchange = async {
-            stream.write_all(&request.bytes()).await?;
-            stream.flush().await?;
-            let mut answer = Vec::new();
-            (&mut stream).take(LONGEST).read_to_end(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
+            client.send(&request.bytes()).await?;
+            let mut response = client.response().await?;
+            client.body(&mut response, LONGEST).await?;
+            Ok::<_, AnswerError>(response)
         };
         let answer = tokio::time::timeout(patience, exchange).await;
-        let answer =
-            answer.map_err(|_| "the login got no answer in time")?.map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&answer);
-        let (head, body) = text.split_once("\r\n\r\n").ok_or("the login's answer is not HTTP")?;
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        if !status.starts_with('2') {
-            return Err(format!("the login was answered with {status}"));
+        let answer = answer.map_err(|_| "the login got no answer in time")?.map_err(|error| match error {
+            AnswerError::Io(error) if error.kind() != ErrorKind::UnexpectedEof => error.to_string(),
+            _ => "the login's answer is not HTTP".to_owned(),
+        })?;
+        if answer.status / 100 != 2 {
+            return Err(format!("the login was answered with {}", answer.status));
         }
+        let body = String::from_utf8_lossy(&answer.body);
         // A chunked body has lengths around the JSON.
         let json = body.find('{').zip(body.rfind('}')).and_then(|(from, to)| body.get(from..=to));
         let json: Value = json
@@ -69,4 +68,34 @@ impl std::fmt::Debug for Login {
     }
 }
 
-const LONGEST: u64 = 256 * 1024;
+const LONGEST: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_keeps_the_connection_is_logged_in_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let login = Login {
+            target: Target::parse(&format!("http://{}/login", listener.local_addr().unwrap())).unwrap(),
+            body: "{}".to_owned(),
+            field: "token".to_owned(),
+        };
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}";
+            stream.write_all(answer).await.unwrap();
+            let mut request = Vec::new();
+            // To the client's end, which comes only after it has the token.
+            stream.read_to_end(&mut request).await.unwrap();
+        };
+        let (token, ()) = tokio::join!(login.token(None, Duration::from_secs(10)), serve);
+        assert_eq!(token.as_deref(), Ok("t"));
+    }
+}

@@ -2,36 +2,22 @@
 
 use std::{
     collections::VecDeque,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use portcullis_frame::{Decoder, Frame, FrameError, Limits, Message, Opcode, Role};
-use portcullis_handshake::ResponseHead;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
+use portcullis_dial::{Client, Response, Stream};
+use portcullis_frame::{Frame, FrameError, Limits, Message, Opcode};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{
-    evidence::Tape,
-    profile::Profile,
-    request::random,
-    response::{End, Response},
-};
-
-/// TCP or TLS.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+use crate::{evidence::Tape, profile::Profile, response::End};
 
 /// A connection. It counts among those that may be open at once until it is dropped.
 pub(crate) struct Peer {
-    stream: Box<dyn Stream>,
-    unread: Vec<u8>,
-    decoder: Decoder,
+    client: Client<Stream>,
+    /// Read ahead, and not asked for yet.
     events: VecDeque<Event>,
     tape: Arc<Mutex<Tape>>,
     /// How the reading side ended.
@@ -58,16 +44,14 @@ pub(crate) enum Event {
 
 impl Peer {
     pub(crate) fn new(
-        stream: Box<dyn Stream>,
+        stream: Stream,
         tape: Arc<Mutex<Tape>>,
         profile: Arc<Profile>,
         place: OwnedSemaphorePermit,
     ) -> Self {
         let limits = Limits { frame: 4 << 20, message: 4 << 20, fragments: 1 << 16 };
         Self {
-            stream,
-            unread: Vec::new(),
-            decoder: Decoder::new(Role::Client, limits),
+            client: Client::new(stream, limits),
             events: VecDeque::new(),
             tape,
             ended: None,
@@ -80,23 +64,14 @@ impl Peer {
     /// Sends bytes as they are; false where the server has ended the connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.tape.lock().sent(bytes);
-        self.write(bytes).await
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> bool {
-        let writing = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        // A server that does not read fills the way to it, and is not worth waiting for.
-        matches!(timeout(WRITING, writing).await, Ok(Ok(())))
+        written(self.client.send(bytes)).await
     }
 
     /// Sends a frame, masked as a client's has to be. On the record it stands without its mask, which nobody could read
     /// through but a program that looks for tokens.
     pub(crate) async fn frame(&mut self, frame: Frame<'_>) -> bool {
         self.tape.lock().sent_frame(&frame.to_vec());
-        self.write(&frame.masked(random()).to_vec()).await
+        written(self.client.frame(frame)).await
     }
 
     /// Sends a message of text.
@@ -107,56 +82,24 @@ impl Peer {
     /// Reads the answer to a request: of a 101 the head alone, else with its body.
     pub(crate) async fn response(&mut self, patience: Duration) -> Result<Response, End> {
         let deadline = Instant::now() + patience;
-        let (mut response, len) = loop {
-            match self.head() {
-                Ok(Some(found)) => break found,
+        let mut response = loop {
+            match self.client.incoming().response() {
+                Ok(Some(response)) => break response,
                 Ok(None) => {}
-                Err(end) => {
+                Err(_) => {
                     self.tape.lock().note("not an HTTP/1.1 response");
-                    return Err(end);
+                    return Err(End::NotHttp);
                 }
             }
             if let Some(end) = self.read(deadline).await {
                 return Err(end);
             }
-            if self.unread.len() > LONGEST_HEAD {
-                return Err(End::NotHttp);
-            }
         };
-        self.unread.drain(..len);
-        if response.status != 101 {
-            let wanted = response.field("Content-Length").and_then(|length| length.parse::<usize>().ok());
-            let wanted = match response.status {
-                204 | 304 => Some(0),
-                _ => wanted,
-            };
-            let chunked = response.field("Transfer-Encoding").is_some();
-            let deadline = Instant::now() + BODY;
-            while wanted.is_none_or(|wanted| self.unread.len() < wanted)
-                && self.unread.len() < LONGEST_BODY
-                && !(chunked && self.unread.ends_with(b"0\r\n\r\n"))
-                && self.read(deadline).await.is_none()
-            {}
-            let size = wanted.unwrap_or(self.unread.len()).min(self.unread.len());
-            response.body = self.unread.drain(..size).collect();
+        let deadline = Instant::now() + BODY;
+        while !self.client.incoming().body(&mut response, LONGEST_BODY) && self.read(deadline).await.is_none()
+        {
         }
         Ok(response)
-    }
-
-    fn head(&self) -> Result<Option<(Response, usize)>, End> {
-        // Some servers answer a broken request in the older version, which says as much.
-        let older = self.unread.starts_with(b"HTTP/1.0 ").then(|| {
-            let mut newer = self.unread.clone();
-            newer[7] = b'1';
-            newer
-        });
-        let bytes = older.as_deref().unwrap_or(&self.unread);
-        let head = ResponseHead::parse(bytes).map_err(|_| End::NotHttp)?;
-        Ok(head.map(|head| {
-            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-            let fields = head.fields().map(|(name, value)| (name.to_owned(), text(value))).collect();
-            (Response { status: head.status(), fields, body: Vec::new() }, head.len())
-        }))
     }
 
     /// The next thing that comes, or how the waiting for it ended. Pings are answered on the way.
@@ -215,11 +158,9 @@ impl Peer {
     }
 
     async fn decode(&mut self) {
-        let mut bytes = std::mem::take(&mut self.unread);
-        let mut input = &mut bytes[..];
         let mut answers = Vec::new();
         loop {
-            let event = match self.decoder.decode(&mut input) {
+            let event = match self.client.incoming().message() {
                 Ok(Some(Message::Text(text))) => match self.profile.answer_to_heartbeat(&text) {
                     Some(answer) if self.answers_pings => {
                         answers.push(Frame::new(Opcode::Text, answer.as_bytes().to_vec()));
@@ -256,7 +197,7 @@ impl Peer {
         let deadline = Instant::now() + patience;
         loop {
             match self.read(deadline).await {
-                None => self.unread.clear(),
+                None => self.client.incoming().skip(usize::MAX),
                 Some(End::Silent) => return false,
                 Some(_) => return true,
             }
@@ -273,11 +214,11 @@ impl Peer {
         if left.is_zero() {
             return Some(End::Silent);
         }
-        let start = self.unread.len();
-        let end = match timeout(left, self.stream.read_buf(&mut self.unread)).await {
+        let end = match timeout(left, self.client.read()).await {
             Ok(Ok(0)) => End::Eof,
-            Ok(Ok(_)) => {
-                self.tape.lock().received(&self.unread[start..]);
+            Ok(Ok(count)) => {
+                let bytes = self.client.incoming().bytes();
+                self.tape.lock().received(&bytes[bytes.len() - count..]);
                 return None;
             }
             Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => End::Eof,
@@ -290,9 +231,13 @@ impl Peer {
     }
 }
 
+/// Whether what is written went out. A server that does not read fills the way to it, and is not worth waiting for.
+async fn written(writing: impl Future<Output = io::Result<()>>) -> bool {
+    matches!(timeout(WRITING, writing).await, Ok(Ok(())))
+}
+
 const WRITING: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(2);
 /// Read ahead, at most.
 const MOST_EVENTS: usize = 256;
-const LONGEST_HEAD: usize = 64 * 1024;
 const LONGEST_BODY: usize = 64 * 1024;

@@ -1,16 +1,13 @@
 //! What a case works with: connections to the server, and a record of each.
 
 use std::{
-    io,
-    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use portcullis_dial::Target;
-use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use portcullis_dial::{Response, Route, RouteError, Stream, Target};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -19,10 +16,10 @@ use crate::{
     case::Outcome,
     evidence::{Exchange, Redactor, Tape},
     mint::Mint,
-    peer::{Event, Peer, Stream},
+    peer::{Event, Peer},
     profile::Profile,
     request::Request,
-    response::{End, Response},
+    response::End,
 };
 
 /// What all cases of a run share.
@@ -332,41 +329,23 @@ pub(crate) async fn dial(
     target: &Target,
     tls: Option<&TlsConnector>,
     patience: Duration,
-) -> Result<Box<dyn Stream>, String> {
+) -> Result<Stream, String> {
     let dialling = async {
-        let addresses = tokio::net::lookup_host((target.host.as_str(), target.port));
-        let addresses: Vec<SocketAddr> = addresses
-            .await
-            .map_err(|error| format!("{} cannot be resolved: {error}", target.host))?
-            .collect();
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Not worth failing for.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(format!("{}: {last}", target.authority()))
+        let route = Route::find(target, tls).await.map_err(|error| match error {
+            RouteError::Unresolved(host, error) => format!("{host} cannot be resolved: {error}"),
+            RouteError::NoName(_) | RouteError::NoTls => error.to_string(),
+        })?;
+        let stream = route.connect(None).await.map_err(|error| format!("{}: {error}", target.authority()))?;
+        Ok::<_, String>((route, stream))
     };
-    let stream = timeout(patience, dialling)
+    let (route, stream) = timeout(patience, dialling)
         .await
         .map_err(|_| format!("{}: no answer in time", target.authority()))??;
-    if !target.secure {
-        return Ok(Box::new(stream));
-    }
-    let tls = tls.ok_or("TLS is not set up")?;
-    let name =
-        ServerName::try_from(target.host.clone()).map_err(|_| "the host is no name for TLS".to_owned())?;
-    let shaking = timeout(patience, tls.connect(name, stream));
-    let stream = shaking
+    let shaking = timeout(patience, route.secure(stream));
+    shaking
         .await
         .map_err(|_| "no TLS handshake in time".to_owned())?
-        .map_err(|error| format!("TLS: {error}; a certificate of one's own is trusted with --ca FILE"))?;
-    Ok(Box::new(stream))
+        .map_err(|error| format!("TLS: {error}; a certificate of one's own is trusted with --ca FILE"))
 }
 
 const RETRIES: u32 = 3;

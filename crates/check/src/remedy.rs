@@ -2,9 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use portcullis_dial::Response;
 use serde::{Serialize, Serializer};
-
-use crate::response::Response;
 
 /// What a server is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

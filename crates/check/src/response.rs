@@ -2,56 +2,24 @@
 
 use std::fmt;
 
+use portcullis_dial::Response;
+
 use crate::evidence::printable;
 
-/// An HTTP response: of a 101 the head alone.
-#[derive(Clone, Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+/// Head and body as one text, for searching.
+pub(crate) fn text_of(response: &Response) -> String {
+    let lines = response.fields.iter().flat_map(|(name, value)| [name, ": ", value, "\n"]);
+    let mut text: String = lines.collect();
+    text.push_str(&printable(&response.body));
+    text
 }
 
-impl Response {
-    /// The first value of that name.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// Every value of that name.
-    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.fields
-            .iter()
-            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn body(&self) -> String {
-        printable(&self.body)
-    }
-
-    /// Head and body as one text, for searching.
-    pub(crate) fn text(&self) -> String {
-        let lines = self.fields.iter().flat_map(|(name, value)| [name, ": ", value, "\n"]);
-        let mut text: String = lines.collect();
-        text.push_str(&self.body());
-        text
-    }
-
-    /// The word that a refusal gives for its reason, where it is JSON that has one.
-    pub(crate) fn reason(&self) -> Option<String> {
-        let json: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
-        let named = ["reason", "code", "error", "detail", "title", "message"];
-        let word = named.iter().find_map(|name| json.get(name)?.as_str())?;
-        Some(word.chars().take(80).collect())
-    }
-
-    pub(crate) const fn is_client_error(&self) -> bool {
-        self.status >= 400 && self.status < 500
-    }
+/// The word that a refusal gives for its reason, where it is JSON that has one.
+pub(crate) fn reason_of(response: &Response) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(&response.body).ok()?;
+    let named = ["reason", "code", "error", "detail", "title", "message"];
+    let word = named.iter().find_map(|name| json.get(name)?.as_str())?;
+    Some(word.chars().take(80).collect())
 }
 
 /// How a connection ended, or did not.

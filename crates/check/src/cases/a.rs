@@ -11,6 +11,7 @@ use crate::{
     mint::{altered, base64url, now, resubjected},
     probe::Probe,
     remedy::Topic,
+    response::{End, text_of},
 };
 
 const fn case(
@@ -304,7 +305,7 @@ async fn long(probe: &Probe) -> Found {
     let text = "a".repeat(10_000);
     match probe.attempt("a token of 10,000 letters", &probe.with_raw(&text)?).await? {
         // So long a head is refused by some parsers before anything looks at it, which is as good.
-        Admission::Unanswered(crate::response::End::Eof | crate::response::End::Reset) => {
+        Admission::Unanswered(End::Eof | End::Reset) => {
             Ok(Outcome::warn("a token of 10,000 letters: the connection was ended without an answer"))
         }
         admission => Ok(judge(probe, "a token of 10,000 letters", &admission)),
@@ -461,7 +462,7 @@ async fn no_echo(probe: &Probe) -> Found {
         let mut texts: Vec<String> = admission.texts().to_vec();
         match &admission {
             Admission::Refused(response) | Admission::Admitted { response, .. } => {
-                texts.push(response.text());
+                texts.push(text_of(response));
             }
             Admission::Closed { reason, .. } => texts.push(reason.clone()),
             Admission::Dropped { .. } | Admission::Unanswered(_) => {}
@@ -481,7 +482,7 @@ async fn no_echo_refused(probe: &Probe) -> Found {
     else {
         return Ok(Outcome::not_applicable("bad tokens are not refused over HTTP here"));
     };
-    Ok(if response.text().contains(secret) {
+    Ok(if text_of(&response).contains(secret) {
         Outcome::fail("the refusal repeats the token")
     } else {
         Outcome::pass("the refusal does not repeat the token")

@@ -1,5 +1,6 @@
 //! E: quality of refusals.
 
+use portcullis_dial::Response;
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
@@ -10,11 +11,11 @@ use super::{
 use crate::{
     admission::Admission,
     case::{Case, Found, Group, Level, Need, OptIn, Outcome, Verdict},
+    evidence::printable,
     mint::{altered, now},
     probe::Probe,
     remedy::Topic,
     request::Request,
-    response::Response,
 };
 
 const fn case(
@@ -323,7 +324,7 @@ fn look(response: &Response) -> (u16, Option<String>, String) {
             }
             json!(members).to_string()
         }
-        _ => response.body(),
+        _ => printable(&response.body),
     };
     (response.status, response.field("WWW-Authenticate").map(ToOwned::to_owned), body)
 }
@@ -382,7 +383,7 @@ async fn problem(probe: &Probe) -> Found {
 
 async fn says_why(probe: &Probe) -> Found {
     let response = refusal(probe).await?;
-    let body = response.body();
+    let body = printable(&response.body);
     let words = body.trim();
     // The name of the status says nothing that the status does not say.
     let empty = ["", "forbidden", "unauthorized", "bad request", "invalid token"];

@@ -1,5 +1,6 @@
 //! H: the opening handshake (RFC 6455 §4.2, RFC 9112).
 
+use portcullis_dial::Response;
 use portcullis_frame::Opcode;
 use portcullis_handshake::{accept_value, encode_key};
 use portcullis_reason::Reason;
@@ -11,7 +12,6 @@ use crate::{
     probe::Probe,
     remedy::Topic,
     request::Request,
-    response::Response,
 };
 
 const fn case(

@@ -5,6 +5,7 @@ use crate::{
     case::{Found, Outcome},
     probe::Probe,
     request::Request,
+    response::text_of,
 };
 
 /// What clients send that are broken, old or curious.
@@ -63,7 +64,7 @@ pub(super) async fn never_1011(probe: &Probe) -> Found {
 pub(super) async fn no_internals(probe: &Probe) -> Found {
     for (what, request) in mistakes(probe)? {
         let Ok(response) = probe.answer(what, &request).await? else { continue };
-        let text = response.text();
+        let text = text_of(&response);
         if response.status == 101 {
             continue;
         }

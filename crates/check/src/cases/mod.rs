@@ -16,6 +16,7 @@ mod secrets;
 
 use std::sync::LazyLock;
 
+use portcullis_dial::Response;
 use portcullis_reason::Reason;
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     probe::Probe,
     remedy::Topic,
     request::Request,
-    response::{End, Response},
+    response::End,
 };
 
 /// Every case, in the order of the report.

@@ -1,5 +1,6 @@
 //! N: negotiation of the subprotocol.
 
+use portcullis_dial::Response;
 use portcullis_reason::Reason;
 
 use super::judge;
@@ -10,7 +11,6 @@ use crate::{
     probe::Probe,
     remedy::Topic,
     request::Request,
-    response::Response,
 };
 
 const fn case(
