@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     RejectionStyle,
-    admission::Place,
-    connection::{Asked, Connection},
+    admission::Permit,
+    connection::{Connection, Opening},
     gate::{Gate, Route},
     line::Line,
     routes::Plain,
@@ -39,7 +39,7 @@ pub(crate) async fn serve<L: Line>(
     tasks: TaskTracker,
     mut line: L,
     mut peer: SocketAddr,
-    mut place: Place,
+    mut permit: Permit,
 ) {
     let deadline = tokio::time::Instant::now() + gate.options.handshake.timeout.get();
     let mut buffer = Vec::with_capacity(FIRST_READ);
@@ -61,15 +61,15 @@ pub(crate) async fn serve<L: Line>(
     if client != peer.ip() {
         // The port is the proxy's, and says nothing about the client.
         peer = SocketAddr::new(client, 0);
-        place.belongs_to(client);
+        permit.belongs_to(client);
     }
     if !head.is_upgrade() && sse::is_for(&head) {
-        match sse::decide(&gate, &head, &place) {
+        match sse::decide(&gate, &head, &permit) {
             Ok(admitted) => {
                 gate.metrics.accepted();
                 // In boxes, since their sizes would be every handshake's.
                 drop(buffer);
-                return Box::pin(sse::serve(gate, line, admitted, place)).await;
+                return Box::pin(sse::serve(gate, line, admitted, permit)).await;
             }
             Err(rejection) => {
                 return refuse(&gate, line, peer, &rejection.into(), Some(&head), false).await;
@@ -78,10 +78,10 @@ pub(crate) async fn serve<L: Line>(
     }
     if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
         // In a box, since its size would be every handshake's.
-        return Box::pin(plain.serve(line, buffer, peer, Arc::new(place))).await;
+        return Box::pin(plain.serve(line, buffer, peer, Arc::new(permit))).await;
     }
     let mut answer = Vec::with_capacity(512);
-    let decision = decide(&gate, &head, &place, &mut answer);
+    let decision = decide(&gate, &head, &permit, &mut answer);
     let is_stale = gate.count_stale_page(head.query());
     match decision {
         Ok(negotiated) => {
@@ -90,8 +90,8 @@ pub(crate) async fn serve<L: Line>(
                 gate.metrics.accepted();
             }
             tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
-            let asked = Asked { query: head.query(), greeting: answer, ahead, probe };
-            let connection = Connection::new(Arc::clone(&gate), line, place, negotiated, asked);
+            let opening = Opening { query: head.query(), greeting: answer, ahead, probe };
+            let connection = Connection::new(Arc::clone(&gate), line, permit, negotiated, opening);
             // A task of its own: what the handshake needed is freed with this one.
             tasks.spawn(connection);
         }
@@ -132,12 +132,12 @@ impl From<Rejection> for Refused {
 fn decide(
     gate: &Gate,
     head: &Head<'_>,
-    place: &Place,
+    permit: &Permit,
     answer: &mut Vec<u8>,
 ) -> Result<Negotiated<Seat, Route>, Refused> {
     let upgrade = Upgrade::check(head, &gate.policy)?;
     gate.ready()?;
-    place.admit(Instant::now())?;
+    permit.admit(Instant::now())?;
     let offer = upgrade.credentials(&gate.policy)?;
     let form = Some(CredentialForm::as_str(offer.form()));
     let seat = gate.authorize(offer.token()).map_err(|rejection| {

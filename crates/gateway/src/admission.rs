@@ -53,9 +53,9 @@ struct Address {
     full_at: u64,
 }
 
-/// The place of one connection; dropping it gives the place back.
+/// One connection's share of what may be open; dropping it gives that back.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
 }
@@ -78,12 +78,12 @@ impl Admission {
         })
     }
 
-    /// Takes a place for a connection that was just accepted, before a byte is read. None: the server is full, or far
+    /// Permits a connection that was just accepted, before a byte is read. None: the server is full, or far
     /// too much of it belongs to one address.
     ///
-    /// A refusal at this point has no words, so up to here there is some headroom; [`Place::admit`] decides once there
+    /// A refusal at this point has no words, so up to here there is some headroom; [`Permit::admit`] decides once there
     /// is a request to answer.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let address = network(address);
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM)
         {
@@ -99,7 +99,7 @@ impl Admission {
         }
         entry.open += 1;
         drop(addresses);
-        Some(Place { admission: Arc::clone(self), address })
+        Some(Permit { admission: Arc::clone(self), address })
     }
 
     /// Connections beyond the caps that are let in to be told so with a 429.
@@ -132,7 +132,7 @@ impl Admission {
     }
 }
 
-impl Place {
+impl Permit {
     /// Counts the connection for the client behind a proxy instead of for the proxy.
     pub(crate) fn belongs_to(&mut self, client: IpAddr) {
         let client = network(client);
@@ -172,7 +172,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
         self.admission.leave(self.address);
@@ -211,20 +211,20 @@ mod tests {
     #[test]
     fn a_burst_is_taken_then_the_rate_holds_and_tells_when_to_come_back() {
         let (admission, now) = admission(100, 100, 2, 3);
-        let place = admission.enter(ip("192.0.2.1")).unwrap();
+        let permit = admission.enter(ip("192.0.2.1")).unwrap();
         for _ in 0..3 {
-            place.admit(now).unwrap();
+            permit.admit(now).unwrap();
         }
-        let refused = place.admit(now).unwrap_err();
+        let refused = permit.admit(now).unwrap_err();
         assert_eq!((refused.reason, refused.retry_after), (Reason::RateLimited, Some(1)));
-        place.admit(now + Duration::from_millis(500)).unwrap();
-        assert!(place.admit(now + Duration::from_millis(500)).is_err());
+        permit.admit(now + Duration::from_millis(500)).unwrap();
+        assert!(permit.admit(now + Duration::from_millis(500)).is_err());
         let other = admission.enter(ip("192.0.2.2")).unwrap();
         other.admit(now).unwrap();
     }
 
     #[test]
-    fn caps_count_open_connections_and_places_come_back() {
+    fn caps_count_open_connections_and_permits_come_back() {
         let (admission, now) = admission(3, 2, 100, 100);
         let first = admission.enter(ip("192.0.2.1")).unwrap();
         let second = admission.enter(ip("192.0.2.1")).unwrap();
@@ -242,10 +242,10 @@ mod tests {
     #[test]
     fn a_full_server_drops_connections_before_reading() {
         let (admission, _) = admission(1, 1_000, 100, 100);
-        let places: Vec<_> =
+        let permits: Vec<_> =
             (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.9")).is_none());
-        drop(places);
+        drop(permits);
         assert!(admission.enter(ip("192.0.2.9")).is_some());
     }
 
@@ -268,11 +268,11 @@ mod tests {
     fn one_address_cannot_hold_the_server_with_sockets_that_say_nothing() {
         let (admission, _) = admission(100_000, 2, 100, 100);
         let most = 2 + Admission::HEADROOM_PER_ADDRESS;
-        let places: Vec<_> = (0..most).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        let permits: Vec<_> = (0..most).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.1")).is_none());
         assert_eq!(admission.open(), most as usize);
         assert!(admission.enter(ip("192.0.2.2")).is_some());
-        drop(places);
+        drop(permits);
         assert!(admission.enter(ip("192.0.2.1")).is_some());
     }
 
@@ -287,8 +287,8 @@ mod tests {
     fn strangers_that_are_gone_are_forgotten() {
         let (admission, now) = admission(10_000, 10, 1_000_000, 1);
         for n in 0..5_000u32 {
-            let place = admission.enter(IpAddr::from(n.to_be_bytes())).unwrap();
-            let _ = place.admit(now);
+            let permit = admission.enter(IpAddr::from(n.to_be_bytes())).unwrap();
+            let _ = permit.admit(now);
         }
         assert!(admission.addresses.lock().table.len() < 4 * Admission::FIRST_SWEEP);
     }

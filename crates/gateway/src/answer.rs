@@ -10,12 +10,12 @@ use axum::{
 use portcullis_handshake::PreflightRequest;
 use portcullis_reason::{PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
 
-use crate::{admission::Place, gate::Gate};
+use crate::{admission::Permit, gate::Gate};
 
 /// Who asks, as the connection of the request knows it.
 #[derive(Clone)]
 pub(crate) struct Asker {
-    pub(crate) place: Arc<Place>,
+    pub(crate) permit: Arc<Permit>,
     pub(crate) peer: SocketAddr,
 }
 

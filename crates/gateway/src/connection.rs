@@ -1,4 +1,4 @@
-//! One live connection: a short loop around its [`Session`], a socket and an outbox.
+//! One live connection: a short loop around its [`Session`], a line and an outbox.
 //!
 //! It is a future written by hand rather than an `async` function because its size is what an idle connection costs:
 //! no buffer is held between messages, and the read buffer belongs to the thread.
@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    admission::Place,
+    admission::Permit,
     gate::{Gate, Route, unix_seconds},
     line::Line,
 };
@@ -53,10 +53,10 @@ thread_local! {
 
 /// A connection whose user was verified and whose 101 is on its way.
 pub(crate) struct Connection<L> {
-    stream: L,
+    line: L,
     gate: Arc<Gate>,
     session: Session,
-    link: Link,
+    backend: Backend,
     outbox: Arc<Outbox>,
     writing: VecDeque<Bytes>,
     /// Whether the first frame to write is half written, so that nothing may come before its rest.
@@ -68,11 +68,11 @@ pub(crate) struct Connection<L> {
     since: Option<Instant>,
     /// Our own probe: no user's, so in no figure.
     probe: bool,
-    _place: Place,
+    _permit: Permit,
 }
 
 /// What else is known of an accepted handshake.
-pub(crate) struct Asked<'h> {
+pub(crate) struct Opening<'h> {
     /// The query of the request.
     pub(crate) query: &'h str,
     /// The 101.
@@ -95,13 +95,13 @@ enum Phase {
 }
 
 /// What lies behind the connection.
-enum Link {
+enum Backend {
     Routed(Attachment),
     /// `/ws/echo`: the seat keeps its place among the user's connections.
     Echo(#[expect(dead_code, reason = "held for what its drop does")] Seat),
 }
 
-impl Link {
+impl Backend {
     fn mode(&self) -> Option<Mode> {
         match self {
             Self::Routed(attachment) => Some(attachment.mode()),
@@ -114,19 +114,19 @@ impl<L: Line> Connection<L> {
     /// Registers the connection.
     pub(crate) fn new(
         gate: Arc<Gate>,
-        stream: L,
-        place: Place,
+        line: L,
+        permit: Permit,
         negotiated: Negotiated<Seat, Route>,
-        asked: Asked<'_>,
+        opening: Opening<'_>,
     ) -> Self {
-        let Asked { query, greeting, ahead, probe } = asked;
+        let Opening { query, greeting, ahead, probe } = opening;
         let now = now();
         let parts = negotiated.into_parts();
         let identity = parts.identity.identity().clone();
         let (warn_at, ends_at) = gate.token_times(identity.expires_at(), now);
         let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
-        let (link, rules, mode) = match parts.route {
-            Route::Echo => (Link::Echo(parts.identity), &gate.echo, None),
+        let (backend, rules, mode) = match parts.route {
+            Route::Echo => (Backend::Echo(parts.identity), &gate.echo, None),
             Route::Mode(mode) => {
                 let (resume, fault) = match resume_from_query(query) {
                     Ok(threads) => (Resume { threads }, None),
@@ -139,26 +139,26 @@ impl<L: Line> Connection<L> {
                 if let Some(rejection) = fault {
                     attachment.refuse(&rejection, None);
                 }
-                (Link::Routed(attachment), &gate.session, Some(mode))
+                (Backend::Routed(attachment), &gate.session, Some(mode))
             }
         };
         let session = Session::new(rules, now, warn_at, ends_at);
         let first = session.poll_timeout(rules).unwrap_or(now);
-        let live = gate.enter(&outbox, &identity, mode, probe);
+        let entry = gate.enter(&outbox, &identity, mode, probe);
         let mut connection = Self {
-            stream,
+            line,
             session,
-            link,
+            backend,
             outbox,
             writing: VecDeque::from([Bytes::from(greeting)]),
             // Nothing may come before the 101.
             partial: true,
             phase: Phase::Live,
             timer: Box::pin(sleep_until(first.into())),
-            live,
+            live: entry,
             since: None,
             probe,
-            _place: place,
+            _permit: permit,
             gate,
         };
         // What greets the client leaves with the 101, in one write.
@@ -173,27 +173,27 @@ impl<L: Line> Connection<L> {
     /// Acts on bytes that were read.
     fn receive(&mut self, now: Instant, mut input: &mut [u8]) {
         let gate = Arc::clone(&self.gate);
-        let rules = rules(&gate, &self.link);
+        let rules = rules(&gate, &self.backend);
         while let Some(received) = self.session.receive(rules, now, &mut input) {
-            match (&mut self.link, received) {
-                (Link::Routed(attachment), Received::Text(text)) => {
+            match (&mut self.backend, received) {
+                (Backend::Routed(attachment), Received::Text(text)) => {
                     if let Some(fresh) = command(attachment, &text) {
                         reauthenticate(&gate, attachment, &mut self.session, self.live, fresh, now);
                     }
                 }
-                (Link::Routed(attachment), Received::TooFast) => attachment.refuse(
+                (Backend::Routed(attachment), Received::TooFast) => attachment.refuse(
                     &Rejection::new(Reason::RateLimited, "messages come too fast")
                         .with_hint("messages come too fast; this one was dropped"),
                     None,
                 ),
-                (Link::Echo(_), Received::Text(text)) => {
+                (Backend::Echo(_), Received::Text(text)) => {
                     self.writing.push_back(Frame::text(&text).to_bytes());
                 }
-                (Link::Echo(_), Received::Binary(bytes)) => {
+                (Backend::Echo(_), Received::Binary(bytes)) => {
                     self.writing.push_back(Frame::binary(&bytes).to_bytes());
                 }
                 // The rules of routed connections take no binary, and those of echo know no rate.
-                (Link::Routed(_), Received::Binary(_)) | (Link::Echo(_), Received::TooFast) => {}
+                (Backend::Routed(_), Received::Binary(_)) | (Backend::Echo(_), Received::TooFast) => {}
             }
         }
     }
@@ -204,9 +204,9 @@ impl<L: Line> Connection<L> {
             if self.phase != Phase::Live {
                 return Poll::Ready(());
             }
-            let rules = rules(&self.gate, &self.link);
+            let rules = rules(&self.gate, &self.backend);
             if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, now())
-                && let Link::Routed(attachment) = &self.link
+                && let Backend::Routed(attachment) = &self.backend
                 && let Some(expires_at) = attachment.identity().expires_at()
             {
                 let seconds_left = expires_at.saturating_sub(unix_seconds());
@@ -228,7 +228,7 @@ impl<L: Line> Connection<L> {
 
     /// Makes sure that the timer is not later than what the session waits for. One that is too early is harmless.
     fn arm(&mut self) {
-        if let Some(next) = self.session.poll_timeout(rules(&self.gate, &self.link))
+        if let Some(next) = self.session.poll_timeout(rules(&self.gate, &self.backend))
             && self.timer.deadline() > next.into()
         {
             self.timer.as_mut().reset(next.into());
@@ -248,12 +248,12 @@ impl<L: Line> Connection<L> {
                 Poll::Pending => return,
                 Poll::Ready(Outgoing::Frames { since }) => self.since = Some(since),
                 Poll::Ready(Outgoing::Behind) => {
-                    if let Link::Routed(attachment) = &self.link {
+                    if let Backend::Routed(attachment) = &self.backend {
                         attachment.catch_up();
                     }
                 }
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
-                    if let Link::Routed(attachment) = &self.link {
+                    if let Backend::Routed(attachment) = &self.backend {
                         // Not through the outbox, which takes nothing more once the end is known, as it may be by now.
                         let draining = Draining { reconnect_after_ms: reconnect_after_ms.into() };
                         self.writing.push_back(attachment.control(draining.into()));
@@ -272,7 +272,7 @@ impl<L: Line> Connection<L> {
         let mut soon = usize::from(self.partial);
         loop {
             let ending = self.session.ending_for();
-            match self.session.poll_transmit(rules(&gate, &self.link), now) {
+            match self.session.poll_transmit(rules(&gate, &self.backend), now) {
                 None => break,
                 Some(Transmit::Soon(frame)) => {
                     self.writing.insert(soon, frame);
@@ -289,7 +289,7 @@ impl<L: Line> Connection<L> {
                     if !self.probe {
                         gate.metrics.closed(code, ending);
                     }
-                    if let (Some(reason), Link::Routed(attachment)) = (ending, &self.link) {
+                    if let (Some(reason), Backend::Routed(attachment)) = (ending, &self.backend) {
                         tracing::info!(connection = %attachment.connection_id(), %reason, code, "connection ended");
                     }
                     self.writing.push_back(frame);
@@ -309,10 +309,10 @@ impl<L: Line> Connection<L> {
                 *slice = IoSlice::new(frame);
                 count += 1;
             }
-            let stream = Pin::new(&mut self.stream);
+            let line = Pin::new(&mut self.line);
             let mut written = match &slices[..count] {
-                [one] => ready!(stream.poll_write(context, one))?,
-                many => ready!(stream.poll_write_vectored(context, many))?,
+                [one] => ready!(line.poll_write(context, one))?,
+                many => ready!(line.poll_write_vectored(context, many))?,
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -344,7 +344,7 @@ impl<L: Line> Connection<L> {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         READ.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            ready!(Pin::new(&mut self.line).poll_read(context, &mut read))?;
             if self.phase == Phase::Live {
                 self.receive(now(), read.filled_mut());
             }
@@ -375,7 +375,7 @@ impl<L: Line> Connection<L> {
                     return Poll::Pending;
                 }
                 Phase::Flushing if flushed => {
-                    ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+                    ready!(Pin::new(&mut self.line).poll_shutdown(context))?;
                     if self.session.peer_closed() {
                         return Poll::Ready(Ok(()));
                     }
@@ -412,7 +412,7 @@ impl<L: Line> Future for Connection<L> {
 
 impl<L> Drop for Connection<L> {
     fn drop(&mut self) {
-        self.gate.leave(self.live, self.link.mode(), self.probe);
+        self.gate.leave(self.live, self.backend.mode(), self.probe);
     }
 }
 
@@ -421,10 +421,10 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn rules<'g>(gate: &'g Gate, link: &Link) -> &'g session::Options {
-    match link {
-        Link::Routed(_) => &gate.session,
-        Link::Echo(_) => &gate.echo,
+fn rules<'g>(gate: &'g Gate, backend: &Backend) -> &'g session::Options {
+    match backend {
+        Backend::Routed(_) => &gate.session,
+        Backend::Echo(_) => &gate.echo,
     }
 }
 
@@ -497,10 +497,10 @@ mod tests {
         let sizes = [
             ("TcpStream", size_of::<TcpStream>()),
             ("Session", size_of::<Session>()),
-            ("Link", size_of::<Link>()),
+            ("Backend", size_of::<Backend>()),
             ("Outbox", size_of::<Outbox>()),
             ("Sleep", size_of::<Sleep>()),
-            ("Place", size_of::<Place>()),
+            ("Permit", size_of::<Permit>()),
         ];
         let size = size_of::<Connection<TcpStream>>();
         assert!(size <= MOST, "a connection takes {size} bytes, with {sizes:?}");

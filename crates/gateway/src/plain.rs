@@ -168,7 +168,7 @@ fn preflight_decision(
     let request = request(headers, &body.mode, &protocols)?;
     let preflight = Preflight::check(&request, &gate.policy)?;
     gate.ready()?;
-    asker.place.admit(std::time::Instant::now())?;
+    asker.permit.admit(std::time::Instant::now())?;
     let offer = preflight.credentials(&gate.policy)?;
     let seat = gate.authorize(offer.token())?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.

@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::ServiceExt;
 
 use crate::{
-    admission::Place,
+    admission::Permit,
     answer::{Asker, refuse},
     api, docs,
     gate::Gate,
@@ -60,10 +60,10 @@ impl Plain {
     }
 
     /// Serves the one request whose head is at the start of `read`.
-    pub(crate) async fn serve(&self, line: impl Line, read: Vec<u8>, peer: SocketAddr, place: Arc<Place>) {
+    pub(crate) async fn serve(&self, line: impl Line, read: Vec<u8>, peer: SocketAddr, permit: Arc<Permit>) {
         let routes = self.routes.clone();
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Asker { place: Arc::clone(&place), peer });
+            request.extensions_mut().insert(Asker { permit: Arc::clone(&permit), peer });
             routes.clone().oneshot(request.map(Body::new))
         });
         let connection = http1::Builder::new()

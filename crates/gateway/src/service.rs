@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
-    admission::Place,
+    admission::Permit,
     drain, embedded,
     gate::{Gate, timestamp, unix_ms},
     history,
@@ -250,8 +250,8 @@ async fn accept_all(gate: &Arc<Gate>, listener: &TcpListener, connections: &Task
     let plain = Plain::new(Arc::clone(gate));
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => match gate.admission.enter(peer.ip()) {
-                Some(place) => spawn(gate, &plain, connections, stream, peer, place),
+            Ok((line, peer)) => match gate.admission.enter(peer.ip()) {
+                Some(permit) => spawn(gate, &plain, connections, line, peer, permit),
                 // Full: a refusal would cost what is missing.
                 None => drop(gate.metrics.dropped.inc()),
             },
@@ -268,19 +268,19 @@ fn spawn(
     gate: &Arc<Gate>,
     plain: &Plain,
     connections: &TaskTracker,
-    stream: TcpStream,
+    line: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    permit: Permit,
 ) {
     // Frames are written whole and at once: waiting for more would only add latency.
-    let _ = stream.set_nodelay(true);
+    let _ = line.set_nodelay(true);
     connections.spawn(accept::serve(
         Arc::clone(gate),
         plain.clone(),
         connections.clone(),
-        stream,
+        line,
         peer,
-        place,
+        permit,
     ));
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    admission::Place,
+    admission::Permit,
     api,
     connection::established,
     gate::{Gate, unix_seconds},
@@ -51,7 +51,7 @@ pub(crate) fn is_for(head: &Head<'_>) -> bool {
 ///
 /// # Errors
 /// The reasons of a handshake.
-pub(crate) fn decide(gate: &Gate, head: &Head<'_>, place: &Place) -> Result<Admitted, Rejection> {
+pub(crate) fn decide(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<Admitted, Rejection> {
     let origin = only(head, "Origin", Reason::OriginNotAllowed)?;
     let request = PreflightRequest {
         mode: api::mode_of(head.query()),
@@ -60,7 +60,7 @@ pub(crate) fn decide(gate: &Gate, head: &Head<'_>, place: &Place) -> Result<Admi
         host: head.host(),
         authorization: only(head, "Authorization", Reason::AmbiguousCredentials)?,
     };
-    let (seat, mode) = api::authenticate(gate, place, &request)?;
+    let (seat, mode) = api::authenticate(gate, permit, &request)?;
     // The place that the client came to last: a browser that comes back repeats the address that it began with.
     let threads = match only(head, "Last-Event-ID", Reason::BadRequest)?.filter(|id| !id.is_empty()) {
         Some(cursor) => resume_from_query(&format!("resume={}", cursor.replace(',', "&resume="))),
@@ -89,7 +89,7 @@ fn only<'h>(head: &'h Head<'_>, name: &str, fault: Reason) -> Result<Option<&'h 
 }
 
 /// Serves the stream to its end.
-pub(crate) async fn serve(gate: Arc<Gate>, mut socket: impl Line, admitted: Admitted, _place: Place) {
+pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitted, _permit: Permit) {
     let Admitted { seat, mode, resume, origin } = admitted;
     let mut text = String::from(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n\
@@ -99,7 +99,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut socket: impl Line, admitted: Admi
         let _ = write!(text, "Access-Control-Allow-Origin: {origin}\r\n");
     }
     text.push_str("\r\n");
-    if socket.write_all(text.as_bytes()).await.is_err() {
+    if line.write_all(text.as_bytes()).await.is_err() {
         return;
     }
     let identity = seat.identity().clone();
@@ -110,7 +110,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut socket: impl Line, admitted: Admi
     let _stay = Stay { gate: &gate, live: gate.enter(&outbox, &identity, Some(mode), false), mode };
     let cursor = Cursor::new(resume.threads);
     let mut stream =
-        Stream { gate: &gate, socket, outbox: &outbox, attachment: &attachment, cursor, warn_at, ends_at };
+        Stream { gate: &gate, line, outbox: &outbox, attachment: &attachment, cursor, warn_at, ends_at };
     let ended = stream.run().await;
     if let Some(reason) = ended {
         tracing::info!(connection = %attachment.connection_id(), %reason, "stream ended");
@@ -133,7 +133,7 @@ impl Drop for Stay<'_> {
 
 struct Stream<'a, L> {
     gate: &'a Gate,
-    socket: L,
+    line: L,
     outbox: &'a Outbox,
     attachment: &'a Attachment,
     cursor: Cursor,
@@ -181,7 +181,7 @@ impl<L: Line> Stream<'_, L> {
                 () = sleep_until(ends_at) => return Some(Reason::TokenExpired),
                 // Proves to the client and to every proxy between that the stream lives.
                 () = tokio::time::sleep(heartbeat) => text.push_str(":\n\n"),
-                read = self.socket.read(&mut sink) => match read {
+                read = self.line.read(&mut sink) => match read {
                     // What comes behind the request is nobody's.
                     Ok(count) if count > 0 => {}
                     _ => return None,
@@ -202,7 +202,7 @@ impl<L: Line> Stream<'_, L> {
         tokio::select! {
             // In this order: what could be written was in time.
             biased;
-            written = timeout(patience, self.socket.write_all(text.as_bytes())) => match written {
+            written = timeout(patience, self.line.write_all(text.as_bytes())) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
                 Err(_) => Err(Some(Reason::HeartbeatTimeout)),
@@ -219,8 +219,8 @@ impl<L: Line> Stream<'_, L> {
         let told = serde_json::json!({ "code": code, "reason": format!("{reason}: {}", reason.title()) });
         let text = format!("event: close\ndata: {told}\n\n");
         let _ = timeout(FAREWELL, async {
-            self.socket.write_all(text.as_bytes()).await?;
-            self.socket.shutdown().await
+            self.line.write_all(text.as_bytes()).await?;
+            self.line.shutdown().await
         })
         .await;
     }

@@ -34,7 +34,7 @@ pub(super) async fn post(
     let answer = async {
         let query = query.unwrap_or_default();
         // Who it is comes before what they say: nothing of a stranger is read.
-        let (seat, mode) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
+        let (seat, mode) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
         let most = gate.options.limits.message_bytes.as_usize();
         let body = to_bytes(body, most).await.map_err(|_| {
             Rejection::new(Reason::BadRequest, "a message that is too long, or was not sent to its end")

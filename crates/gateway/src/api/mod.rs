@@ -20,7 +20,7 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_router::Seat;
 
 use crate::{
-    admission::Place,
+    admission::Permit,
     answer::{foreign, refuse, request},
     gate::{Gate, Route},
 };
@@ -41,12 +41,12 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
 /// The reasons of a handshake; `UNKNOWN_MODE` for one whose connection is the world, or that speaks another format.
 pub(crate) fn authenticate(
     gate: &Gate,
-    place: &Place,
+    permit: &Permit,
     request: &PreflightRequest<'_>,
 ) -> Result<(Seat, Mode), Rejection> {
     let preflight = Preflight::check(request, &gate.policy)?;
     gate.ready()?;
-    place.admit(Instant::now())?;
+    permit.admit(Instant::now())?;
     let offer = preflight.credentials(&gate.policy)?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
@@ -58,12 +58,12 @@ pub(crate) fn authenticate(
 /// The same for a request with axum's headers.
 fn authenticate_headers(
     gate: &Gate,
-    place: &Place,
+    permit: &Permit,
     headers: &HeaderMap,
     query: &str,
 ) -> Result<(Seat, Mode), Rejection> {
     let request = request(headers, mode_of(query), &[])?;
-    authenticate(gate, place, &request)
+    authenticate(gate, permit, &request)
 }
 
 /// The mode that a query names.

@@ -70,7 +70,7 @@ pub(super) async fn list(
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
+        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
         let (after, limit) = (cursor(&query, list_cursor)?, limit(&query)?);
         let mut threads = blocking(seat, Seat::threads).await?;
         // By time and then by name, so that a page goes on where the one before it ended.
@@ -99,7 +99,7 @@ pub(super) async fn events(
 ) -> Response {
     let query = query.unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, &query)?;
+        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
         let (after, limit) = (cursor(&query, event_cursor)?, limit(&query)?);
         let id = thread_id(&id)?;
         let stored = blocking(seat, {
@@ -120,7 +120,7 @@ pub(super) async fn forget(
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.place, &headers, "")?;
+        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, "")?;
         let id = thread_id(&id)?;
         let gone = blocking(seat, move |seat| seat.forget(&id)).await?;
         match timeout(PATIENCE, gone).await {
