@@ -31,7 +31,8 @@ use tokio::{
 
 use crate::{
     admission::Permit,
-    gate::{Gate, Route, unix_seconds},
+    clock::unix_seconds,
+    gate::{Gate, Route},
     line::Line,
 };
 

@@ -6,11 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use portcullis_event::{Mode, Timestamp};
+use portcullis_event::Mode;
 use portcullis_frame::Limits;
 use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, SameOrigin};
 use portcullis_reason::{Reason, Rejection, Severity};
@@ -22,12 +22,15 @@ use slab::Slab;
 use crate::{
     Options,
     admission::Admission,
-    history::{Gauges, History},
+    clock::{since_epoch, timestamp, unix_ms, unix_seconds},
+    figures::{
+        history::{Gauges, History},
+        metrics::Metrics,
+        probes::ProbeLog,
+        refusals::{Entry, Evidence, Ledger, OwnRefusal, OwnRefusals, Refusals},
+    },
     mark::Mark,
-    metrics::Metrics,
-    probe::ProbeLog,
     proxies::Proxies,
-    refusals::{Evidence, Ledger, OwnRefusal, OwnRefusals, Refusal, Refusals},
     stale,
 };
 
@@ -258,7 +261,7 @@ impl Gate {
             return;
         }
         let evidence = head.map(|head| Evidence::of(head, &self.policy));
-        self.ledger.add(Refusal::new(rejection, request_id, timestamp(), peer, form, probe, evidence));
+        self.ledger.add(Entry::new(rejection, request_id, timestamp(), peer, form, probe, evidence));
         let (detail, form) = (rejection.detail.as_ref(), form.unwrap_or(""));
         match reason.severity() {
             Severity::Info => tracing::info!(request_id, %peer, %reason, detail, form, "handshake refused"),
@@ -357,23 +360,4 @@ fn echo_options(options: &Options) -> session::Options {
         binary: true,
         ..session_options(options)
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The time for tokens, in seconds since 1970.
-pub(crate) fn unix_seconds() -> u64 {
-    since_epoch().as_secs()
-}
-
-/// The time for figures, in milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
-    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The time of events.
-pub(crate) fn timestamp() -> Timestamp {
-    Timestamp::from_unix_ms(i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX))
 }

@@ -9,21 +9,20 @@ mod admin;
 mod admission;
 mod answer;
 mod api;
+mod clock;
 mod connection;
 mod docs;
 mod drain;
 mod embedded;
+mod figures;
 mod gate;
-mod history;
 mod line;
 mod mark;
-mod metrics;
 mod options;
 mod page;
 mod plain;
 mod probe;
 mod proxies;
-mod refusals;
 mod routes;
 mod service;
 #[cfg(test)]
@@ -33,11 +32,11 @@ mod stale;
 #[cfg(test)]
 mod testing;
 
-pub use metrics::metrics_reference;
+pub use figures::metrics::metrics_reference;
+pub use figures::refusals::{OwnRefusal, OwnRefusals};
 pub use options::{
     AdminOptions, DevOptions, EventOptions, EventStore, GatewayOptions, HandshakeOptions, HeartbeatOptions,
     LimitOptions, Options, ProbeOptions, RejectionStyle, RunOptions, ThreadPolicy,
 };
 pub use probe::ProbeAccount;
-pub use refusals::{OwnRefusal, OwnRefusals};
 pub use service::{Error, Handle, Listeners, Service, Setup};

@@ -19,12 +19,11 @@ use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Permit,
+    clock::{timestamp, unix_ms},
     drain, embedded,
-    gate::{Gate, timestamp, unix_ms},
-    history,
-    metrics::Metrics,
+    figures::{history, metrics::Metrics, refusals::OwnRefusals},
+    gate::Gate,
     probe,
-    refusals::OwnRefusals,
     routes::Plain,
 };
 

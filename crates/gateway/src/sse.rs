@@ -22,13 +22,7 @@ use tokio::{
     time::{Duration, sleep_until, timeout},
 };
 
-use crate::{
-    admission::Permit,
-    api,
-    connection::established,
-    gate::{Gate, unix_seconds},
-    line::Line,
-};
+use crate::{admission::Permit, api, clock::unix_seconds, connection::established, gate::Gate, line::Line};
 
 /// Threads that a cursor tells of: more than one person follows at once, and few enough for a header.
 const THREADS: usize = 16;

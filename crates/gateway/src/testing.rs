@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Listeners, Options, ProbeAccount, Service, Setup, gate::unix_seconds};
+use crate::{Listeners, Options, ProbeAccount, Service, Setup, clock::unix_seconds};
 
 /// The key of the dashboard.
 pub(crate) const KEY: &str = "a key for the operator of this test";

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Admin;
 use crate::{
+    clock::unix_ms,
     embedded,
-    gate::{Gate, unix_ms},
-    history::{BUCKET, Bucket, Counts, Gauges, Objective},
-    probe::ProbeReport,
-    refusals::{Filter, Refusal},
+    figures::{
+        history::{BUCKET, Bucket, Counts, Gauges, Objective},
+        probes::ProbeReport,
+        refusals::{Entry, Filter},
+    },
+    gate::Gate,
 };
 
 #[derive(Deserialize)]
@@ -103,7 +106,7 @@ pub(super) struct Wanted {
 
 #[derive(Serialize)]
 struct Refusals {
-    refusals: Vec<Arc<Refusal>>,
+    refusals: Vec<Arc<Entry>>,
 }
 
 /// `GET /admin/refusals?reason=&request_id=&before=&limit=`: single handshakes, newest first.

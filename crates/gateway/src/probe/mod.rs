@@ -5,7 +5,6 @@
 //! figures; the mark changes what is counted and never what is allowed.
 
 mod account;
-mod log;
 mod said;
 #[cfg(test)]
 mod tests;
@@ -17,9 +16,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 pub use account::ProbeAccount;
-pub(crate) use log::{ProbeLog, ProbeReport};
 
-use crate::gate::{Gate, unix_ms};
+use crate::{clock::unix_ms, gate::Gate};
 
 /// Probes until `stop` fires: first a moment after the start, then at every interval.
 pub(crate) async fn run(

@@ -11,11 +11,13 @@ use tokio::time::timeout_at;
 
 use super::{
     account::ProbeAccount,
-    log::{Failed, Step, Walk},
     said::{known, reason},
     wire,
 };
-use crate::mark;
+use crate::{
+    figures::probes::{Failed, Step, Walk},
+    mark,
+};
 
 /// The events that come before the fifth, which is the answer: one of each at least, in the order of their first.
 const EVENTS: [&str; 4] = ["agent_started", "agent_thinking", "tool_executing", "tool_completed"];

@@ -6,7 +6,7 @@ mod own;
 mod shape;
 
 pub(crate) use evidence::Evidence;
-pub(crate) use ledger::{Filter, Ledger, Refusal};
+pub(crate) use ledger::{Entry, Filter, Ledger};
 pub use own::{OwnRefusal, OwnRefusals};
 
 use std::time::{Duration, Instant};

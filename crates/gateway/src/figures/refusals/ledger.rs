@@ -14,7 +14,7 @@ const KEPT: usize = 1_000;
 
 /// One refused handshake, as an operator may see it: no value of a credential is in it, in any form.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Refusal {
+pub(crate) struct Entry {
     /// Counts up from the start of the process; set by the ledger.
     pub(crate) seq: u64,
     pub(crate) request_id: String,
@@ -37,7 +37,7 @@ pub(crate) struct Refusal {
     pub(crate) evidence: Option<Evidence>,
 }
 
-impl Refusal {
+impl Entry {
     pub(crate) fn new(
         rejection: &Rejection,
         request_id: &str,
@@ -84,11 +84,11 @@ pub(crate) struct Ledger(Mutex<Records>);
 #[derive(Debug, Default)]
 struct Records {
     next: u64,
-    records: VecDeque<Arc<Refusal>>,
+    records: VecDeque<Arc<Entry>>,
 }
 
 impl Ledger {
-    pub(crate) fn add(&self, mut refusal: Refusal) {
+    pub(crate) fn add(&self, mut refusal: Entry) {
         let mut records = self.0.lock();
         refusal.seq = records.next;
         records.next += 1;
@@ -96,9 +96,9 @@ impl Ledger {
         records.records.truncate(KEPT);
     }
 
-    pub(crate) fn find(&self, filter: &Filter<'_>) -> Vec<Arc<Refusal>> {
+    pub(crate) fn find(&self, filter: &Filter<'_>) -> Vec<Arc<Entry>> {
         let records = self.0.lock();
-        let matches = |refusal: &&Arc<Refusal>| {
+        let matches = |refusal: &&Arc<Entry>| {
             filter.reason.is_none_or(|reason| refusal.reason == reason)
                 && filter.request_id.is_none_or(|id| refusal.request_id == id)
                 && filter.before.is_none_or(|seq| refusal.seq < seq)
@@ -116,8 +116,8 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn refusal(reason: Reason, id: usize) -> Refusal {
-        Refusal::new(
+    fn refusal(reason: Reason, id: usize) -> Entry {
+        Entry::new(
             &Rejection::new(reason, "found"),
             &format!("n-{id}"),
             Timestamp::from_unix_ms(0),

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub(crate) use objective::Objective;
 use objective::Slots;
 
-use crate::metrics::Reading;
+use crate::figures::metrics::Reading;
 
 /// Time between two samples.
 pub(crate) const BUCKET: Duration = Duration::from_secs(5);
@@ -189,7 +189,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::figures::metrics::Metrics;
 
     #[test]
     fn a_bucket_holds_what_happened_since_the_last_one() {

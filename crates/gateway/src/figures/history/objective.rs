@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use portcullis_reason::{Fault, Reason};
 use serde::Serialize;
 
-use crate::metrics::{Reading, precise};
+use crate::figures::metrics::{Reading, precise};
 
 /// The length of one slot, in milliseconds.
 const SLOT: u64 = 5 * 60 * 1_000;
@@ -160,7 +160,7 @@ mod tests {
     use portcullis_reason::Reason;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::figures::metrics::Metrics;
 
     #[test]
     fn a_budget_is_spent_in_proportion() {
