@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Accounts, accounts::Error, options::MAX_ACCESS_TTL, service::App};
+use crate::{Accounts, accounts::Error, options::MAX_ACCESS_TTL, pool::Pool};
 
 /// How often the journal is looked at for what other processes (`portcullis users`) ended: a read of one index.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -55,12 +55,12 @@ impl Endings {
 }
 
 /// Looks at the journal now and then, for ever.
-pub(crate) async fn watch(app: Arc<App>) {
+pub(crate) async fn watch(database: Pool, accounts: Accounts, endings: Arc<Endings>) {
     let mut failing = false;
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let work = Arc::clone(&app);
-        let told = app.database.run(move || work.endings.tell(&work.accounts)).await;
+        let (accounts, endings) = (accounts.clone(), Arc::clone(&endings));
+        let told = database.run(move || endings.tell(&accounts)).await;
         let failed = !matches!(told, Ok(Ok(())));
         if failed && !failing {
             tracing::error!(outcome = ?told, "ended logins cannot be read; their tokens stay good until this is over");

@@ -14,6 +14,7 @@
 //! no mistake of a client's earns a 5xx, and no password, token or code reaches a log or an error.
 
 pub mod accounts;
+mod app;
 mod clock;
 mod endings;
 mod error;
@@ -22,6 +23,7 @@ mod http;
 mod limiter;
 mod links;
 mod options;
+mod origins;
 mod password;
 mod pool;
 mod secrets;

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Error, http::Frontend, limiter::AddressKey, service::App};
+use crate::{Error, app::App, http::Frontend, limiter::AddressKey};
 
 /// The most bytes of a request's head; hyper answers 431 over it.
 const MAX_HEAD: usize = 16 * 1024;

@@ -1,18 +1,18 @@
 //! The service's parts put together.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats,
-    accounts::{self, SessionPolicy},
+    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats, accounts,
+    app::App,
     endings::{self, Endings},
-    http::Origins,
     limiter::Limiter,
     links::Links,
+    origins::Origins,
     pool::Pool,
     server,
     stats::Counters,
@@ -47,39 +47,6 @@ pub struct Service(Arc<App>);
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<App>);
 
-/// What all requests share.
-pub(crate) struct App {
-    pub(crate) options: Options,
-    pub(crate) origins: Origins,
-    pub(crate) clock: Clock,
-    pub(crate) accounts: Accounts,
-    pub(crate) signing: Signing,
-    pub(crate) limiter: Limiter,
-    pub(crate) links: Links,
-    pub(crate) counters: Counters,
-    /// For password hashes.
-    pub(crate) hashes: Pool,
-    /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
-    pub(crate) database: Pool,
-    pub(crate) endings: Endings,
-}
-
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl App {
-    pub(crate) fn session_policy(&self) -> SessionPolicy {
-        SessionPolicy {
-            refresh_ttl: self.options.refresh_ttl.as_secs(),
-            session_ttl: self.options.session_ttl.as_secs(),
-            max_per_user: self.options.max_sessions_per_user.get(),
-        }
-    }
-}
-
 impl Service {
     /// Opens the accounts and the signing key. Blocks on the disk; call it at the start.
     ///
@@ -103,7 +70,7 @@ impl Service {
             counters: Counters::default(),
             hashes: Pool::new(options.passwords.concurrency.get(), options.passwords.queue),
             database: Pool::new(1, options.server.max_requests.get().saturating_add(16)),
-            endings: Endings::default(),
+            endings: Arc::new(Endings::default()),
             options,
         })))
     }
@@ -118,10 +85,11 @@ impl Service {
     /// # Errors
     /// None at present: what goes wrong with a connection ends that connection alone.
     pub async fn run(self, listener: TcpListener, drain: CancellationToken) -> Result<(), Error> {
-        let app = Arc::clone(&self.0);
+        let App { database, accounts, endings, .. } = &*self.0;
+        let watch = endings::watch(database.clone(), accounts.clone(), Arc::clone(endings));
         tokio::select! {
-            () = server::run(self.0, listener, drain) => {}
-            () = endings::watch(app) => {}
+            () = server::run(Arc::clone(&self.0), listener, drain) => {}
+            () = watch => {}
         }
         Ok(())
     }

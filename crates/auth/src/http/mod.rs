@@ -1,8 +1,10 @@
 //! The HTTP side: what is where, who may ask, and what an answer looks like.
 
 mod body;
+mod context;
 mod origin;
 mod reply;
+mod route;
 mod routes;
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
@@ -14,23 +16,16 @@ use hyper::body::{Bytes, Incoming};
 use portcullis_reason::{Reason, Rejection, Severity};
 use tokio::sync::Semaphore;
 
-pub(crate) use origin::Origins;
-
-use crate::{accounts::hex, service::App};
-
-/// A refusal or an answer.
-type Outcome = Result<Response<Full<Bytes>>, Rejection>;
+use self::{
+    context::{Context, Outcome},
+    route::Route,
+};
+use crate::{accounts::hex, app::App};
 
 /// Answers requests.
 pub(crate) struct Frontend {
     app: Arc<App>,
     requests: Semaphore,
-}
-
-/// What is known of a request beside its body.
-struct Context {
-    request_id: String,
-    address: IpAddr,
 }
 
 impl Frontend {
@@ -133,52 +128,6 @@ fn log_refusal(context: &Context, route: Option<Route>, rejection: &Rejection) {
     }
 }
 
-/// What is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Login,
-    Refresh,
-    Logout,
-    Revoke,
-    Link,
-    Health,
-    Jwks,
-}
-
-impl Route {
-    const ALL: [Self; 7] =
-        [Self::Login, Self::Refresh, Self::Logout, Self::Revoke, Self::Link, Self::Health, Self::Jwks];
-
-    fn find(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|route| route.path() == path)
-    }
-
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Login => "/auth/login",
-            Self::Refresh => "/auth/refresh",
-            Self::Logout => "/auth/logout",
-            Self::Revoke => "/auth/revoke",
-            Self::Link => "/auth/link",
-            Self::Health => "/health",
-            Self::Jwks => "/.well-known/jwks.json",
-        }
-    }
-
-    const fn is_read(self) -> bool {
-        matches!(self, Self::Health | Self::Jwks)
-    }
-
-    fn takes(self, method: &Method) -> bool {
-        if self.is_read() { method == Method::GET || method == Method::HEAD } else { method == Method::POST }
-    }
-
-    /// The `Allow` field (RFC 9110 §10.2.1).
-    const fn allow(self) -> &'static str {
-        if self.is_read() { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,13 +137,5 @@ mod tests {
         let outcome = caught(async { panic!("on purpose") }).await;
         assert_eq!(outcome.map(drop).unwrap_err().reason, Reason::Internal);
         assert!(caught(async { Ok(reply::no_content()) }).await.is_ok());
-    }
-
-    #[test]
-    fn each_route_is_found_by_its_own_path_alone() {
-        for route in Route::ALL {
-            assert_eq!(Route::find(route.path()), Some(route));
-            assert_eq!(Route::find(&format!("{}/", route.path())), None);
-        }
     }
 }

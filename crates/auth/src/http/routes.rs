@@ -9,13 +9,17 @@ use portcullis_reason::{Reason, Rejection};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::{Context, Outcome, body, reply};
+use super::{
+    body,
+    context::{Context, Outcome},
+    reply,
+};
 use crate::{
     accounts::{self, Credential, Refusal, Session, User, UserName, hex},
+    app::App,
     password,
     pool::{Failure, Pool},
     secrets::{REFRESH_PREFIX, parse},
-    service::App,
 };
 
 /// How long the database may take before `/health` calls it ill.

@@ -1,0 +1,41 @@
+//! What all requests share.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    Accounts, Clock, Options, Signing, accounts::SessionPolicy, endings::Endings, limiter::Limiter,
+    links::Links, origins::Origins, pool::Pool, stats::Counters,
+};
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) options: Options,
+    pub(crate) origins: Origins,
+    pub(crate) clock: Clock,
+    pub(crate) accounts: Accounts,
+    pub(crate) signing: Signing,
+    pub(crate) limiter: Limiter,
+    pub(crate) links: Links,
+    pub(crate) counters: Counters,
+    /// For password hashes.
+    pub(crate) hashes: Pool,
+    /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
+    pub(crate) database: Pool,
+    pub(crate) endings: Arc<Endings>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    pub(crate) fn session_policy(&self) -> SessionPolicy {
+        SessionPolicy {
+            refresh_ttl: self.options.refresh_ttl.as_secs(),
+            session_ttl: self.options.session_ttl.as_secs(),
+            max_per_user: self.options.max_sessions_per_user.get(),
+        }
+    }
+}
