@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
+import { completed, interject, type Said, started } from './interject.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
 
@@ -17,8 +18,8 @@ beforeAll(async () => {
 
 afterAll(() => server?.remove());
 
-/** The events of one run, in the protocol's order, as the server would send them. */
-function run(number: number, firstSeq: number): string[] {
+/** The events of one run, in the protocol's order. */
+function run(number: number): Said[] {
   const tools = Array.from({ length: (EVENTS_OF_A_RUN - 3) / 2 }, (_, index) => {
     const execution_id = `x-${number}-${index}`;
     return [
@@ -29,43 +30,21 @@ function run(number: number, firstSeq: number): string[] {
       },
     ];
   });
-  const events = [
-    { type: 'agent_started', payload: { agent_id: 'doctor', agent_type: 'builtin', user_id: 'ada' } },
+  return [
+    started,
     { type: 'agent_thinking', payload: { agent_id: 'doctor', thinking_content: 'Looks at what was pasted.', step_number: 1 } },
     ...tools.flat(),
-    {
-      type: 'agent_completed',
-      payload: { agent_id: 'doctor', final_response: `Answer ${number}.\n\n- one\n- two\n\n\`\`\`\ncode\n\`\`\``, execution_time_ms: 5 },
-    },
+    completed(`Answer ${number}.\n\n- one\n- two\n\n\`\`\`\ncode\n\`\`\``),
   ];
-  return events.map((event, index) =>
-    JSON.stringify({
-      ...event,
-      id: `e-${firstSeq + index}`,
-      epoch: 'long',
-      seq: firstSeq + index,
-      thread_id: 'long',
-      run_id: `run-${number}`,
-      timestamp: '2026-01-01T00:00:00.000Z',
-    }),
-  );
 }
 
-/** A person whose connection, once live, brings that many events of one thread behind what the server says. */
+/** A person whose connection, once live, brings that many events of one thread. */
 async function withThread(events: number): Promise<Person> {
   const person = await visitor();
-  await person.page.routeWebSocket(/\/ws/, (socket) => {
-    const upstream = socket.connectToServer();
-    upstream.onMessage((message) => {
-      socket.send(message);
-      if (!String(message).includes('connection_established')) return;
-      for (let number = 0; number * EVENTS_OF_A_RUN < events; number += 1) {
-        for (const event of run(number, number * EVENTS_OF_A_RUN + 1)) socket.send(event);
-      }
-    });
-  });
+  const say = await interject(person, 'long');
   await person.signIn(ADA.name, ADA.password);
   await person.connected();
+  for (let number = 0; number * EVENTS_OF_A_RUN < events; number += 1) say(`run-${number}`, number * EVENTS_OF_A_RUN + 1, run(number));
   await person.page.getByRole('button', { name: 'From another device', exact: true }).click();
   await person.page.getByText(`Answer ${events / EVENTS_OF_A_RUN - 1}.`).waitFor();
   return person;
