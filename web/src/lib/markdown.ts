@@ -3,6 +3,8 @@
  * draws it makes elements and text nodes, never HTML from text.
  */
 
+import { safeAddress } from './address.ts';
+
 export type Inline =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'code'; readonly text: string }
@@ -144,16 +146,13 @@ function inlineNode(match: RegExpMatchArray, depth: number): Inline | undefined 
   if (code !== undefined) return { kind: 'code', text: code.trim() };
   if (strong !== undefined) return { kind: 'strong', children: parseInline(strong, depth + 1) };
   if (em !== undefined) return { kind: 'em', children: parseInline(em, depth + 1) };
-  if (bare !== undefined) return { kind: 'link', href: bare, children: [{ kind: 'text', text: bare }] };
-  if (label !== undefined && href !== undefined && safeHref(href)) {
-    return { kind: 'link', href, children: parseInline(label, depth + 1) };
+  const spelled = bare === undefined ? undefined : safeAddress(bare);
+  if (bare !== undefined && spelled !== undefined) return { kind: 'link', href: spelled, children: [{ kind: 'text', text: bare }] };
+  const address = href === undefined ? undefined : safeAddress(href);
+  if (label !== undefined && address !== undefined) {
+    return { kind: 'link', href: address, children: parseInline(label, depth + 1) };
   }
   return undefined;
-}
-
-/** Only what opens a page or a letter; above all no `javascript:` and no `data:`. */
-function safeHref(href: string): boolean {
-  return /^(https?:\/\/|mailto:|\/(?!\/))/i.test(href);
 }
 
 const MAX_DEPTH = 6;
