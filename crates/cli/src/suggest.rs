@@ -1,5 +1,7 @@
 //! "Did you mean": the nearest of some names to a misspelt one.
 
+use strsim::osa_distance;
+
 /// The candidate that `text` was most likely meant to be, if one is near enough.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
@@ -10,30 +12,11 @@ pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
             let lower = candidate.to_lowercase();
             // `prod` for `production`, `expired` for `token_expired`.
             let part = text.len() >= 3 && lower.contains(&text);
-            let distance = distance(&text, &lower);
+            let distance = osa_distance(&text, &lower);
             (part || distance <= limit && distance < text.chars().count()).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions, substitutions and swaps of neighbours between two texts (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let (mut before, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]
@@ -49,8 +32,8 @@ mod tests {
             ("lsiten", "listen", 1),
             ("kitten", "sitting", 3),
         ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
+            assert_eq!(osa_distance(a, b), expected, "{a} {b}");
+            assert_eq!(osa_distance(b, a), expected, "{b} {a}");
         }
     }
 
