@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{mint::base64url, request::Request};
+use portcullis_token::base64url;
+
+use crate::request::Request;
 
 /// A kind of place, as it is asked for on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +142,9 @@ impl Form {
     /// Puts a token into a request.
     pub(crate) fn apply(&self, request: Request, token: &str) -> Request {
         match self {
-            Self::Subprotocol { wrapped: true, .. } => self.apply_raw(request, &base64url(token.as_bytes())),
+            Self::Subprotocol { wrapped: true, .. } => {
+                self.apply_raw(request, &base64url::encode(token.as_bytes()))
+            }
             _ => self.apply_raw(request, token),
         }
     }
@@ -172,7 +176,7 @@ impl Form {
     pub(crate) fn element(&self, token: &str) -> Option<String> {
         match self {
             Self::Subprotocol { prefix, wrapped: true, .. } => {
-                Some(format!("{prefix}{}", base64url(token.as_bytes())))
+                Some(format!("{prefix}{}", base64url::encode(token.as_bytes())))
             }
             Self::Subprotocol { prefix, .. } => Some(format!("{prefix}{token}")),
             _ => None,
@@ -207,7 +211,7 @@ impl fmt::Display for Form {
 
 impl Template {
     fn apply(&self, request: Request, text: &str) -> Request {
-        let wrapped = base64url(text.as_bytes());
+        let wrapped = base64url::encode(text.as_bytes());
         let fill = |template: &str, text: &str| {
             template.replace("{token_base64url}", &wrapped).replace("{token}", text)
         };

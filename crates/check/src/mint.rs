@@ -10,11 +10,8 @@ use aws_lc_rs::{
         KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
     },
 };
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use portcullis_token::{Secret, Zeroizing};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use portcullis_token::{Secret, Zeroizing, base64url};
 use serde_json::{Map, Value, json};
 
 use crate::evidence::Redactor;
@@ -309,7 +306,7 @@ impl Mint {
         claims.insert("exp".to_owned(), (now + 3600).into());
         claims.remove("nbf");
         if claims.contains_key("jti") {
-            claims.insert("jti".to_owned(), base64url(&crate::request::random::<12>()).into());
+            claims.insert("jti".to_owned(), base64url::encode(crate::request::random::<12>()).into());
         }
         merged(&claims, changes)
     }
@@ -320,9 +317,9 @@ impl Mint {
         claims: &Map<String, Value>,
         sign: impl Fn(&[u8]) -> Vec<u8>,
     ) -> String {
-        let part = |map: &Map<String, Value>| base64url(json!(map).to_string().as_bytes());
+        let part = |map: &Map<String, Value>| base64url::encode(json!(map).to_string().as_bytes());
         let mut token = format!("{}.{}", part(header), part(claims));
-        let signature = base64url(&sign(token.as_bytes()));
+        let signature = base64url::encode(sign(token.as_bytes()));
         token.push('.');
         token.push_str(&signature);
         self.redactor.learn(&token);
@@ -346,7 +343,7 @@ fn merged(base: &Map<String, Value>, changes: &Value) -> Map<String, Value> {
 /// Header and claims of a token, unverified.
 fn read(token: &str) -> Option<(Map<String, Value>, Map<String, Value>)> {
     let mut parts = token.split('.').map(|part| {
-        let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+        let bytes = base64url::decode(part).ok()?;
         serde_json::from_slice::<Value>(&bytes).ok()?.as_object().cloned()
     });
     Some((parts.next()??, parts.next()??))
@@ -355,11 +352,11 @@ fn read(token: &str) -> Option<(Map<String, Value>, Map<String, Value>)> {
 /// The same token with one bit changed in a part (0 to 2), still good base64url; none if it is no JWT.
 pub(crate) fn altered(token: &str, part: usize) -> Option<String> {
     let mut parts: Vec<Vec<u8>> =
-        token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok()).collect::<Option<_>>()?;
+        token.split('.').map(|part| base64url::decode(part).ok()).collect::<Option<_>>()?;
     let bytes = parts.get_mut(part)?;
     let place = bytes.len() / 2;
     *bytes.get_mut(place)? ^= 1;
-    Some(parts.iter().map(|part| base64url(part)).collect::<Vec<_>>().join("."))
+    Some(parts.iter().map(base64url::encode).collect::<Vec<_>>().join("."))
 }
 
 /// The same token for another subject under the old signature.
@@ -368,7 +365,7 @@ pub(crate) fn resubjected(token: &str) -> Option<String> {
     claims.insert("sub".to_owned(), "admin".into());
     let mut parts = token.split('.');
     let (header, _, signature) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("{header}.{}.{signature}", base64url(json!(claims).to_string().as_bytes())))
+    Some(format!("{header}.{}.{signature}", base64url::encode(json!(claims).to_string().as_bytes())))
 }
 
 fn hmac(algorithm: Hmac, secret: &[u8], bytes: &[u8]) -> Vec<u8> {
@@ -378,11 +375,6 @@ fn hmac(algorithm: Hmac, secret: &[u8], bytes: &[u8]) -> Vec<u8> {
         Hmac::Hs512 => hmac::HMAC_SHA512,
     };
     hmac::sign(&hmac::Key::new(algorithm, secret), bytes).as_ref().to_vec()
-}
-
-/// base64url without padding.
-pub(crate) fn base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Seconds since 1970.
@@ -442,7 +434,7 @@ mod tests {
         let (_, claims) = read(&token).unwrap();
         // Ours and the project's signer agree byte by byte once the headers do.
         let signed = token.rsplit_once('.').unwrap();
-        assert_eq!(base64url(&hmac(Hmac::Hs256, secret.expose(), signed.0.as_bytes())), signed.1);
+        assert_eq!(base64url::encode(hmac(Hmac::Hs256, secret.expose(), signed.0.as_bytes())), signed.1);
         assert_eq!(claims["sub"], "portcullis-check");
         assert_eq!(mint.confused().len(), 1);
     }
@@ -458,7 +450,7 @@ mod tests {
         assert_eq!(mint.confused().len(), 4);
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let point = STANDARD.decode(body).unwrap();
-        assert_eq!(base64url(&point[27..59]), jwk["x"].as_str().unwrap());
+        assert_eq!(base64url::encode(&point[27..59]), jwk["x"].as_str().unwrap());
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_token::{KeyError, Secret, Signer};
+use portcullis_token::{KeyError, Secret, Signer, base64url};
 use serde_json::{Map, Value, json};
 
 /// How a token is presented.
@@ -247,7 +246,7 @@ impl Credentials {
                 if presented.protocols.is_empty() {
                     presented.protocols.push("jwt-auth".to_owned());
                 }
-                presented.protocols.push(format!("jwt.{}", URL_SAFE_NO_PAD.encode(&token)));
+                presented.protocols.push(format!("jwt.{}", base64url::encode(&token)));
             }
             Form::Bearer => presented.authorization = Some(format!("Bearer {token}")),
             Form::TwoElement => presented.protocols.extend(["jwt".to_owned(), token.clone()]),
@@ -267,7 +266,7 @@ impl Presented {
         };
         // The signature alone makes a token of what anyone could write.
         let signature = token.rsplit('.').next().filter(|signature| signature.len() >= SHORTEST);
-        let mut clean = text.replace(token, HIDDEN).replace(&URL_SAFE_NO_PAD.encode(token), HIDDEN);
+        let mut clean = text.replace(token, HIDDEN).replace(&base64url::encode(token), HIDDEN);
         if let Some(signature) = signature {
             clean = clean.replace(signature, HIDDEN);
         }
@@ -375,7 +374,7 @@ mod tests {
     fn tokens_are_kept_out_of_what_is_told() {
         let presented = minting(Form::Subprotocol).good(1);
         let token = presented.token.clone().unwrap();
-        let wrapped = URL_SAFE_NO_PAD.encode(&token);
+        let wrapped = base64url::encode(&token);
         let signature = token.rsplit('.').next().unwrap();
         let told = presented.redact(&format!("bad {token}, jwt.{wrapped}, {signature}"));
         assert_eq!(told, "bad [token], jwt.[token], [token]");

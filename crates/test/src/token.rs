@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_token::{Secret, Signer};
+use portcullis_token::{Secret, Signer, base64url};
 use serde_json::{Map, Value, json};
 
 /// Makes tokens that one server takes: signed with its shared secret, with the claims that it asks for.
@@ -63,7 +62,7 @@ impl Tokens {
 
 /// base64url without padding, as a token travels among the subprotocols.
 pub fn wrap(text: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(text)
+    base64url::encode(text)
 }
 
 /// A token of any header, payload and signature.
@@ -75,7 +74,7 @@ pub fn forge(header: &str, payload: &str, signature: impl AsRef<[u8]>) -> String
 pub fn alter(token: &str, part: usize) -> String {
     let mut parts: Vec<Vec<u8>> = token
         .split('.')
-        .map(|part| URL_SAFE_NO_PAD.decode(part).expect("the parts of a token are base64url"))
+        .map(|part| base64url::decode(part).expect("the parts of a token are base64url"))
         .collect();
     // The last byte of a JSON text closes it; the one before it is inside.
     let place = parts[part].len() / 2;

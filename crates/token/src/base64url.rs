@@ -9,7 +9,7 @@ use base64::{
 
 /// Why a text is not base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// A byte outside of the alphabet, at this index.
     Character(usize),
     /// `=` at this index.
@@ -21,7 +21,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const fn describe(self) -> &'static str {
+    /// A clause that completes "the text …".
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Character(_) => "has a character outside of base64url",
             Self::Padding(_) => "has base64 padding (=)",
@@ -32,23 +33,34 @@ impl Fault {
 }
 
 /// The decoded length of `len` characters.
-pub(crate) const fn decoded_len(len: usize) -> usize {
+pub const fn decoded_len(len: usize) -> usize {
     len / 4 * 3 + len % 4 * 3 / 4
 }
 
 /// Decodes into `out`, which has room for at least [`decoded_len`] bytes.
-pub(crate) fn decode_into<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Fault> {
+///
+/// # Errors
+///
+/// The text is not base64url.
+pub fn decode_into<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Fault> {
     match ENGINE.decode_slice_unchecked(text, out) {
         Ok(len) => Ok(&out[..len]),
         Err(_) => Err(fault(text)),
     }
 }
 
-pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Fault> {
+/// Decodes into memory of its own.
+///
+/// # Errors
+///
+/// The text is not base64url.
+pub fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Fault> {
+    let text = text.as_ref();
     ENGINE.decode(text).map_err(|_| fault(text))
 }
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// The one way to write `bytes`.
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     ENGINE.encode(bytes)
 }
 

@@ -19,7 +19,7 @@
 //! from the cache.
 
 mod algorithm;
-mod base64url;
+pub mod base64url;
 mod fingerprint;
 mod identity;
 mod inspect;

@@ -170,7 +170,7 @@ fn coordinates(pair: &EcdsaKeyPair) -> (String, String) {
 
 /// The SHA-256 of the required members in the order of their names (RFC 7638 §3).
 fn thumbprint(x: &str, y: &str) -> String {
-    base64url::encode(&sha256(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes()))
+    base64url::encode(sha256(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes()))
 }
 
 #[cfg(test)]

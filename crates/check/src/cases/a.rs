@@ -1,6 +1,7 @@
 //! A: authentication before the 101.
 
 use portcullis_reason::Reason;
+use portcullis_token::base64url;
 use serde_json::{Value, json};
 
 use super::{bypass::no_bypass, judge, must_refuse, secrets::known_secret, worst};
@@ -8,7 +9,7 @@ use crate::{
     admission::Admission,
     case::{Case, Found, Gravity, Group, Level, Need, Outcome},
     form::{COOKIE_NAMES, Form, QUERY_NAMES},
-    mint::{altered, base64url, now, resubjected},
+    mint::{altered, now, resubjected},
     probe::Probe,
     remedy::Topic,
     response::{End, text_of},
@@ -406,8 +407,8 @@ async fn header(probe: &Probe) -> Found {
 async fn two_credentials(probe: &Probe) -> Found {
     let good = probe.baseline()?;
     let request = if good.form == Form::Bearer {
-        let element = base64url(probe.token()?.as_bytes());
-        let other = altered(&probe.token()?, 2).map_or(element, |token| base64url(token.as_bytes()));
+        let element = base64url::encode(probe.token()?.as_bytes());
+        let other = altered(&probe.token()?, 2).map_or(element, |token| base64url::encode(token.as_bytes()));
         probe.good()?.set("Sec-WebSocket-Protocol", &format!("jwt-auth, jwt.{other}"))
     } else {
         let other = altered(&probe.token()?, 2).unwrap_or_else(|| "other".to_owned());
@@ -467,7 +468,7 @@ async fn no_echo(probe: &Probe) -> Found {
             Admission::Closed { reason, .. } => texts.push(reason.clone()),
             Admission::Dropped { .. } | Admission::Unanswered(_) => {}
         }
-        let spellings = [token.clone(), base64url(token.as_bytes())];
+        let spellings = [token.clone(), base64url::encode(token.as_bytes())];
         if texts.iter().any(|text| spellings.iter().any(|token| text.contains(token))) {
             return Ok(Outcome::fail(format!("{what}: the answer has the token in it")).grave(Gravity::Open));
         }

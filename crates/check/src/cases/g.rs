@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use portcullis_reason::Reason;
+use portcullis_token::base64url;
 use serde_json::Value;
 
 use crate::{
     admission::Ms,
     case::{Case, Found, Gravity, Group, Level, Need, Outcome},
-    mint::base64url,
     peer::{Event, Peer},
     probe::{MOST_TEXTS, Probe},
     remedy::Topic,
@@ -78,7 +78,7 @@ enum Ended {
 }
 
 fn marker(what: &str) -> String {
-    format!("check-{what}-{}", base64url(&crate::request::random::<9>()))
+    format!("check-{what}-{}", base64url::encode(crate::request::random::<9>()))
 }
 
 /// Asks, and reads up to the end of the answer.

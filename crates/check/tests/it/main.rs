@@ -11,7 +11,6 @@ mod secure;
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_check::{
     Finding, FormKind, Login, Options, Profile, Report, Selection, SigningKey, Target, Verdict,
 };
@@ -69,10 +68,6 @@ fn token(subject: &str) -> String {
 
 fn sign(secret: &str, claims: &Value) -> String {
     Signer::hs256(None, &Secret::from(secret)).unwrap().sign(claims.as_object().unwrap())
-}
-
-fn unbase64url(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 fn finding<'r>(report: &'r Report, id: &str) -> &'r Finding {

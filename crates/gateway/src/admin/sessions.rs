@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
-use portcullis_token::Secret;
+use portcullis_token::{Secret, base64url};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -94,7 +93,7 @@ impl Sessions {
         }
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the operating system has randomness");
-        let secret = URL_SAFE_NO_PAD.encode(bytes);
+        let secret = base64url::encode(bytes);
         state.sessions.insert(hash(&secret), now + self.lifetime);
         Ok(secret)
     }

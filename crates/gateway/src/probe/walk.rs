@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_token::base64url;
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
@@ -104,7 +104,7 @@ impl Path {
 
     /// Up to `connection_established`. The token travels as from a browser.
     async fn connect(&self, token: &str) -> Result<wire::Socket, String> {
-        let element = format!("jwt.{}", URL_SAFE_NO_PAD.encode(token));
+        let element = format!("jwt.{}", base64url::encode(token));
         let protocols = ["portcullis.v1", "jwt-auth", &element];
         let mark = [(mark::HEADER, self.mark.as_str())];
         let mut socket = wire::Socket::open(self.gateway, "/ws/isolated", &protocols, &mark).await?;
