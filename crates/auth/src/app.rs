@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     Accounts, Clock, Options, Signing, accounts::SessionPolicy, endings::Endings, limiter::Limiter,
     links::Links, origins::Origins, pool::Pool, stats::Counters,
@@ -22,6 +24,8 @@ pub(crate) struct App {
     /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
     pub(crate) database: Pool,
     pub(crate) endings: Arc<Endings>,
+    /// Places for requests that are worked on.
+    pub(crate) requests: Arc<Semaphore>,
 }
 
 impl fmt::Debug for App {

@@ -1,6 +1,6 @@
 //! Which pages may call: the configured origins, compared as wholes, without credentials.
 
-use http::HeaderValue;
+use axum::http::HeaderValue;
 
 use crate::Error;
 

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{
@@ -17,8 +17,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
 
-use crate::{Error, app::App, http::Frontend, limiter::AddressKey};
+use crate::{Error, app::App, http, limiter::AddressKey};
 
 /// The most bytes of a request's head; hyper answers 431 over it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -40,7 +41,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// Serves until `drain`, then waits for the connections to end; each does within the drain timeout.
 pub(crate) async fn run(app: Arc<App>, listener: TcpListener, drain: CancellationToken) {
     let options = app.options.server.clone();
-    let frontend = Arc::new(Frontend::new(app));
+    let routes = http::routes(app);
     let slots = Arc::new(Semaphore::new(options.max_connections.get() as usize));
     let addresses =
         Arc::new(Addresses { open: Mutex::default(), most: options.max_connections_per_address.get() });
@@ -52,9 +53,9 @@ pub(crate) async fn run(app: Arc<App>, listener: TcpListener, drain: Cancellatio
             tracing::debug!(address = %peer.ip(), "too many connections from one address");
             continue;
         };
-        let (frontend, drain) = (Arc::clone(&frontend), drain.clone());
+        let (routes, drain) = (routes.clone(), drain.clone());
         tasks.spawn(async move {
-            serve(stream, peer, frontend, times, drain).await;
+            serve(stream, peer, routes, times, drain).await;
             drop((slot, place));
         });
     }
@@ -97,18 +98,12 @@ async fn next(
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    frontend: Arc<Frontend>,
-    times: Times,
-    drain: CancellationToken,
-) {
+async fn serve(stream: TcpStream, peer: SocketAddr, routes: Router, times: Times, drain: CancellationToken) {
     // Answers are one small write each; waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let frontend = Arc::clone(&frontend);
-        async move { Ok::<_, Infallible>(frontend.answer(request, peer.ip()).await) }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

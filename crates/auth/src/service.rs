@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -71,6 +71,7 @@ impl Service {
             hashes: Pool::new(options.passwords.concurrency.get(), options.passwords.queue),
             database: Pool::new(1, options.server.max_requests.get().saturating_add(16)),
             endings: Arc::new(Endings::default()),
+            requests: Arc::new(Semaphore::new(options.server.max_requests.get() as usize)),
             options,
         })))
     }

@@ -1,14 +1,22 @@
 //! Request bodies: small JSON objects, read against the clock.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, header};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use axum::{
+    RequestExt as _,
+    body::HttpBody as _,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use http_body_util::{BodyExt as _, LengthLimitError};
 use portcullis_reason::{Reason, Rejection};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
+use tower_http::timeout::TimeoutError;
 use zeroize::Zeroizing;
+
+use super::{outcome::Refused, work::overloaded};
+use crate::app::App;
 
 /// The most bytes of a body.
 pub(super) const MAX_BODY: usize = 16 * 1024;
@@ -73,38 +81,67 @@ impl Expected for LinkCode {
     const HINT: &str = "Send a JSON object with the string `code`.";
 }
 
-/// Reads the whole body.
+/// A body that was read, from a page that may send it, and a place among the requests that are worked on.
 ///
-/// # Errors
-/// `BAD_REQUEST` for another content type than JSON, for more than 16 KiB, and for a body that does not arrive whole in
-/// time.
-pub(super) async fn read(
-    request: Request<Incoming>,
-    within: Duration,
-) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-    check_type(request.headers())?;
-    let mut body = request.into_body();
+/// The first fault decides: origin, content type, size and time, room, form.
+pub(super) struct Body<T>(pub(super) T, pub(super) OwnedSemaphorePermit);
+
+impl<T: Expected> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refused> {
+        check_origin(request.headers(), app)?;
+        check_type(request.headers())?;
+        let bytes = read(request).await?;
+        // Taken once the body is here: a slow sender must not hold a place.
+        let Ok(place) = Arc::clone(&app.requests).try_acquire_owned() else {
+            app.counters.overloads.add();
+            return Err(overloaded("as many requests as allowed are under way").into());
+        };
+        Ok(Self(parse(&bytes)?, place))
+    }
+}
+
+/// A page of another origin is told so and nothing else; who sends no `Origin` is no browser (RFC 6454 §7.3).
+fn check_origin(headers: &HeaderMap, app: &App) -> Result<(), Rejection> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Ok(()),
+        (Some(origin), None) if app.origins.allowed(origin).is_some() => Ok(()),
+        _ => Err(Reason::OriginNotAllowed.into()),
+    }
+}
+
+/// Reads the whole body, as far as the layers around the routes let it come: no longer than [`MAX_BODY`], and in time.
+async fn read(request: Request) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+    let mut body = request.into_limited_body();
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_long());
     }
     // Sized at once: growing would leave parts of a password behind in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY));
-    let collect = async {
-        while let Some(frame) = body.frame().await {
-            let frame = frame
-                .map_err(|_| Rejection::new(Reason::BadRequest, "the body ended early or is ill-formed"))?;
-            let Some(data) = frame.data_ref() else { continue };
-            if bytes.len() + data.len() > MAX_BODY {
-                return Err(too_long());
-            }
-            bytes.extend_from_slice(data);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| unreadable(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > MAX_BODY {
+            return Err(too_long());
         }
-        Ok(())
-    };
-    match timeout(within, collect).await {
-        Ok(read) => read.map(|()| bytes),
-        Err(_) => Err(Rejection::new(Reason::BadRequest, "the body did not arrive in time")
-            .with_hint("The body did not arrive in time.")),
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+/// Why a body did not come: which layer cut it, if one did.
+fn unreadable(error: &axum::Error) -> Rejection {
+    let mut causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+    let cut = causes.find(|cause| cause.is::<LengthLimitError>() || cause.is::<TimeoutError>());
+    if cut.is_some_and(<dyn Error>::is::<LengthLimitError>) {
+        too_long()
+    } else if cut.is_some() {
+        Rejection::new(Reason::BadRequest, "the body did not arrive in time")
+            .with_hint("The body did not arrive in time.")
+    } else {
+        Rejection::new(Reason::BadRequest, "the body ended early or is ill-formed")
     }
 }
 
@@ -112,7 +149,7 @@ pub(super) async fn read(
 ///
 /// # Errors
 /// `BAD_REQUEST` with what should have been sent.
-pub(super) fn parse<T: Expected>(body: &[u8]) -> Result<T, Rejection> {
+fn parse<T: Expected>(body: &[u8]) -> Result<T, Rejection> {
     serde_json::from_slice(body).map_err(|error| {
         let detail = match error.classify() {
             serde_json::error::Category::Data => "a member is missing, repeated or of another type",
@@ -124,7 +161,7 @@ pub(super) fn parse<T: Expected>(body: &[u8]) -> Result<T, Rejection> {
 }
 
 /// Only `application/json`: a browser asks before it sends that to another origin, and a form cannot send it at all.
-fn check_type(headers: &HeaderMap<HeaderValue>) -> Result<(), Rejection> {
+fn check_type(headers: &HeaderMap) -> Result<(), Rejection> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let good = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().is_ok_and(|text| {
@@ -146,6 +183,8 @@ fn too_long() -> Rejection {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]

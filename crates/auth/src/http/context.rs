@@ -1,17 +1,10 @@
-//! What a route is given, and what it gives back.
+//! What a route is told of a request beside its body.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use http::Response;
-use http_body_util::Full;
-use hyper::body::Bytes;
-use portcullis_reason::Rejection;
-
-/// A refusal or an answer.
-pub(super) type Outcome = Result<Response<Full<Bytes>>, Rejection>;
-
-/// What is known of a request beside its body.
+/// Which request it is, and whose.
+#[derive(Clone, Debug)]
 pub(super) struct Context {
-    pub(super) request_id: String,
+    pub(super) request_id: Arc<str>,
     pub(super) address: IpAddr,
 }

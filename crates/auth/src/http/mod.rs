@@ -1,118 +1,145 @@
 //! The HTTP side: what is where, who may ask, and what an answer looks like.
 
+mod answer;
 mod body;
 mod context;
-mod origin;
-mod reply;
+mod grant;
+mod login;
+mod outcome;
+mod public;
 mod route;
-mod routes;
+mod tokens;
+mod work;
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use axum::{
+    Router,
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
 use portcullis_reason::{Reason, Rejection, Severity};
-use tokio::sync::Semaphore;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    timeout::RequestBodyDeadlineLayer,
+};
 
 use self::{
-    context::{Context, Outcome},
+    context::Context,
+    outcome::{Outcome, Refused},
     route::Route,
 };
 use crate::{accounts::hex, app::App};
 
-/// Answers requests.
-pub(crate) struct Frontend {
-    app: Arc<App>,
-    requests: Semaphore,
+/// All routes. The order of checks: path, method, origin, content type, size, form; the first that fails decides.
+///
+/// A request has to bring its peer's address ([`ConnectInfo`]).
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route(Route::Login.path(), post(login::login))
+        .route(Route::Refresh.path(), post(tokens::refresh))
+        .route(Route::Logout.path(), post(tokens::logout))
+        .route(Route::Revoke.path(), post(tokens::revoke))
+        .route(Route::Link.path(), post(tokens::link))
+        .route(Route::Health.path(), get(public::health))
+        .route(Route::Jwks.path(), get(public::jwks))
+        .fallback(|| async { Refused::from(Reason::NotFound) })
+        .method_not_allowed_fallback(|| async { Refused::from(Reason::MethodNotAllowed) })
+        .layer(cors(Arc::clone(&app)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), preflight))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(RequestBodyDeadlineLayer::new(app.options.server.body_timeout.get()))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY))
+        .layer(middleware::from_fn(answer))
+        .with_state(app)
 }
 
-impl Frontend {
-    pub(crate) fn new(app: Arc<App>) -> Self {
-        let requests = Semaphore::new(app.options.server.max_requests.get() as usize);
-        Self { app, requests }
-    }
-
-    /// The answer to one request, whatever it is.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Response<Full<Bytes>> {
-        let started = Instant::now();
-        let context = Context { request_id: hex(&crate::random::<16>()), address };
-        let route = Route::find(request.uri().path());
-        let method = request.method().clone();
-        let origin = request.headers().get(header::ORIGIN).cloned();
-
-        let mut response = match caught(self.dispatch(&context, route, request)).await {
-            Ok(response) => response,
-            Err(rejection) => {
-                log_refusal(&context, route, &rejection);
-                reply::problem(&rejection, &context.request_id, route.map(Route::allow))
-            }
-        };
-        reply::finish(&mut response, &context.request_id);
-        if let Some(origin) = origin.as_ref().and_then(|origin| self.app.origins.allowed(origin)) {
-            origin::expose(&mut response, origin.clone());
-        }
-        tracing::debug!(
-            request_id = context.request_id,
-            %address,
-            %method,
-            route = route.map_or("none", Route::path),
-            status = response.status().as_u16(),
-            elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
-        response
-    }
-
-    /// The order of checks: path, method, origin, content type, size, form; the first that fails decides.
-    async fn dispatch(&self, context: &Context, route: Option<Route>, request: Request<Incoming>) -> Outcome {
-        let route = route.ok_or(Reason::NotFound)?;
-        let method = request.method();
-        if method == Method::OPTIONS {
-            return origin::preflight(&self.app.origins, route, request.headers());
-        }
-        if !route.takes(method) {
-            return Err(Reason::MethodNotAllowed.into());
-        }
-        match route {
-            Route::Health => return routes::health(&self.app).await,
-            Route::Jwks => return Ok(routes::jwks(&self.app)),
-            Route::Login | Route::Refresh | Route::Logout | Route::Revoke | Route::Link => {}
-        }
-        self.check_origin(request.headers())?;
-        let body = body::read(request, self.app.options.server.body_timeout.get()).await?;
-        // Taken once the body is here: a slow sender must not hold a place.
-        let Ok(_place) = self.requests.try_acquire() else {
-            self.app.counters.overloads.add();
-            return Err(routes::overloaded("as many requests as allowed are under way"));
-        };
-        match route {
-            Route::Login => routes::login(&self.app, context, body::parse(&body)?).await,
-            Route::Refresh => routes::refresh(&self.app, context, body::parse(&body)?).await,
-            Route::Logout => routes::logout(&self.app, context, body::parse(&body)?).await,
-            Route::Revoke => routes::revoke(&self.app, context, body::parse(&body)?).await,
-            Route::Link => routes::link(&self.app, context, body::parse(&body)?).await,
-            Route::Health | Route::Jwks => Err(Reason::MethodNotAllowed.into()),
-        }
-    }
-
-    /// A page of another origin is told so and nothing else; who sends no `Origin` is no browser (RFC 6454 §7.3).
-    fn check_origin(&self, headers: &HeaderMap<HeaderValue>) -> Result<(), Rejection> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if self.app.origins.allowed(origin).is_some() => Ok(()),
-            _ => Err(Reason::OriginNotAllowed.into()),
-        }
-    }
+/// Lets pages of ours read answers, without credentials of the browser's.
+fn cors(app: Arc<App>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| app.origins.allowed(origin).is_some()))
+        .allow_headers([header::CONTENT_TYPE])
+        .max_age(PREFLIGHT_AGE)
 }
 
-/// A panic ends its request alone, as our own failure.
-async fn caught(work: impl Future<Output = Outcome>) -> Outcome {
-    // Nothing that requests share is left half changed: locks are held for single steps, and the database rolls back.
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(Rejection::new(Reason::Internal, "a request panicked")))
+/// How long a browser may remember a preflight. Browsers cap it themselves, Chromium at two hours.
+const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
+
+/// The answer to `OPTIONS`: what the route takes, beside what the layer for pages of ours says.
+async fn preflight(State(app): State<Arc<App>>, request: Request, next: Next) -> Outcome {
+    if request.method() != Method::OPTIONS {
+        return Ok(next.run(request).await);
+    }
+    let route = Route::find(request.uri().path()).ok_or(Reason::NotFound)?;
+    let origin = request.headers().get(header::ORIGIN);
+    if origin.is_some_and(|origin| app.origins.allowed(origin).is_none()) {
+        return Err(Reason::OriginNotAllowed.into());
+    }
+    let methods = HeaderValue::from_static(route.allow());
+    let mut response = next.run(request).await;
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
+    response.headers_mut().insert(header::ALLOW, methods);
+    Ok(response)
+}
+
+/// A panic ends its request alone, as our own failure. Nothing that requests share is left half changed: locks are held
+/// for single steps, and the database rolls back.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Refused(Rejection::new(Reason::Internal, "a request panicked")).into_response()
+}
+
+/// Names a request, and writes and logs what came of it.
+async fn answer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let context = Context { request_id: hex(&crate::random::<16>()).into(), address: peer.ip() };
+    let route = Route::find(request.uri().path());
+    let method = request.method().clone();
+    request.extensions_mut().insert(context.clone());
+
+    let mut response = next.run(request).await;
+    if let Some(Refused(rejection)) = response.extensions_mut().remove() {
+        log_refusal(&context, route, &rejection);
+        let cors = response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        response = answer::problem(&rejection, &context.request_id, route.map(Route::allow));
+        response.headers_mut().extend(cors.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
+    }
+    answer::finish(&mut response, &context.request_id);
+    tracing::debug!(
+        request_id = %context.request_id,
+        address = %context.address,
+        method = known(&method),
+        route = route.map_or("none", Route::path),
+        status = response.status().as_u16(),
+        elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    response
+}
+
+/// A method's name for the log, where it is one of HTTP's own: a stranger's may be any text.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [(Method, &str); 9] = [
+        (Method::GET, "GET"),
+        (Method::HEAD, "HEAD"),
+        (Method::POST, "POST"),
+        (Method::PUT, "PUT"),
+        (Method::PATCH, "PATCH"),
+        (Method::DELETE, "DELETE"),
+        (Method::OPTIONS, "OPTIONS"),
+        (Method::CONNECT, "CONNECT"),
+        (Method::TRACE, "TRACE"),
+    ];
+    KNOWN.iter().find(|(known, _)| known == method).map_or("another", |&(_, name)| name)
 }
 
 /// One line a refusal, as loud as its reason is.
@@ -122,9 +149,9 @@ fn log_refusal(context: &Context, route: Option<Route>, rejection: &Rejection) {
     let reason = rejection.reason.id();
     let detail = rejection.detail.as_ref();
     match rejection.reason.severity() {
-        Severity::Error => tracing::error!(request_id, %address, route, reason, detail, "refused"),
-        Severity::Warning => tracing::warn!(request_id, %address, route, reason, detail, "refused"),
-        Severity::Info => tracing::info!(request_id, %address, route, reason, detail, "refused"),
+        Severity::Error => tracing::error!(%request_id, %address, route, reason, detail, "refused"),
+        Severity::Warning => tracing::warn!(%request_id, %address, route, reason, detail, "refused"),
+        Severity::Info => tracing::info!(%request_id, %address, route, reason, detail, "refused"),
     }
 }
 
@@ -132,10 +159,10 @@ fn log_refusal(context: &Context, route: Option<Route>, rejection: &Rejection) {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_panic_becomes_a_refusal() {
-        let outcome = caught(async { panic!("on purpose") }).await;
-        assert_eq!(outcome.map(drop).unwrap_err().reason, Reason::Internal);
-        assert!(caught(async { Ok(reply::no_content()) }).await.is_ok());
+    #[test]
+    fn only_methods_of_http_reach_the_log() {
+        assert_eq!(known(&Method::POST), "POST");
+        let method = Method::from_bytes(b"hunter2").unwrap();
+        assert_eq!(known(&method), "another");
     }
 }

@@ -1,6 +1,4 @@
-//! What is where, and the methods that each address takes.
-
-use http::Method;
+//! What is where, and the methods that each address takes, for `Allow` and the log.
 
 /// What is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +34,6 @@ impl Route {
 
     const fn is_read(self) -> bool {
         matches!(self, Self::Health | Self::Jwks)
-    }
-
-    pub(super) fn takes(self, method: &Method) -> bool {
-        if self.is_read() { method == Method::GET || method == Method::HEAD } else { method == Method::POST }
     }
 
     /// The `Allow` field (RFC 9110 §10.2.1).

@@ -1,32 +1,25 @@
 //! What answers look like: JSON, never cached, refusals as problem documents.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::Bytes;
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use portcullis_reason::{BearerError, PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
 use serde::Serialize;
 
 /// A JSON answer with status 200.
-pub(super) fn json<T: Serialize>(value: &T, content_type: &'static str) -> Response<Full<Bytes>> {
+pub(super) fn json<T: Serialize>(value: &T, content_type: &'static str) -> Response {
     let body = serde_json::to_vec(value).expect("answers are plain JSON");
-    let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
 /// An answer without content.
-pub(super) fn no_content() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
+pub(super) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// A refusal (RFC 9457), with the fields that its status asks for.
-pub(super) fn problem(
-    rejection: &Rejection,
-    request_id: &str,
-    allow: Option<&'static str>,
-) -> Response<Full<Bytes>> {
+pub(super) fn problem(rejection: &Rejection, request_id: &str, allow: Option<&'static str>) -> Response {
     let problem = Problem::new(rejection, request_id);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(&problem, PROBLEM_CONTENT_TYPE);
@@ -58,13 +51,17 @@ fn challenge(reason: Reason) -> HeaderValue {
 }
 
 /// The fields that every answer has.
-pub(super) fn finish(response: &mut Response<Full<Bytes>>, request_id: &str) {
+pub(super) fn finish(response: &mut Response, request_id: &str) {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        let readable = HeaderValue::from_static("x-request-id, retry-after");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+    }
     let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
     if let Ok(id) = HeaderValue::from_str(request_id) {
