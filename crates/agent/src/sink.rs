@@ -129,7 +129,8 @@ impl EventSink {
 
     /// The same sink for an agent that shall take its time: each step and piece waits so long before it is told. To be
     /// made before anything is told.
-    pub(crate) fn paced(self, pause: Duration) -> Self {
+    #[must_use]
+    pub fn paced(self, pause: Duration) -> Self {
         let run = Run { id: Arc::clone(&self.run.id), pause, counters: Mutex::default() };
         Self { events: self.events, run: Arc::new(run) }
     }

@@ -11,8 +11,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use portcullis_agent::{Agent, Configuration, Doctor, Paced};
+use portcullis_agent::Agent;
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
+use portcullis_doctor::{Configuration, Doctor, Paced};
 use portcullis_event::Mode;
 use portcullis_gateway::{EventStore, Handle as GatewayHandle, Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use portcullis_agent::{Configuration, Refusal, Surroundings};
+use portcullis_doctor::{Configuration, Refusal, Surroundings};
 use portcullis_gateway::{OwnRefusal, OwnRefusals};
 
 /// This process, as the agent sees it.

@@ -2,13 +2,11 @@
 
 use std::fmt::Write as _;
 
+use portcullis_agent::ToolOutput;
 use portcullis_diagnose::{Hop, Incident, Report};
 use serde_json::{Value, json};
 
-use crate::{
-    ToolOutput,
-    doctor::case::{Case, Sound, Weight},
-};
+use crate::case::{Case, Sound, Weight};
 
 /// The most incidents that are told.
 const MOST: usize = 4;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use portcullis_agent::AgentEvent;
 use portcullis_reason::Reason;
 
 use super::support::{NOW, Transcript, ask, with};
-use crate::AgentEvent;
 
 fn render(transcript: &Transcript) -> String {
     let mut out = String::new();

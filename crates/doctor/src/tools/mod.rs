@@ -11,6 +11,7 @@ mod token;
 
 use std::sync::Arc;
 
+use portcullis_agent::{ToolError, ToolOutput};
 use portcullis_diagnose::Report;
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
@@ -22,7 +23,6 @@ use super::{
     scan::{credential::Pasted, nginx::Settings, offer::Offer},
     surroundings::{Configuration, Refusal},
 };
-use crate::{ToolError, ToolOutput};
 
 /// What a tool has to work with.
 pub(crate) struct Context {

@@ -20,12 +20,13 @@
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_agent::{Agent as _, Task, Turn};
 use portcullis_reason::Reason;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::support::{Fixed, NOW, Transcript, claims, run_task, task, token};
-use crate::{Agent as _, Doctor, Task, Turn};
+use crate::Doctor;
 
 const FILES: [(&str, &str); 9] = [
     ("reasons", include_str!("questions/reasons.toml")),

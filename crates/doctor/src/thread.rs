@@ -1,5 +1,6 @@
 //! Follow-ups: "and how do I fix it?" is about what the thread found last.
 
+use portcullis_agent::Turn;
 use portcullis_reason::Reason;
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     evidence::clip,
     vocabulary::{Vocabulary, words},
 };
-use crate::Turn;
 
 /// What a message without evidence refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,18 +2,16 @@
 
 use std::fmt::Write as _;
 
+use portcullis_agent::ToolOutput;
 use portcullis_reason::Reason;
 use portcullis_token::{Inspection, inspect};
 use serde_json::{Map, Value, json};
 
 use super::{Context, shown};
 use crate::{
-    ToolOutput,
-    doctor::{
-        case::{Case, Sound, Weight},
-        evidence::Token,
-        scan::credential::Place,
-    },
+    case::{Case, Sound, Weight},
+    evidence::Token,
+    scan::credential::Place,
 };
 
 /// Claims whose values are shown; of the others the names.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use portcullis_agent::{Agent, EventSink, Failure, RunFuture, Task};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-
-use crate::{Agent, EventSink, Failure, RunFuture, Task};
 
 /// Another agent, slowed down: before each step and each piece of the answer it waits.
 #[derive(Clone, Debug)]
@@ -52,7 +51,7 @@ impl<A: Agent> Agent for Paced<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AgentEvent, Answer};
+    use portcullis_agent::{AgentEvent, Answer};
     use portcullis_reason::Reason;
     use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::doctor::vocabulary::is_unspaced;
+use crate::vocabulary::is_unspaced;
 
 /// A credential that someone pasted. `Debug` shows its size alone; [`as_str`](Self::as_str) is for tools.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 
+use portcullis_agent::ToolOutput;
 use portcullis_reason::{CloseCode, CloseProfile, Reason};
 use serde_json::{Value, json};
 
 use super::{Context, origin};
 use crate::{
-    ToolOutput,
-    doctor::{
-        case::{Case, Fault, Weight},
-        knowledge::{self, Entry},
-    },
+    case::{Case, Fault, Weight},
+    knowledge::{self, Entry},
 };
 
 pub(super) fn reason(reason: Reason, context: &Context, case: &mut Case) -> ToolOutput {

@@ -1,15 +1,13 @@
 //! `check_proxy_settings`: whether a proxy's settings let a WebSocket handshake through whole.
 
+use portcullis_agent::ToolOutput;
 use portcullis_reason::Reason;
 use serde_json::json;
 
 use super::Context;
 use crate::{
-    ToolOutput,
-    doctor::{
-        case::{Case, Sound, Weight},
-        scan::nginx::{Passed, Settings},
-    },
+    case::{Case, Sound, Weight},
+    scan::nginx::{Passed, Settings},
 };
 
 /// What nginx does unless told otherwise.

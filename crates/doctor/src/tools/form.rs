@@ -4,6 +4,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use portcullis_agent::{ToolError, ToolOutput};
 use portcullis_handshake::{Head, HeadLimits, Policy, Preflight, PreflightRequest, Upgrade};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::inspect;
@@ -11,17 +12,14 @@ use serde_json::{Value, json};
 
 use super::{Context, token::judge};
 use crate::{
-    ToolError, ToolOutput,
-    doctor::{
-        case::{Case, Sound, Weight},
-        evidence::Browser,
-        scan::{
-            credential::{Pasted, looks_like_jwt, split_prefix},
-            element::{Element, Expression},
-            offer::{Offer, Source},
-        },
-        surroundings::Configuration,
+    case::{Case, Sound, Weight},
+    evidence::Browser,
+    scan::{
+        credential::{Pasted, looks_like_jwt, split_prefix},
+        element::{Element, Expression},
+        offer::{Offer, Source},
     },
+    surroundings::Configuration,
 };
 
 /// Stands for the token where code computes it: well-formed, signed by nobody.

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, Task, Turn};
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Agent, AgentEvent, Configuration, Doctor, EventSink, Failure, Refusal, Surroundings, Task, Turn,
-};
+use crate::{Configuration, Doctor, Refusal, Surroundings};
 
 /// 2025-09-11T12:00:00Z.
 pub(super) const NOW: u64 = 1_757_592_000;

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
+use portcullis_agent::Task;
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
 use super::support::{NOW, ask, ask_next, run_task, task, with};
-use crate::Task;
 
 #[tokio::test]
 async fn one_answer_for_a_token_a_code_and_a_log_line() {

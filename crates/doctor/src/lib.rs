@@ -1,14 +1,15 @@
-//! The built-in agent: a doctor for failed WebSocket and JWT handshakes that needs no model (design §10, `builtin`).
+//! The built-in agent: a doctor for failed WebSocket and JWT handshakes that needs no model.
 //!
 //! It reads a message once and gathers its evidence ([`evidence`]), runs a tool on each piece ([`tools`]), lets the piece
 //! that is nearest to the fault decide ([`case`]), and tells what it found with what to do ([`answer`]). What it knows
-//! beyond the catalogue of reasons is data ([`knowledge`]).
+//! beyond the catalogue of reasons is data ([`knowledge`]). It owns no socket and fetches nothing.
 
 mod answer;
 mod case;
 mod contradictions;
 mod evidence;
 mod knowledge;
+mod paced;
 mod scan;
 mod surroundings;
 #[cfg(test)]
@@ -19,11 +20,11 @@ mod vocabulary;
 
 use std::{fmt, sync::Arc};
 
+use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
 use portcullis_diagnose::is_plain;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub use self::surroundings::{Configuration, Refusal, Surroundings};
 use self::{
     answer::{Focus, PARTIAL, compose, pieces},
     case::{Case, Weight},
@@ -33,7 +34,10 @@ use self::{
     thread::follow_up,
     tools::{Call, Context},
 };
-use crate::{Agent, Answer, EventSink, Failure, RunFuture, Task};
+pub use self::{
+    paced::Paced,
+    surroundings::{Configuration, Refusal, Surroundings},
+};
 
 /// The most tools of one run, and the most reasons that are explained in it.
 const MAX_CALLS: usize = 16;

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
+use portcullis_agent::{Agent, AgentEvent, EventSink};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Fixed, ask, good, task};
-use crate::{Agent, AgentEvent, Doctor, EventSink};
+use crate::Doctor;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)

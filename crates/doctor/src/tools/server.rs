@@ -1,15 +1,13 @@
 //! `audit_configuration` and `recent_refusals`: what this very server knows.
 
+use portcullis_agent::ToolOutput;
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 
 use super::{Context, shown};
 use crate::{
-    ToolOutput,
-    doctor::{
-        case::{Case, Weight},
-        surroundings::{Configuration, Refusal},
-    },
+    case::{Case, Weight},
+    surroundings::{Configuration, Refusal},
 };
 
 const MOST_REFUSALS: usize = 20;
