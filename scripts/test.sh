@@ -34,6 +34,13 @@ step_layers() {
             return 1
         fi
     done
+    # The router knows what an agent is and no agent.
+    found=$(cargo tree --locked --quiet -p portcullis-router -e normal --prefix none |
+        grep -E '^(portcullis-(doctor|diagnose|handshake)|aho-corasick|jiff) ' || true)
+    if [ -n "$found" ]; then
+        printf 'portcullis-router must not depend on an agent:\n%s\n' "$found" >&2
+        return 1
+    fi
     # What tests and measures servers sees them from outside, ours too, and knows nothing of their inside.
     for crate in dial check load; do
         found=$(cargo tree --locked --quiet -p "portcullis-$crate" -e normal --prefix none |
