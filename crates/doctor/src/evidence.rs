@@ -6,6 +6,7 @@ use portcullis_diagnose::{Engine, Format, Report};
 use portcullis_reason::Reason;
 
 use super::{
+    found::{Browser, Token},
     knowledge::{self, Entry},
     scan::{
         credential::{Credential, Pasted, Place, credentials},
@@ -14,7 +15,8 @@ use super::{
         number::numbers,
         offer::{self, Offer, Source},
     },
-    vocabulary::{Vocabulary, words},
+    text::{blank, clip, is_unspaced, words},
+    vocabulary::Vocabulary,
 };
 
 /// The most bytes of a message that are read.
@@ -27,15 +29,6 @@ const MAX_REASONS: usize = 4;
 const MAX_CODES: usize = 4;
 const MAX_STATUSES: usize = 3;
 const MAX_QUOTED: usize = 4;
-
-/// A token to look into.
-#[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) text: Pasted,
-    pub(crate) place: Place,
-    pub(crate) shortened: bool,
-    pub(crate) broken_lines: bool,
-}
 
 /// What a message shows. Everything in it is distinct, in order of appearance, and bounded.
 #[derive(Debug, Default)]
@@ -255,29 +248,11 @@ fn overlap(a: &Offer, b: &Offer) -> bool {
     a.range.start < b.range.end && b.range.start < a.range.end
 }
 
-/// `text` cut to at most `most` bytes, between two characters.
-pub(crate) fn clip(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
 /// The words that may be identifiers of reasons: with an underscore in any case, or all in capitals.
 fn words_of_ids(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| {
         (5..=32).contains(&word.len()) && (word.contains('_') || word.bytes().all(|b| b.is_ascii_uppercase()))
     })
-}
-
-/// `text` with the ranges blanked out, so that a token's characters are not read as numbers or words.
-fn blank<'r>(text: &str, ranges: impl Iterator<Item = &'r std::ops::Range<usize>>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    for range in ranges {
-        out.push_str(&text[at..range.start.max(at)]);
-        out.push(' ');
-        at = range.end.max(at);
-    }
-    out.push_str(&text[at..]);
-    out
 }
 
 /// A Bearer challenge without an error stands for a request that had no credentials (RFC 6750 §3.1).
@@ -302,48 +277,11 @@ fn origin(lower: &str) -> Option<String> {
     })
 }
 
-/// What a message tells about the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Browser {
-    /// Nothing, or that it is none.
-    #[default]
-    No,
-    /// It has code that browsers and others can run.
-    Perhaps,
-    Yes,
-}
-
-impl Browser {
-    fn of(lower: &str) -> Self {
-        const NAMES: [&str; 12] = [
-            "browser",
-            "origin:",
-            "chrome",
-            "firefox",
-            "safari",
-            "javascript",
-            "page",
-            "react",
-            "angular",
-            "svelte",
-            "vue",
-            "frontend",
-        ];
-        const OTHERS: [&str; 4] = ["require('ws')", "require(\"ws\")", "from 'ws'", "from \"ws\""];
-        let has = |list: &[&str]| list.iter().any(|word| lower.contains(word));
-        match (has(&OTHERS), has(&NAMES), lower.contains("new websocket")) {
-            (true, ..) | (_, false, false) => Self::No,
-            (_, true, _) => Self::Yes,
-            (_, false, true) => Self::Perhaps,
-        }
-    }
-}
-
 /// Whether someone asks: a question mark, or a question's first word, in what is not a paste.
 fn is_question(lower: &str, vocabulary: &Vocabulary) -> bool {
     const FIRST: [&str; 12] =
         ["how", "why", "what", "which", "where", "can", "could", "does", "is", "should", "wie", "warum"];
-    let unspaced = lower.chars().any(super::vocabulary::is_unspaced);
+    let unspaced = lower.chars().any(is_unspaced);
     lower.contains(['?', '？'])
         || words(lower).next().is_some_and(|first| FIRST.contains(&first))
         || unspaced && FIRST[..3].iter().any(|word| vocabulary.has(word))

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use portcullis_diagnose::Signature;
 use portcullis_reason::Reason;
 
-use super::{surroundings::Configuration, tools::shown, vocabulary::Vocabulary};
+use super::{surroundings::Configuration, text::shown, vocabulary::Vocabulary};
 
 /// One thing that the doctor knows.
 #[derive(Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ fn parse_entry(text: &'static str) -> Entry {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{super::vocabulary::words, *};
+    use super::{super::text::words, *};
 
     #[test]
     fn every_entry_is_whole() {

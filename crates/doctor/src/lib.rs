@@ -8,12 +8,14 @@ mod answer;
 mod case;
 mod contradictions;
 mod evidence;
+mod found;
 mod knowledge;
 mod paced;
 mod scan;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod text;
 mod thread;
 mod tools;
 mod vocabulary;
@@ -32,7 +34,7 @@ use self::{
     evidence::Evidence,
     scan::{credential::credentials, offer::Source},
     thread::follow_up,
-    tools::{Call, Context},
+    tools::{call::Call, context::Context},
 };
 pub use self::{
     paced::Paced,
@@ -257,8 +259,8 @@ fn overview(evidence: &Evidence) -> String {
 
 /// The honest answer to what is not understood, or to someone who asks what can be asked.
 fn unknown(message: &str, partial: bool) -> String {
-    let lower = evidence::clip(message, 256).to_lowercase();
-    let words: Vec<&str> = vocabulary::words(&lower).take(7).collect();
+    let lower = text::clip(message, 256).to_lowercase();
+    let words: Vec<&str> = text::words(&lower).take(7).collect();
     let greeting = words.len() < 7
         && words.iter().any(|word| {
             ["hello", "hi", "hey", "help", "hallo", "hilfe", "hola", "bonjour", "who", "thanks", "you"]

@@ -5,8 +5,8 @@ use portcullis_reason::Reason;
 
 use super::{
     answer::Focus,
-    evidence::clip,
-    vocabulary::{Vocabulary, words},
+    text::{clip, words},
+    vocabulary::Vocabulary,
 };
 
 /// What a message without evidence refers to.

@@ -5,6 +5,8 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
+use super::text::{clip, is_unspaced, words};
+
 /// The words of a text, its own and in English.
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary<'t> {
@@ -19,7 +21,7 @@ const MAX_BYTES: usize = 4096;
 impl<'t> Vocabulary<'t> {
     /// Reads `lower`, which is in lower case.
     pub(crate) fn of(lower: &'t str) -> Self {
-        let text = super::evidence::clip(lower, MAX_BYTES);
+        let text = clip(lower, MAX_BYTES);
         // `Authorization-Header` is two words as well.
         let own: HashSet<&str> = words(text).chain(words(text).flat_map(|word| word.split('-'))).collect();
         let pairs =
@@ -42,19 +44,6 @@ impl<'t> Vocabulary<'t> {
         self.words.iter().any(|word| LISTS.field.contains(word))
             || self.pairs.iter().any(|pair| LISTS.field.contains(pair.as_str()))
     }
-}
-
-/// The words of a text: letters and digits, with `-`, `_`, `.` and `'` inside. Scripts without spaces end a word.
-pub(crate) fn words(lower: &str) -> impl Iterator<Item = &str> {
-    lower
-        .split(|c: char| !(c.is_alphanumeric() || "-_.'".contains(c)) || is_unspaced(c))
-        .map(|word| word.trim_matches(['.', '\'', '-']))
-        .filter(|word| !word.is_empty())
-}
-
-/// Whether a character belongs to a script whose words stand without spaces between them, or to its punctuation.
-pub(crate) const fn is_unspaced(c: char) -> bool {
-    matches!(c, '\u{2E80}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}' | '\u{F900}'..='\u{FAFF}' | '\u{FF00}'..='\u{FFEF}')
 }
 
 struct Lists {

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::vocabulary::is_unspaced;
+use crate::text::{clip, is_unspaced};
 
 /// A credential that someone pasted. `Debug` shows its size alone; [`as_str`](Self::as_str) is for tools.
 #[derive(Clone, PartialEq, Eq)]
@@ -210,7 +210,7 @@ fn read(text: &str, at: usize, start: Start) -> Result<Credential, usize> {
     let from = at + skip;
     let mut end = run_end(text, from);
     let mut body = &text[from..end];
-    let after = super::super::evidence::clip(&text[end..], 16);
+    let after = clip(&text[end..], 16);
     let mut shortened = blacked_out(after).is_some_and(|at| after[..at].chars().all(|c| "[<(".contains(c)));
     if let Some(at) = blacked_out(body) {
         body = &body[..at];

@@ -1,6 +1,6 @@
 //! Close codes and HTTP statuses among the numbers of a text.
 
-use crate::vocabulary::is_unspaced;
+use crate::text::is_unspaced;
 
 /// The numbers of a text that mean something here, each once, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

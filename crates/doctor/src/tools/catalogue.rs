@@ -6,7 +6,7 @@ use portcullis_agent::ToolOutput;
 use portcullis_reason::{CloseCode, CloseProfile, Reason};
 use serde_json::{Value, json};
 
-use super::{Context, origin};
+use super::{context::Context, origin};
 use crate::{
     case::{Case, Fault, Weight},
     knowledge::{self, Entry},

@@ -10,10 +10,10 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_token::inspect;
 use serde_json::{Value, json};
 
-use super::{Context, token::judge};
+use super::{context::Context, token::judge};
 use crate::{
     case::{Case, Sound, Weight},
-    evidence::Browser,
+    found::Browser,
     scan::{
         credential::{Pasted, looks_like_jwt, split_prefix},
         element::{Element, Expression},

@@ -1,7 +1,7 @@
 //! What an `Origin` that was pasted is to this server: one of its list, or how it differs from one.
 
-use super::{Context, shown};
-use crate::case::Case;
+use super::context::Context;
+use crate::{case::Case, text::shown};
 
 /// Adds what is found, where the message names an origin.
 pub(super) fn compare(context: &Context, case: &mut Case) {

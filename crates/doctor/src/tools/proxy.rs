@@ -4,7 +4,7 @@ use portcullis_agent::ToolOutput;
 use portcullis_reason::Reason;
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use crate::{
     case::{Case, Sound, Weight},
     scan::nginx::{Passed, Settings},

@@ -4,10 +4,11 @@ use portcullis_agent::ToolOutput;
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 
-use super::{Context, shown};
+use super::context::Context;
 use crate::{
     case::{Case, Weight},
     surroundings::{Configuration, Refusal},
+    text::shown,
 };
 
 const MOST_REFUSALS: usize = 20;

@@ -7,11 +7,12 @@ use portcullis_reason::Reason;
 use portcullis_token::{Inspection, inspect};
 use serde_json::{Map, Value, json};
 
-use super::{Context, shown};
+use super::context::Context;
 use crate::{
     case::{Case, Sound, Weight},
-    evidence::Token,
+    found::Token,
     scan::credential::Place,
+    text::shown,
 };
 
 /// Claims whose values are shown; of the others the names.
