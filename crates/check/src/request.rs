@@ -1,6 +1,6 @@
 //! An upgrade request that can be bent out of shape, line by line.
 
-use portcullis_handshake::encode_key;
+use portcullis_dial::random_key;
 
 /// A request. Names and values are written as they are, whatever is in them.
 #[derive(Clone, Debug)]
@@ -128,11 +128,6 @@ impl Request {
         out.extend_from_slice(&self.body);
         out
     }
-}
-
-/// A value for `Sec-WebSocket-Key`.
-pub(crate) fn random_key() -> String {
-    encode_key(&random())
 }
 
 /// Random bytes of the system's.

@@ -3,7 +3,7 @@
 use std::io;
 
 use portcullis_frame::{Frame, FrameError, Limits, Message};
-use portcullis_handshake::{ClientError, ClientRequest};
+use portcullis_handshake::{ClientError, ClientRequest, encode_key};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::{Incoming, Response};
@@ -145,6 +145,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             _ => Ok(()),
         }
     }
+}
+
+/// A value for `Sec-WebSocket-Key` that no other connection has (RFC 6455 §4.1 item 7).
+pub fn random_key() -> String {
+    encode_key(&rand::random())
 }
 
 /// What one read has room for, at least half of it.

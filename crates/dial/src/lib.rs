@@ -13,7 +13,7 @@ mod stream;
 mod target;
 mod tls;
 
-pub use client::{AnswerError, Client, MessageError};
+pub use client::{AnswerError, Client, MessageError, random_key};
 pub use incoming::{Incoming, MOST_HEAD, Opened};
 pub use response::Response;
 pub use route::{Route, RouteError, connect};

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use portcullis_dial::{AnswerError, Client, MessageError, Route, Stream, connector};
+use portcullis_dial::{AnswerError, Client, MessageError, Route, Stream, connector, random_key};
 use portcullis_frame::{Frame, Limits, Message, WireCode};
-use portcullis_handshake::{ClientError, ClientRequest, encode_key};
+use portcullis_handshake::{ClientError, ClientRequest};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -123,7 +123,7 @@ impl Connection {
     }
 
     async fn upgrade(&mut self, dialer: &Dialer, presented: &Presented) -> Result<(), Failure> {
-        let key = encode_key(&rand::random());
+        let key = random_key();
         let protocols: Vec<&str> = presented.protocols.iter().map(String::as_str).collect();
         let resource = dialer.target.path.as_str();
         let joined = presented.query.as_ref().map(|query| {

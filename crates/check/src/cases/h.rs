@@ -1,6 +1,6 @@
 //! H: the opening handshake (RFC 6455 §4.2, RFC 9112).
 
-use portcullis_dial::Response;
+use portcullis_dial::{Response, random_key};
 use portcullis_frame::Opcode;
 use portcullis_handshake::{accept_value, encode_key};
 use portcullis_reason::Reason;
@@ -229,7 +229,7 @@ async fn upgrade_fields(probe: &Probe) -> Found {
 
 async fn accept_key(probe: &Probe) -> Found {
     // 0xFB and 0xFF give `+` and `/`, which a careless decoder treats as something else.
-    for key in [encode_key(&[0xFB; 16]), encode_key(&[0xFF; 16]), crate::request::random_key()] {
+    for key in [encode_key(&[0xFB; 16]), encode_key(&[0xFF; 16]), random_key()] {
         let request = probe.good()?.set("Sec-WebSocket-Key", &key);
         let response = accepted(probe, "a key of known bytes", &request).await?;
         let lines: Vec<&str> = response.values("Sec-WebSocket-Accept").collect();

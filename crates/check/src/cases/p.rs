@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_dial::random_key;
 use portcullis_reason::Reason;
 
 use crate::{
@@ -71,7 +72,7 @@ async fn parallel(probe: &Probe) -> Found {
     }
     let request = probe.good()?;
     for peer in &mut peers {
-        peer.send(&request.clone().set("Sec-WebSocket-Key", &crate::request::random_key()).bytes()).await;
+        peer.send(&request.clone().set("Sec-WebSocket-Key", &random_key()).bytes()).await;
     }
     let mut opened = 0;
     for peer in &mut peers {
