@@ -1,14 +1,13 @@
 //! A client whose every byte a test decides.
 
 use std::{
-    collections::VecDeque,
     io::{ErrorKind, Read as _, Write as _},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
-use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
-use portcullis_handshake::ResponseHead;
+use portcullis_dial::Incoming;
+use portcullis_frame::{Frame, Limits, Message};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -18,10 +17,7 @@ use crate::{PATIENCE, Request, Response};
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
-    /// Read and not yet looked at.
-    unread: Vec<u8>,
-    decoder: Decoder,
-    messages: VecDeque<Message<'static>>,
+    incoming: Incoming,
     answers_pings: bool,
     protocol: Option<String>,
 }
@@ -82,14 +78,7 @@ impl Peer {
         stream.set_nodelay(true).expect("a socket option");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
         let limits = Limits { frame: 32 << 20, message: 32 << 20, fragments: 1 << 17 };
-        Self {
-            stream,
-            unread: Vec::new(),
-            decoder: Decoder::new(Role::Client, limits),
-            messages: VecDeque::new(),
-            answers_pings: true,
-            protocol: None,
-        }
+        Self { stream, incoming: Incoming::new(limits), answers_pings: true, protocol: None }
     }
 
     /// Leaves pings without an answer from now on.
@@ -137,15 +126,16 @@ impl Peer {
     pub fn sse(&mut self) -> Option<SseBlock> {
         let deadline = Instant::now() + PATIENCE;
         let end = loop {
-            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
+            if let Some(end) = self.incoming.bytes().windows(2).position(|pair| pair == b"\n\n") {
                 break end;
             }
             if !self.read(deadline) {
                 return None;
             }
         };
-        let block: Vec<u8> = self.unread.drain(..end + 2).collect();
-        let text = String::from_utf8(block).expect("a stream of events is UTF-8");
+        let text = String::from_utf8(self.incoming.bytes()[..end].to_vec());
+        let text = text.expect("a stream of events is UTF-8");
+        self.incoming.skip(end + 2);
         let mut parsed = SseBlock::default();
         for line in text.lines().filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
@@ -171,31 +161,22 @@ impl Peer {
     #[track_caller]
     fn response_to(&mut self, head_alone: bool) -> Response {
         let deadline = Instant::now() + PATIENCE;
-        let (mut response, len) = loop {
-            if let Some(found) = self.parse_head() {
-                break found;
+        let (head, mut response) = loop {
+            let come = self.incoming.bytes().to_vec();
+            match self.incoming.response() {
+                Ok(Some(response)) => {
+                    break (come[..come.len() - self.incoming.bytes().len()].to_vec(), response);
+                }
+                Ok(None) => {}
+                Err(error) => panic!("{error}: {}", self.unread_text()),
             }
             assert!(self.read(deadline), "the connection ended before an answer: {}", self.unread_text());
         };
-        let head: Vec<u8> = self.unread.drain(..len).collect();
-        if response.status != 101 && !head_alone {
-            let wanted = response.field("Content-Length").and_then(|length| length.parse::<usize>().ok());
-            while wanted.is_none_or(|wanted| self.unread.len() < wanted) && self.read(deadline) {}
-            let size = wanted.unwrap_or(self.unread.len()).min(self.unread.len());
-            let body: Vec<u8> = self.unread.drain(..size).collect();
-            response.body = String::from_utf8_lossy(&body).into_owned();
+        assert!(head.starts_with(b"HTTP/1.1 "), "{}", String::from_utf8_lossy(&head));
+        if !head_alone {
+            while !self.incoming.body(&mut response, usize::MAX) && self.read(deadline) {}
         }
-        response.raw = String::from_utf8_lossy(&head).into_owned() + &response.body;
-        response
-    }
-
-    fn parse_head(&self) -> Option<(Response, usize)> {
-        let head = ResponseHead::parse(&self.unread)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.unread_text()))?;
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let fields = head.fields().map(|(name, value)| (name.to_owned(), text(value))).collect();
-        let response = Response { status: head.status(), fields, body: String::new(), raw: String::new() };
-        Some((response, head.len()))
+        Response::new(&head, response)
     }
 
     /// Opens a WebSocket: sends the request and judges the 101 as a client has to (RFC 6455 §4.1).
@@ -208,14 +189,17 @@ impl Peer {
     /// Judges the answer to a request that was sent before.
     #[track_caller]
     pub fn opened(&mut self, request: &Request) {
-        let response = self.response();
-        assert_eq!(response.status, 101, "{}", response.raw);
-        let head = ResponseHead::parse(response.raw.as_bytes()).ok().flatten().expect("it was read before");
         let key = request.value("Sec-WebSocket-Key").expect("an upgrade has a key");
         let key = str::from_utf8(key).expect("a key is text");
-        let selected = head.check(key, &request.offered());
-        self.protocol =
-            selected.unwrap_or_else(|error| panic!("{error}: {}", response.raw)).map(ToOwned::to_owned);
+        let deadline = Instant::now() + PATIENCE;
+        let opened = loop {
+            match self.incoming.opened(key, &request.offered()) {
+                Ok(Some(opened)) => break opened,
+                Ok(None) => assert!(self.read(deadline), "the connection ended: {}", self.unread_text()),
+                Err(error) => panic!("{error}: {}", self.response().raw),
+            }
+        };
+        self.protocol = opened.protocol.map(ToOwned::to_owned);
     }
 
     /// Sends a frame, masked.
@@ -247,28 +231,14 @@ impl Peer {
     fn message_within(&mut self, patience: Duration) -> Option<Message<'static>> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(message) = self.messages.pop_front() {
-                return Some(message);
-            }
-            self.decode();
-            if self.messages.is_empty() && !self.read(deadline) {
-                return None;
-            }
-        }
-    }
-
-    fn decode(&mut self) {
-        let mut bytes = std::mem::take(&mut self.unread);
-        let mut input = &mut bytes[..];
-        loop {
-            match self.decoder.decode(&mut input) {
+            match self.incoming.message().map(|message| message.map(Message::into_owned)) {
                 Ok(Some(Message::Ping(payload))) if self.answers_pings => {
-                    let pong = masked(Frame::pong(&payload));
                     // A server that is closing may have stopped to listen.
-                    let _ = self.stream.write_all(&pong);
+                    self.try_send(&masked(Frame::pong(&payload)));
                 }
-                Ok(Some(message)) => self.messages.push_back(message.into_owned()),
-                Ok(None) => return,
+                Ok(Some(message)) => return Some(message),
+                Ok(None) if !self.read(deadline) => return None,
+                Ok(None) => {}
                 Err(error) => panic!("the server broke the framing rules: {error}"),
             }
         }
@@ -386,7 +356,7 @@ impl Peer {
     pub fn ended(&mut self) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         while self.read(deadline) {}
-        std::mem::take(&mut self.unread)
+        std::mem::take(self.incoming.room())
     }
 
     /// Reads once; false at the end of the connection.
@@ -398,7 +368,7 @@ impl Peer {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(read) => {
-                self.unread.extend_from_slice(&chunk[..read]);
+                self.incoming.room().extend_from_slice(&chunk[..read]);
                 read > 0
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -411,7 +381,8 @@ impl Peer {
     }
 
     fn unread_text(&self) -> String {
-        String::from_utf8_lossy(&self.unread[..self.unread.len().min(1024)]).into_owned()
+        let bytes = self.incoming.bytes();
+        String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned()
     }
 }
 

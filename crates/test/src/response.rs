@@ -7,7 +7,7 @@ use serde_json::Value;
 pub struct Response {
     /// The status.
     pub status: u16,
-    pub(crate) fields: Vec<(String, String)>,
+    fields: Vec<(String, String)>,
     /// The body; empty for a 101.
     pub body: String,
     /// Head and body as they came.
@@ -15,6 +15,12 @@ pub struct Response {
 }
 
 impl Response {
+    pub(crate) fn new(head: &[u8], response: portcullis_dial::Response) -> Self {
+        let body = String::from_utf8_lossy(&response.body).into_owned();
+        let raw = String::from_utf8_lossy(head).into_owned() + &body;
+        Self { status: response.status, fields: response.fields, body, raw }
+    }
+
     /// The value of the only field of that name; none if there is none or more than one.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
