@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_frame::Frame;
-use portcullis_handshake::{ClientRequest, ResponseHead, encode_key};
+use portcullis_dial::Incoming;
+use portcullis_frame::{Frame, Limits, Message};
+use portcullis_handshake::{ClientRequest, encode_key};
 use socket2::{Domain, Socket, Type};
 
 use crate::server::pause;
@@ -33,7 +34,8 @@ pub(crate) struct Dial<'a> {
 pub(crate) struct Peer {
     stream: TcpStream,
     key: String,
-    buffer: Vec<u8>,
+    incoming: Incoming,
+    received: usize,
 }
 
 impl Peer {
@@ -55,7 +57,7 @@ impl Peer {
         };
         let mut head = Vec::with_capacity(1_536);
         request.write(&mut head)?;
-        let mut peer = Self { stream, key, buffer: Vec::new() };
+        let mut peer = Self { stream, key, incoming: Incoming::new(Limits::default()), received: 0 };
         if !dial.pause.is_zero() {
             pause(dial.pause);
         }
@@ -66,35 +68,39 @@ impl Peer {
 
     /// Waits for the 101, judges it, and reads one message behind it where `greeted` says that one comes.
     pub(crate) fn established(&mut self, greeted: bool) -> anyhow::Result<()> {
-        loop {
-            if let Some(head) = ResponseHead::parse(&self.buffer)? {
-                let selected = head.check(&self.key, &["jwt-auth"])?;
-                ensure!(selected == Some("jwt-auth"), "the server selected no subprotocol");
-                let len = head.len();
-                self.buffer.drain(..len);
-                break;
+        let opened = loop {
+            match self.incoming.opened(&self.key, &["jwt-auth"])? {
+                Some(opened) => break opened,
+                None => self.fill()?,
             }
-            self.fill()?;
-        }
-        while greeted && frame_len(&self.buffer).is_none() {
-            self.fill()?;
+        };
+        ensure!(opened.protocol.is_some(), "the server selected no subprotocol");
+        if greeted {
+            self.message()?;
         }
         Ok(())
     }
 
     /// Waits for a refusal and its end.
     pub(crate) fn refused(&mut self, status: u16) -> anyhow::Result<()> {
-        let mut chunk = [0; 4_096];
-        while let read @ 1.. = poll_read(&mut self.stream, &mut chunk)? {
-            self.buffer.extend_from_slice(&chunk[..read]);
-        }
-        let head = ResponseHead::parse(&self.buffer)?.context("the answer is cut off")?;
-        ensure!(head.status() == status, "the server answered {} instead of {status}", head.status());
+        while self.read()? > 0 {}
+        let response = self.incoming.response()?.context("the answer is cut off")?;
+        ensure!(response.status == status, "the server answered {} instead of {status}", response.status);
         Ok(())
     }
 
-    /// Sends bytes and reads as many as `expected` says, a chunk at a time, whatever they are.
-    pub(crate) fn exchange(&mut self, bytes: &[u8], expected: usize, room: &mut [u8]) -> anyhow::Result<()> {
+    /// Waits for the next message or control frame.
+    pub(crate) fn message(&mut self) -> anyhow::Result<Message<'static>> {
+        loop {
+            if let Some(message) = self.incoming.message()? {
+                return Ok(message.into_owned());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Sends bytes.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.stream.write(rest) {
@@ -103,12 +109,32 @@ impl Peer {
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
+    }
+
+    /// Sends bytes and reads as many as `expected` says, a chunk at a time, whatever they are.
+    pub(crate) fn exchange(&mut self, bytes: &[u8], expected: usize, room: &mut [u8]) -> anyhow::Result<()> {
+        self.send(bytes)?;
         receive(&mut self.stream, expected, room)
     }
 
-    /// The socket, and what was read of it and not looked at.
-    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.buffer)
+    /// Bytes that came, the answer to the handshake included.
+    pub(crate) const fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Whether the server has ended the connection, however much of what it sent is unread.
+    pub(crate) fn was_ended(&self) -> bool {
+        // Reads what there is up to the end, which nobody needs any more.
+        let mut stream = &self.stream;
+        let mut room = [0; 8 << 10];
+        loop {
+            match stream.read(&mut room) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
     }
 
     /// The socket, blocking, for two threads that read and write at the same time.
@@ -118,17 +144,23 @@ impl Peer {
     }
 
     fn fill(&mut self) -> anyhow::Result<()> {
-        let mut chunk = [0; 4_096];
-        match poll_read(&mut self.stream, &mut chunk)? {
-            0 => bail!("the server closed: {}", String::from_utf8_lossy(&self.buffer)),
-            read => self.buffer.extend_from_slice(&chunk[..read]),
+        if self.read()? == 0 {
+            bail!("the server closed: {}", String::from_utf8_lossy(self.incoming.bytes()));
         }
         Ok(())
+    }
+
+    fn read(&mut self) -> anyhow::Result<usize> {
+        let mut chunk = [0; 16 << 10];
+        let read = poll_read(&mut self.stream, &mut chunk)?;
+        self.incoming.room().extend_from_slice(&chunk[..read]);
+        self.received += read;
+        Ok(read)
     }
 }
 
 /// Reads what is there, and waits awake for it: a sleeper would have to be woken, which the server would pay for.
-pub(crate) fn poll_read(stream: &mut TcpStream, room: &mut [u8]) -> anyhow::Result<usize> {
+fn poll_read(stream: &mut TcpStream, room: &mut [u8]) -> anyhow::Result<usize> {
     let began = Instant::now();
     loop {
         match stream.read(room) {
@@ -162,16 +194,6 @@ pub(crate) fn messages(count: usize, size: usize) -> (Vec<u8>, usize) {
     let echo = count * frame.size();
     let frame = frame.masked([0x12, 0x34, 0x56, 0x78]).to_vec();
     (frame.repeat(count), echo)
-}
-
-/// The length of the whole frame at the start of `buffer`, once it is there. A server's are never masked.
-fn frame_len(buffer: &[u8]) -> Option<usize> {
-    let (header, payload) = match *buffer.get(1..)? {
-        [126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
-        [126 | 127, ..] | [] => return None,
-        [short, ..] => (2, usize::from(short)),
-    };
-    (buffer.len() >= header + payload).then_some(header + payload)
 }
 
 /// Connects from one of many loopback addresses, so that ports never run out.
@@ -209,15 +231,6 @@ const BROWSER: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_frame_is_whole_only_with_its_last_byte() {
-        for size in [0, 1, 125, 126, 700] {
-            let frame = Frame::text(&"x".repeat(size)).to_vec();
-            assert_eq!(frame_len(&frame), Some(frame.len()), "{size}");
-            assert_eq!(frame_len(&frame[..frame.len() - 1]), None, "{size}");
-        }
-    }
 
     #[test]
     fn the_echo_of_a_burst_has_no_masks() {

@@ -1,23 +1,16 @@
 //! A socket that asks questions and follows their events.
 
-use std::{
-    hash::{BuildHasher as _, Hasher as _, RandomState},
-    io::{ErrorKind, Read as _, Write as _},
-};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use anyhow::{Context as _, bail, ensure};
-use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
+use portcullis_frame::{Frame, Message};
 use serde_json::{Value, json};
 
-use crate::peer::{Dial, Peer, poll_read};
+use crate::peer::{Dial, Peer};
 
 /// One connection behind its greeting.
 pub(super) struct Socket {
-    stream: std::net::TcpStream,
-    decoder: Decoder,
-    unread: Vec<u8>,
-    room: Box<[u8]>,
-    received: usize,
+    peer: Peer,
     asked: u64,
     /// Tells this socket's messages from those of all others.
     mark: u32,
@@ -26,19 +19,9 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn open(dial: &Dial<'_>) -> anyhow::Result<Self> {
         let mut peer = Peer::connect(dial)?;
-        peer.established(true)?;
-        let limits = Limits::default();
-        let (stream, behind) = peer.into_parts();
-        let mut socket = Self {
-            stream,
-            decoder: Decoder::new(Role::Client, limits),
-            unread: behind,
-            room: vec![0; 16 << 10].into(),
-            received: 0,
-            asked: 0,
-            mark: RandomState::new().build_hasher().finish() as u32,
-        };
-        // The greeting, which is there already.
+        peer.established(false)?;
+        let mark = RandomState::new().build_hasher().finish() as u32;
+        let mut socket = Self { peer, asked: 0, mark };
         let greeting = socket.next()?;
         ensure!(greeting["type"] == "connection_established", "another greeting: {greeting}");
         Ok(socket)
@@ -98,53 +81,27 @@ impl Socket {
 
     pub(super) fn send(&mut self, text: &str) -> anyhow::Result<()> {
         let frame = Frame::text(text).masked([0x12, 0x34, 0x56, 0x78]).to_vec();
-        let mut rest = frame.as_slice();
-        while !rest.is_empty() {
-            match self.stream.write(rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        self.peer.send(&frame)
     }
 
-    /// Bytes that came, greeting included.
+    /// Bytes that came, the handshake included.
     pub(super) const fn received(&self) -> usize {
-        self.received
+        self.peer.received()
     }
 
     /// Whether the server has ended the connection, however much of what it sent is unread.
     pub(super) fn was_ended(&self) -> bool {
-        // Reads what there is up to the end, which nobody needs any more.
-        let mut stream = &self.stream;
-        let mut room = [0; 8 << 10];
-        loop {
-            match stream.read(&mut room) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) => return error.kind() != ErrorKind::WouldBlock,
-            }
-        }
+        self.peer.was_ended()
     }
 
     /// The next message.
     fn next(&mut self) -> anyhow::Result<Value> {
         loop {
-            let mut input = self.unread.as_mut_slice();
-            let message = self.decoder.decode(&mut input)?.map(Message::into_owned);
-            let left = input.len();
-            self.unread.drain(..self.unread.len() - left);
-            match message {
-                Some(Message::Text(text)) => return Ok(serde_json::from_str(&text)?),
-                Some(Message::Close(body)) => bail!("the server closed: {body:?}"),
-                Some(_) => continue,
-                None => {}
+            match self.peer.message().context("no message")? {
+                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Close(body) => bail!("the server closed: {body:?}"),
+                Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
             }
-            let read = poll_read(&mut self.stream, &mut self.room).context("no message")?;
-            ensure!(read > 0, "the server ended the connection");
-            self.received += read;
-            self.unread.extend_from_slice(&self.room[..read]);
         }
     }
 }
