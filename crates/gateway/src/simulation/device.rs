@@ -10,8 +10,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
-use portcullis_handshake::ResponseHead;
+use portcullis_dial::Incoming;
+use portcullis_frame::{Frame, Limits, Message};
 use portcullis_test::{Request, Witness, wrap};
 use rand::{
     RngExt as _, SeedableRng as _,
@@ -248,14 +248,14 @@ async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Ins
     let (mut reader, mut writer) = split(near);
     let talk = async {
         writer.write_all(&request.bytes()).await.ok()?;
-        let mut read = opened(&mut reader).await?;
+        let mut incoming = opened(&mut reader).await?;
         if let Some(resume) = resume {
             writer.write_all(&masked(Frame::text(&resume.to_string()))).await.ok()?;
         }
         let (answer, answers) = unbounded_channel();
         tokio::select! {
             biased;
-            () = listen(device, &mut reader, &mut read, &answer, mood, since) => {}
+            () = listen(device, &mut reader, &mut incoming, &answer, mood, since) => {}
             () = speak(device, &mut writer, answers, mood) => {}
         }
         Some(())
@@ -265,15 +265,14 @@ async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Ins
 }
 
 /// Reads the answer to the request; gives what came behind a 101, and nothing for a refusal.
-async fn opened(reader: &mut ReadHalf<impl Line>) -> Option<Vec<u8>> {
-    let mut read = Vec::new();
+async fn opened(reader: &mut ReadHalf<impl Line>) -> Option<Incoming> {
+    let mut incoming = Incoming::new(Limits { frame: 1 << 20, message: 1 << 20, fragments: 16 });
     loop {
-        if reader.read_buf(&mut read).await.ok()? == 0 {
+        if reader.read_buf(incoming.room()).await.ok()? == 0 {
             return None;
         }
-        if let Some(head) = ResponseHead::parse(&read).unwrap() {
-            let behind = head.len();
-            return (head.status() == 101).then(|| read.split_off(behind));
+        if let Some(response) = incoming.response().unwrap() {
+            return (response.status == 101).then_some(incoming);
         }
     }
 }
@@ -282,16 +281,13 @@ async fn opened(reader: &mut ReadHalf<impl Line>) -> Option<Vec<u8>> {
 async fn listen(
     device: &Mutex<Device>,
     reader: &mut ReadHalf<impl Line>,
-    read: &mut Vec<u8>,
+    incoming: &mut Incoming,
     answer: &UnboundedSender<Vec<u8>>,
     mood: Mood,
     since: Instant,
 ) {
-    let limits = Limits { frame: 1 << 20, message: 1 << 20, fragments: 16 };
-    let mut decoder = Decoder::new(Role::Client, limits);
     loop {
-        let mut input = &mut read[..];
-        while let Some(message) = decoder.decode(&mut input).unwrap() {
+        while let Some(message) = incoming.message().unwrap() {
             match message {
                 Message::Text(text) => {
                     if device.lock().take(&serde_json::from_str(&text).unwrap(), since) {
@@ -303,7 +299,6 @@ async fn listen(
                 Message::Binary(_) | Message::Pong(_) => {}
             }
         }
-        read.clear();
         let pause = {
             let mut device = device.lock();
             match device.random.random_range(0..40) {
@@ -315,7 +310,7 @@ async fn listen(
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        if reader.read_buf(read).await.unwrap_or(0) == 0 {
+        if reader.read_buf(incoming.room()).await.unwrap_or(0) == 0 {
             return;
         }
     }
