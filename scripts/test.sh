@@ -78,6 +78,7 @@ step_client() {
 step_web() {
     npm --prefix web run --silent typecheck
     npm --prefix web run --silent test
+    npm --prefix web run --silent size
 }
 
 step_release() { cargo build --release --locked --quiet -p portcullis-cli -p portcullis-bench; }

@@ -11,6 +11,7 @@ import {
   type ServerMessage,
   type ThreadSummary,
 } from '@portcullis/client';
+import { Answer } from './answer.ts';
 
 /** An event that has a row of its own in the transcript; pieces of the answer go into the answer. */
 export type Step = Exclude<ServerEvent, { readonly type: 'partial_result' }>;
@@ -25,7 +26,7 @@ export interface Turn {
   readonly runId: Signal<string | undefined>;
   readonly status: Signal<TurnStatus>;
   readonly steps: Signal<readonly Step[]>;
-  readonly answer: Signal<string>;
+  readonly answer: Answer;
   readonly refusal: Signal<Refusal | undefined>;
 }
 
@@ -129,18 +130,18 @@ export class ChatModel {
     const turn = this.#byRun.get(event.run_id) ?? this.#foreign(event);
     if (event.type === 'partial_result') {
       turn.status.value = 'running';
-      turn.answer.value += event.payload.delta;
+      turn.answer.append(event.payload.delta);
       return;
     }
     if (event.type === 'agent_started') {
       // The run begins, or begins anew after a restart of the server: what it told before counts no more.
       turn.steps.value = [];
-      turn.answer.value = '';
+      turn.answer.replace('');
     }
     turn.steps.value = [...turn.steps.peek(), event];
     switch (event.type) {
       case 'agent_completed':
-        turn.answer.value = event.payload.final_response;
+        turn.answer.replace(event.payload.final_response);
         turn.status.value = 'completed';
         return;
       case 'agent_failed':
@@ -168,7 +169,7 @@ export class ChatModel {
     if (early !== undefined && early !== turn) {
       // The run's first events overtook the acknowledgement: they move to the question that they answer.
       turn.steps.value = early.steps.peek();
-      turn.answer.value = early.answer.peek();
+      turn.answer.replace(early.answer.value);
       turn.refusal.value = early.refusal.peek();
       thread.turns.value = thread.turns.peek().filter((other) => other !== early);
     }
@@ -225,7 +226,7 @@ function newTurn(key: string, question: string | undefined): Turn {
     runId: signal<string | undefined>(undefined),
     status: signal<TurnStatus>('sending'),
     steps: signal<readonly Step[]>([]),
-    answer: signal(''),
+    answer: new Answer(),
     refusal: signal<Refusal | undefined>(undefined),
   };
 }

@@ -69,7 +69,7 @@ function TurnView({ turn }: { turn: Turn }) {
         </p>
       )}
       <Steps turn={turn} />
-      <Answer turn={turn} />
+      <AnswerView turn={turn} />
       {busy && (
         <p class="progress">
           <Spinner /> {PROGRESS[status]}
@@ -106,14 +106,13 @@ function Steps({ turn }: { turn: Turn }) {
   );
 }
 
-/** Alone in reading the answer's signal: while it streams, nothing else is drawn again. */
-function Answer({ turn }: { turn: Turn }) {
-  const source = turn.answer.value;
-  if (source === '') return null;
+/** Alone in reading the answer: while it streams, nothing else is drawn again. */
+function AnswerView({ turn: { answer } }: { turn: Turn }) {
+  if (answer.value === '') return null;
   return (
     <div class="answer" data-testid="answer">
       <span class="visually-hidden">Answer: </span>
-      <Markdown source={source} />
+      <Markdown groups={answer.groups} />
     </div>
   );
 }

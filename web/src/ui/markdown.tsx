@@ -1,15 +1,16 @@
 /** Draws parsed Markdown with elements and text nodes. What an agent writes is untrusted and never becomes markup. */
 
 import type { ComponentChildren } from 'preact';
+import { parseInline } from '../lib/markdown/lexer.ts';
+import type { Block, Inline } from '../lib/markdown/tree.ts';
 import { memo } from './memo.ts';
-import { type Block, type Inline, parseInline, parseMarkdown } from '../lib/markdown.ts';
 
-/** While text streams only its last block changes: the others compare equal and are left alone. */
-export function Markdown({ source }: { source: string }) {
+/** Blocks in groups, as a text that grows has them: only what has become another object is drawn again. */
+export function Markdown({ groups }: { groups: readonly (readonly Block[])[] }) {
   return (
     <div class="prose">
-      {parseMarkdown(source).map((block, index) => (
-        <TopBlock key={index} block={block} />
+      {groups.map((blocks, index) => (
+        <Group key={index} blocks={blocks} />
       ))}
     </div>
   );
@@ -20,9 +21,20 @@ export function MarkdownLine({ source }: { source: string }) {
   return <>{inlines(parseInline(source))}</>;
 }
 
+const Group = memo(
+  ({ blocks }: { blocks: readonly Block[] }) => (
+    <>
+      {blocks.map((block, index) => (
+        <TopBlock key={index} block={block} />
+      ))}
+    </>
+  ),
+  (before, after) => before.blocks === after.blocks,
+);
+
 const TopBlock = memo(
   ({ block }: { block: Block }) => <BlockView block={block} />,
-  (before, after) => JSON.stringify(before.block) === JSON.stringify(after.block),
+  (before, after) => before.block === after.block,
 );
 
 function BlockView({ block }: { block: Block }) {
@@ -36,7 +48,7 @@ function BlockView({ block }: { block: Block }) {
     }
     case 'code':
       return (
-        <pre tabIndex={0} aria-label={block.language === '' ? 'Code' : `Code: ${block.language}`}>
+        <pre class={block.continued === true ? 'continued' : undefined} tabIndex={0} aria-label={block.language === '' ? 'Code' : `Code: ${block.language}`}>
           <code>{block.text}</code>
         </pre>
       );
@@ -100,6 +112,10 @@ function inlines(nodes: readonly Inline[]): ComponentChildren[] {
         return <strong key={index}>{inlines(node.children)}</strong>;
       case 'em':
         return <em key={index}>{inlines(node.children)}</em>;
+      case 'strike':
+        return <del key={index}>{inlines(node.children)}</del>;
+      case 'break':
+        return <br key={index} />;
       case 'link':
         return (
           <a key={index} href={node.href} target="_blank" rel="noopener noreferrer nofollow">

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { safeAddress } from '../../src/lib/address.ts';
-import { parseInline } from '../../src/lib/markdown.ts';
+import { parseInline } from '../../src/lib/markdown/lexer.ts';
 
 const PAGE = 'https://gate.test:8443/chat?x#y';
 
@@ -51,7 +51,7 @@ const UNSAFE = [
   'https:\\\\evil.test',
   'https:\\evil.test',
   'https://a.test\\@evil.test',
-  'https://a.test\\.evil.test',
+  'https://a.test\\evil.test',
   'https://a.test@evil.test/',
   'https://user:word@a.test/',
   'ht\ntps://a.test/',
