@@ -26,7 +26,7 @@ step_site() {
 # The protocol crates know no runtime: no socket, no clock, no environment. Testers know no server.
 step_layers() {
     local crate found
-    for crate in reason units handshake frame token event diagnose session log; do
+    for crate in reason units peer handshake frame token event diagnose session log; do
         found=$(cargo tree --locked --quiet -p "portcullis-$crate" -e normal --prefix none |
             grep -E '^(tokio|mio|async-std|smol|hyper|axum|reqwest|socket2) ' || true)
         if [ -n "$found" ]; then

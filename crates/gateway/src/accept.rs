@@ -57,7 +57,8 @@ pub(crate) async fn serve<L: Line>(
         Ok(head) => head,
         Err(rejection) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
     };
-    let client = gate.proxies.client(peer.ip(), &head);
+    let forwarded = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+    let client = gate.proxies.client(peer.ip(), forwarded.map(|field| field.value));
     if client != peer.ip() {
         // The port is the proxy's, and says nothing about the client.
         peer = SocketAddr::new(client, 0);

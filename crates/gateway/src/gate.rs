@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use portcullis_event::Mode;
 use portcullis_frame::Limits;
 use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, SameOrigin};
+use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection, Severity};
 use portcullis_router::{Outbox, Router, Seat};
 use portcullis_session as session;
@@ -30,7 +31,6 @@ use crate::{
         refusals::{Entry, Evidence, Ledger, OwnRefusal, OwnRefusals, Refusals},
     },
     mark::Mark,
-    proxies::Proxies,
     stale,
 };
 

@@ -22,7 +22,6 @@ mod options;
 mod page;
 mod plain;
 mod probe;
-mod proxies;
 mod routes;
 mod service;
 #[cfg(test)]

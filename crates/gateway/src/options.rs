@@ -87,7 +87,7 @@ impl Options {
             }
         }
         for proxy in &self.gateway.trusted_proxies {
-            if crate::proxies::parse(proxy).is_none() {
+            if portcullis_peer::parse_network(proxy).is_none() {
                 fault(
                     "gateway.trusted_proxies",
                     format!(

@@ -81,9 +81,14 @@ impl Gcra {
         self.full_at = self.full_at.and_then(|full_at| full_at.checked_sub(rate.interval));
     }
 
+    /// How long until nothing is missing.
+    pub fn missing(&self, now: Instant) -> Duration {
+        self.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now))
+    }
+
     /// Whether nothing is missing, so that it need not be remembered.
     pub fn is_full(&self, now: Instant) -> bool {
-        self.full_at.is_none_or(|full_at| full_at <= now)
+        self.missing(now).is_zero()
     }
 }
 
@@ -126,6 +131,7 @@ mod tests {
         let later = now + Duration::from_millis(500);
         assert_eq!(allowance.take(&rate, later), Ok(()));
         assert!(allowance.take(&rate, later).is_err());
+        assert_eq!(allowance.missing(later), Duration::from_millis(1500));
         assert!(!allowance.is_full(later) && allowance.is_full(later + Duration::from_millis(1500)));
     }
 
