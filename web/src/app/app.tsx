@@ -1,15 +1,14 @@
 /** The shell: one screen for each phase, and the banner above them. */
 
 import { ChatScreen } from '../chat/chat-screen.tsx';
-import { RefusalCard } from '../ui/refusal.tsx';
-import { Brand, Spinner } from '../ui/parts.tsx';
+import { Failed, Loading, OldPageBanner } from '../ui/entrance.tsx';
 import { SignInScreen } from './sign-in-screen.tsx';
 import { phase, stale, start } from './store.ts';
 
 export function App() {
   return (
     <>
-      {stale.value && <StaleBanner />}
+      {stale.value && <OldPageBanner />}
       <Screen />
     </>
   );
@@ -19,21 +18,9 @@ function Screen() {
   const now = phase.value;
   switch (now.kind) {
     case 'loading':
-      return (
-        <main class="centre">
-          <Brand large />
-          <p class="muted row" role="status">
-            <Spinner /> Looking for the gateway…
-          </p>
-        </main>
-      );
+      return <Loading>Looking for the gateway…</Loading>;
     case 'failed':
-      return (
-        <main class="centre">
-          <Brand large />
-          <RefusalCard refusal={now.refusal} actions={[{ label: 'Try again', run: () => void start(), primary: true }]} />
-        </main>
-      );
+      return <Failed refusal={now.refusal} again={{ label: 'Try again', run: () => void start() }} />;
     case 'signed-out':
       return <SignInScreen refusal={now.refusal} />;
     case 'signed-in':
@@ -41,18 +28,4 @@ function Screen() {
     default:
       return now satisfies never;
   }
-}
-
-function StaleBanner() {
-  return (
-    <div class="banner" role="alert">
-      <p>
-        <strong>This page is older than its server.</strong> Reload to get the version that fits; until then things may fail in
-        odd ways.
-      </p>
-      <button type="button" class="button" onClick={() => location.reload()}>
-        Reload
-      </button>
-    </div>
-  );
 }

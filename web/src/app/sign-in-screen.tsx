@@ -3,50 +3,39 @@
 import type { Refusal } from '@portcullis/client';
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { Brand, DocsLink, Spinner } from '../ui/parts.tsx';
-import { RefusalCard } from '../ui/refusal.tsx';
+import { SignIn, SignInForm } from '../ui/entrance.tsx';
+import { DocsLink } from '../ui/parts.tsx';
 import { canSignIn, signIn, useToken } from './store.ts';
 
 export function SignInScreen({ refusal }: { refusal: Refusal | undefined }) {
   const withPassword = canSignIn();
   const byToken = useSignal(!withPassword);
   return (
-    <main class="centre">
-      <Brand large />
-      <div class="card sign-in">
-        <h1>{byToken.value ? 'Use a token' : 'Sign in'}</h1>
-        {byToken.value ? <TokenForm /> : <PasswordForm refusal={refusal} />}
-        {withPassword && (
-          <button type="button" class="link" onClick={() => (byToken.value = !byToken.value)}>
-            {byToken.value ? 'Sign in with a password instead' : 'Use an access token instead'}
-          </button>
-        )}
-      </div>
-      {refusal !== undefined && <RefusalCard refusal={refusal} />}
-      <DocsLink />
-    </main>
+    <SignIn title={byToken.value ? 'Use a token' : 'Sign in'} refusal={refusal} foot={<DocsLink />}>
+      {byToken.value ? <TokenForm /> : <PasswordForm refusal={refusal} />}
+      {withPassword && (
+        <button type="button" class="link" onClick={() => (byToken.value = !byToken.value)}>
+          {byToken.value ? 'Sign in with a password instead' : 'Use an access token instead'}
+        </button>
+      )}
+    </SignIn>
   );
 }
 
 function PasswordForm({ refusal }: { refusal: Refusal | undefined }) {
-  const busy = useSignal(false);
   const username = useRef<HTMLInputElement>(null);
   const password = useRef<HTMLInputElement>(null);
   useEffect(() => {
     // After a refusal the name is most often right: the password is what is typed again.
     (refusal !== undefined && username.current?.value !== '' ? password : username).current?.focus();
   }, [refusal]);
-  const submit = async (event: Event) => {
-    event.preventDefault();
-    if (busy.value) return;
-    busy.value = true;
+  const attempt = async () => {
     await signIn(username.current?.value ?? '', password.current?.value ?? '');
-    busy.value = false;
     if (password.current !== null) password.current.value = '';
     password.current?.focus();
   };
   return (
-    <form onSubmit={(event) => void submit(event)}>
+    <SignInForm attempt={attempt}>
       <label>
         User name
         <input ref={username} name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required />
@@ -55,10 +44,7 @@ function PasswordForm({ refusal }: { refusal: Refusal | undefined }) {
         Password
         <input ref={password} name="password" type="password" autocomplete="current-password" required />
       </label>
-      <button type="submit" class="button primary wide" disabled={busy.value}>
-        {busy.value ? <Spinner label="Signing in" /> : 'Sign in'}
-      </button>
-    </form>
+    </SignInForm>
   );
 }
 

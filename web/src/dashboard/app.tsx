@@ -1,7 +1,7 @@
 /** The dashboard's shell: one screen for each phase, and what stands above the panels. */
 
-import { RefusalCard } from '../ui/refusal.tsx';
-import { Brand, Spinner } from '../ui/parts.tsx';
+import { Failed, Loading, OldPageBanner } from '../ui/entrance.tsx';
+import { Brand } from '../ui/parts.tsx';
 import { BudgetPanel } from './budget.tsx';
 import { clock, duration } from './format.ts';
 import { GoldenPathPanel } from './golden-path.tsx';
@@ -16,21 +16,12 @@ export function App() {
   const current = phase.value;
   switch (current.kind) {
     case 'loading':
-      return (
-        <main class="centre">
-          <Brand large />
-          <p class="muted row" role="status">
-            <Spinner /> Asking the server for its figures…
-          </p>
-        </main>
-      );
+      return <Loading>Asking the server for its figures…</Loading>;
     case 'failed':
       return (
-        <main class="centre">
-          <Brand large />
-          <RefusalCard refusal={current.refusal} actions={[{ label: 'Ask again', run: () => void look(), primary: true }]} />
+        <Failed refusal={current.refusal} again={{ label: 'Ask again', run: () => void look() }}>
           <p class="muted">It is asked again by itself, too.</p>
-        </main>
+        </Failed>
       );
     case 'signed-out':
       return <LoginScreen refusal={current.refusal} />;
@@ -44,16 +35,7 @@ export function App() {
 function Dashboard() {
   return (
     <>
-      {isOldPage.value && (
-        <div class="banner" role="alert">
-          <p>
-            <strong>This page is older than its server.</strong> Reload to get the version that fits.
-          </p>
-          <button type="button" class="button" onClick={() => location.reload()}>
-            Reload
-          </button>
-        </div>
-      )}
+      {isOldPage.value && <OldPageBanner />}
       <Header />
       <main class={isStale.value ? 'board stale' : 'board'}>
         {trouble.value !== undefined && isStale.value && (
