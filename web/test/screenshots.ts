@@ -2,11 +2,11 @@
 
 import { fileURLToPath } from 'node:url';
 import { launch, Person } from './e2e/browser.ts';
+import { ADA } from './e2e/people.ts';
 import { Server } from './e2e/server.ts';
 import { test } from 'vitest';
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url));
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
 const QUESTION =
   'What is wrong with this token?\n\njwt.eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEi';
 
@@ -16,8 +16,7 @@ test('the pictures of the documentation', { timeout: 180_000 }, async () => {
   try {
     for (const colorScheme of ['light', 'dark'] as const) {
       const ada = await Person.at(browser, server.gateway, { colorScheme, viewport: { width: 1100, height: 1280 } });
-      await ada.signIn(ADA.name, ADA.password);
-      await ada.connected();
+      await ada.enter(ADA);
       await ada.ask(QUESTION);
       await ada.page.locator('[data-event="agent_completed"]').waitFor();
       await settle(ada);

@@ -5,10 +5,10 @@ import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
+import { ADA } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
 
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let server: Server;
@@ -56,8 +56,7 @@ describe.each(VIEWS)('$colorScheme, $viewport.width wide', (view) => {
     await ada.signIn(ADA.name, 'not the password');
     await ada.refusal();
     await check(ada, 'a wrong password');
-    await ada.signIn(ADA.name, ADA.password);
-    await ada.connected();
+    await ada.enter(ADA);
     await check(ada, 'an empty chat');
     await ada.ask('Why is this token refused? eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ');
     await ada.page.locator('[data-event="agent_completed"]').waitFor();
@@ -158,8 +157,7 @@ test('with reduced motion nothing turns, slides or scrolls by itself; without, s
         if (/connection_established|pong/.test(String(message))) socket.send(message);
       });
     });
-    await ada.signIn(ADA.name, ADA.password);
-    await ada.connected();
+    await ada.enter(ADA);
     await ada.ask('What is NO_TOKEN?');
     await ada.page.locator('.turn .spinner').waitFor();
     return ada.page.evaluate(() =>

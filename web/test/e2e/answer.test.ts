@@ -2,10 +2,9 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { completed, interject, started } from './interject.ts';
+import { ADA } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
-
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
 
 let server: Server;
 const visitor = visitors(() => server.gateway);
@@ -19,8 +18,7 @@ afterAll(() => server?.remove());
 test('links lead where they say, and what a browser would read as another place is no link', async () => {
   const ada = await visitor();
   const say = await interject(ada, 'links');
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   const elsewhere = ['/\\evil.example', '/\t/evil.example', '//evil.example', '\\\\evil.example', 'https:evil.example', 'javascript:alert(1)', 'data:text/html,x'];
   const links = ['[docs](/docs/)', ...elsewhere.map((href, index) => `[trap ${index}](${href})`)];
   say('r', 1, [started, completed(links.join('\n\n'))]);
@@ -46,8 +44,7 @@ test('links lead where they say, and what a browser would read as another place 
 test('while an answer streams, only its end is drawn again', async () => {
   const ada = await visitor();
   const say = await interject(ada, 'stream');
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   const section = '## A heading\n\nSome *words* of [a link](/docs/), and `code`.\n\n- one\n- two\n\n```js\nconst a = 1;\n```\n\n';
   const pieces = section.repeat(40).match(/[^]{1,9}/g) ?? [];
   const deltas = pieces.map((delta) => ({ type: 'partial_result', payload: { delta } }));

@@ -55,6 +55,12 @@ export class Person {
     await this.page.getByRole('button', { name: 'Sign in', exact: true }).click();
   }
 
+  /** Signs in, and waits for the connection. */
+  async enter({ name, password }: { readonly name: string; readonly password: string }): Promise<void> {
+    await this.signIn(name, password);
+    await this.connected();
+  }
+
   async useToken(token: string): Promise<void> {
     await this.page.getByRole('button', { name: 'Use an access token instead' }).click();
     await this.page.getByLabel('Access token').fill(token);

@@ -3,11 +3,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
 import { foreignOrigin } from './foreign-origin.ts';
+import { ADA, BOB } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
 
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
-const BOB = { name: 'bob', password: 'an entirely different sentence' };
 /** Two parts instead of three. */
 const MALFORMED = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ';
 const FIVE = ['agent_started', 'agent_thinking', 'tool_executing', 'tool_completed', 'agent_completed'];
@@ -37,10 +36,8 @@ describe('asking', () => {
   test('a pasted malformed token is named, with the five events in order; another user sees nothing of it', async () => {
     const ada = await visitor();
     const bob = await visitor();
-    await ada.signIn(ADA.name, ADA.password);
-    await bob.signIn(BOB.name, BOB.password);
-    await ada.connected();
-    await bob.connected();
+    await ada.enter(ADA);
+    await bob.enter(BOB);
     await ada.screenshot('empty');
 
     await ada.ask(`Why is this token refused? ${MALFORMED}`);
@@ -73,8 +70,7 @@ describe('asking', () => {
     const here = await visitor();
     const there = await visitor();
     for (const tab of [here, there]) {
-      await tab.signIn(ADA.name, ADA.password);
-      await tab.connected();
+      await tab.enter(ADA);
     }
     await here.ask('What does close code 1006 mean?');
     await here.page.locator('[data-event="agent_completed"]').waitFor();
@@ -117,8 +113,7 @@ describe('credentials stay in memory', () => {
       const grant = (await response.json()) as { access_token: string; refresh_token: string };
       tokens.push(grant.access_token, grant.refresh_token);
     });
-    await ada.signIn(ADA.name, ADA.password);
-    await ada.connected();
+    await ada.enter(ADA);
     await expect.poll(() => tokens.length).toBe(2);
     const kept = await ada.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href, document.body.innerHTML]));
     for (const token of tokens) expect(kept).not.toContain(token);
@@ -158,8 +153,7 @@ describe('refusals say why', () => {
       const grant = (await response.json()) as Record<string, unknown>;
       return route.fulfill({ response, json: { ...grant, access_token: expired } });
     });
-    await ada.signIn(ADA.name, ADA.password);
-    await ada.connected();
+    await ada.enter(ADA);
     await ada.ask('What is NO_TOKEN?');
     await ada.page.locator('[data-event="agent_completed"]').waitFor();
     expect(await ada.page.getByRole('alert').count()).toBe(0);

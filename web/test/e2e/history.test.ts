@@ -2,11 +2,9 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
+import { ADA, BOB } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
-
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
-const BOB = { name: 'bob', password: 'battery staple correct horse' };
 
 let server: Server;
 const visitor = visitors(() => server.gateway);
@@ -19,8 +17,7 @@ afterAll(() => server?.remove());
 
 async function enter(user = ADA): Promise<Person> {
   const person = await visitor();
-  await person.signIn(user.name, user.password);
-  await person.connected();
+  await person.enter(user);
   return person;
 }
 
@@ -39,8 +36,7 @@ test('what was said is there after a reload, and goes on', async () => {
   const answer = await ada.page.getByTestId('answer').innerText();
 
   await ada.page.reload();
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   const listed = conversations(ada).getByRole('button', { name: /1006/ }).first();
   await listed.click();
   await finished(ada);
@@ -77,8 +73,7 @@ test('a run is stopped here, or from another tab of the same user, and both see 
   try {
     const people = [await visitor(slow.gateway), await visitor(slow.gateway)] as const;
     for (const person of people) {
-      await person.signIn(ADA.name, ADA.password);
-      await person.connected();
+      await person.enter(ADA);
     }
     const [ada, other] = people;
     for (const [round, stopper] of people.entries()) {

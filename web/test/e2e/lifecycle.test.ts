@@ -1,12 +1,11 @@
 /** What happens around the conversation: one-time links, restarts, stale pages, and the policy that guards it all. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ADA } from './people.ts';
 import { Server } from './server.ts';
 import { History } from '@portcullis/client';
 import { visitors } from './visitors.ts';
 import type { Page } from 'playwright-core';
-
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
 
 let server: Server;
 const visitor = visitors(() => server.gateway);
@@ -52,8 +51,7 @@ test('the printed link signs in once, and its code leaves the address', async ()
 
 test('a server that goes and comes back finds its page waiting, and what was asked meanwhile is answered', async () => {
   const ada = await visitor();
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   await server.stop();
   await ada.page.locator('[data-connection="waiting"], [data-connection="connecting"]').waitFor();
   await ada.ask('What does 1012 mean?');
@@ -110,8 +108,7 @@ test.each(['SIGTERM', 'SIGKILL'] as const)('a server that goes by %s in the midd
     // As a line that breaks: no close frame, no reason.
     upstream.onClose(() => void socket.close({ code: 3999, reason: '' }));
   });
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   await ada.ask('Why does my browser only say 1006?');
   await ada.page.getByTestId('answer').waitFor();
   expect(await ada.page.locator('[data-event="agent_completed"]').count(), 'the answer is not whole').toBe(0);
@@ -139,8 +136,7 @@ test('a run that a crash cuts off begins anew, and the page shows the new answer
     ada.page.on('websocket', (socket) =>
       socket.on('framereceived', ({ payload }) => (threadId = (JSON.parse(String(payload)) as Wire).thread_id ?? threadId)),
     );
-    await ada.signIn(ADA.name, ADA.password);
-    await ada.connected();
+    await ada.enter(ADA);
     await ada.ask('Why does my browser only say 1006?');
     await expect.poll(() => ada.page.getByTestId('answer').innerText(), { timeout: 20_000 }).not.toBe('');
     await slow.stop('SIGKILL');

@@ -3,10 +3,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
 import { completed, interject, type Said, started } from './interject.ts';
+import { ADA } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
 
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
 const EVENTS_OF_A_RUN = 25;
 
 let server: Server;
@@ -42,8 +42,7 @@ function run(number: number): Said[] {
 async function withThread(events: number): Promise<Person> {
   const person = await visitor();
   const say = await interject(person, 'long');
-  await person.signIn(ADA.name, ADA.password);
-  await person.connected();
+  await person.enter(ADA);
   for (let number = 0; number * EVENTS_OF_A_RUN < events; number += 1) say(`run-${number}`, number * EVENTS_OF_A_RUN + 1, run(number));
   await person.page.getByRole('button', { name: 'From another device', exact: true }).click();
   await person.page.getByText(`Answer ${events / EVENTS_OF_A_RUN - 1}.`).waitFor();

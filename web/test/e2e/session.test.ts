@@ -2,11 +2,9 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Person } from './browser.ts';
+import { ADA, BOB } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
-
-const ADA = { name: 'ada', password: 'correct horse battery staple' };
-const BOB = { name: 'bob', password: 'an entirely different sentence' };
 
 let server: Server;
 const visitor = visitors(() => server.gateway);
@@ -51,8 +49,7 @@ function groups(messages: readonly Wire[], member: 'thread_id' | 'run_id'): Wire
 test('tokens end while answers stream: each is replaced in the live connection, and not a word is lost or repeated', async () => {
   const ada = await visitor();
   const heard = listen(ada);
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   const began = Date.now();
   let asked = 0;
   // Two lives of a token, so that the one that the connection began with is long over.
@@ -81,10 +78,8 @@ test('tokens end while answers stream: each is replaced in the live connection, 
 test('a session that an operator ends says so, with what to do, and another user goes on', async () => {
   const ada = await visitor();
   const bob = await visitor();
-  await ada.signIn(ADA.name, ADA.password);
-  await bob.signIn(BOB.name, BOB.password);
-  await ada.connected();
-  await bob.connected();
+  await ada.enter(ADA);
+  await bob.enter(BOB);
   server.run('users', 'logout', ADA.name);
   const { reason, text } = await ada.refusal();
   expect(reason).toBe('TOKEN_REVOKED');
@@ -97,17 +92,14 @@ test('a session that an operator ends says so, with what to do, and another user
   await bob.page.locator('[data-event="agent_completed"]').waitFor();
 
   await ada.page.getByRole('button', { name: 'Sign in again' }).click();
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
 });
 
 test('signing out ends the session in every tab that lives by it, and in no other', async () => {
   const ada = await visitor();
-  await ada.signIn(ADA.name, ADA.password);
-  await ada.connected();
+  await ada.enter(ADA);
   const elsewhere = await visitor();
-  await elsewhere.signIn(ADA.name, ADA.password);
-  await elsewhere.connected();
+  await elsewhere.enter(ADA);
   await ada.page.getByRole('button', { name: 'Sign out' }).click();
   await ada.page.getByLabel('User name').waitFor();
   await elsewhere.ask('What is NO_TOKEN?');
