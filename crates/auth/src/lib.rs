@@ -44,9 +44,4 @@ pub use service::{Handle, Service, Setup};
 pub use signing::{SharedSecret, Signing};
 pub use stats::Stats;
 
-/// Bytes nobody can guess.
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}
+use portcullis_units::random::bytes as random;

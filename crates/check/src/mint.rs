@@ -12,6 +12,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis_token::{Secret, Zeroizing, base64url};
+use portcullis_units::random;
 use serde_json::{Map, Value, json};
 
 use crate::evidence::Redactor;
@@ -306,7 +307,7 @@ impl Mint {
         claims.insert("exp".to_owned(), (now + 3600).into());
         claims.remove("nbf");
         if claims.contains_key("jti") {
-            claims.insert("jti".to_owned(), base64url::encode(crate::request::random::<12>()).into());
+            claims.insert("jti".to_owned(), base64url::encode(random::bytes::<12>()).into());
         }
         merged(&claims, changes)
     }

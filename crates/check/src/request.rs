@@ -129,10 +129,3 @@ impl Request {
         out
     }
 }
-
-/// Random bytes of the system's.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}

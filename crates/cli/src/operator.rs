@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use portcullis_auth::Accounts;
 use portcullis_gateway::ProbeAccount;
 use portcullis_token::Secret;
+use portcullis_units::random;
 
 /// The account of the probe. A person has no use for it: its password is made anew at each start and told to nobody.
 pub(crate) const PROBE: &str = "portcullis-probe";
@@ -59,7 +60,7 @@ pub(crate) fn key(data_dir: &Path) -> anyhow::Result<Secret> {
 
 /// Writes the key unless there is one by now, whole or not at all.
 fn write_new(file: &Path, key: &Secret) -> io::Result<()> {
-    let draft = file.with_extension(format!("{:08x}", rand_suffix()));
+    let draft = file.with_extension(random::hex::<4>());
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     open.write_all(key.expose())?;
     open.write_all(b"\n")?;
@@ -71,12 +72,6 @@ fn write_new(file: &Path, key: &Secret) -> io::Result<()> {
     };
     fs::remove_file(&draft)?;
     linked
-}
-
-fn rand_suffix() -> u32 {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    u32::from_be_bytes(bytes)
 }
 
 /// The probe's account, with a password that only this process knows. Blocks while it is hashed.

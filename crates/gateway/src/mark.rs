@@ -3,6 +3,7 @@
 //! The mark is random for each start. It changes what is counted, and never what is allowed.
 
 use portcullis_handshake::Head;
+use portcullis_units::random;
 use subtle::ConstantTimeEq as _;
 
 /// The header that carries the probe's mark.
@@ -13,9 +14,7 @@ pub(crate) struct Mark(String);
 
 impl Mark {
     pub(crate) fn generate() -> Self {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system has randomness");
-        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+        Self(random::hex::<16>())
     }
 
     /// Whether a request carries it.

@@ -11,6 +11,7 @@ use portcullis_event::Timestamp;
 use portcullis_log::{EventLog, Retention};
 use portcullis_router::{self as router, Agents, Recovered};
 use portcullis_token::{Secret, Verifier};
+use portcullis_units::random;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -204,7 +205,7 @@ impl Service {
         }
         // Nobody waits in the listener's queue for a server that will not answer: they are refused at once.
         drop(gateway);
-        drain::end_all(&gate, &connections, random).await;
+        drain::end_all(&gate, &connections, random::below).await;
         stop.cancel();
         background.close();
         background.wait().await;
@@ -219,7 +220,8 @@ pub(crate) fn gate(
     clock: fn() -> Timestamp,
 ) -> Result<Gate, Error> {
     let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
-    let node: Arc<str> = Arc::from(node());
+    // A short name for this process, new at each start.
+    let node: Arc<str> = Arc::from(random::hex::<4>());
     let metrics = Arc::new(Metrics::new(&node, embedded::build_id()));
     let runs = &options.runs;
     let router = router::Router::new(
@@ -332,16 +334,3 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Connections that the system completes for us before we accept them. It caps this at `somaxconn`.
 const BACKLOG: i32 = 4_096;
-
-/// A short name for this process, new at each start.
-fn node() -> String {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    format!("{:08x}", u32::from_be_bytes(bytes))
-}
-
-fn random(below: u32) -> u32 {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    u32::from_be_bytes(bytes) % below.max(1)
-}

@@ -16,9 +16,10 @@ use portcullis_event::{
 use portcullis_log::{Owner, Question, Repeat, Stored, Summary};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
+use portcullis_units::random;
 
 use crate::{
-    Outbox, Router, encode, owner, random_hex, run,
+    Outbox, Router, encode, owner, run,
     thread::Run,
     world::{Asking, Submitted, World, cancellation},
 };
@@ -267,10 +268,10 @@ impl Attachment {
         let question = || Question { content: content.clone(), context: context.clone(), fresh };
         let repeat = if kept { Repeat::Once(question()) } else { Repeat::Never };
         let run = Run {
-            id: RunId::new(&format!("run-{}", random_hex::<12>()))
+            id: RunId::new(&format!("run-{}", random::hex::<12>()))
                 .expect("hexadecimal digits are an identifier"),
             thread_id: thread.unwrap_or_else(|| {
-                ThreadId::new(&format!("thread-{}", random_hex::<12>()))
+                ThreadId::new(&format!("thread-{}", random::hex::<12>()))
                     .expect("hexadecimal digits are an identifier")
             }),
             user_id: Arc::from(self.identity().subject()),

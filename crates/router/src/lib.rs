@@ -288,17 +288,6 @@ fn owner(identity: &Identity) -> portcullis_log::Owner {
     portcullis_log::Owner::new(identity.issuer(), identity.subject())
 }
 
-/// `bytes` random bytes as hexadecimal digits.
-fn random_hex<const BYTES: usize>() -> String {
-    let mut bytes = [0u8; BYTES];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    bytes.iter().fold(String::with_capacity(2 * BYTES), |mut text, byte| {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The text frame of a message, ready for any number of sockets.
 fn encode(envelope: &Envelope, format: Format) -> Bytes {
     portcullis_frame::shared_text(512, |out| envelope.write(format, out))

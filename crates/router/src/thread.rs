@@ -11,10 +11,11 @@ use portcullis_event::{
 };
 use portcullis_frame::Opcode;
 use portcullis_log::{OpenRun, Owner, Repeat, Stored};
+use portcullis_units::random;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{agents::Chosen, random_hex, world::Place};
+use crate::{agents::Chosen, world::Place};
 
 /// Most turns that an agent is shown, and most bytes of them.
 const HISTORY_TURNS: usize = 20;
@@ -108,7 +109,7 @@ impl Run {
 impl Thread {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            epoch: Epoch::new(&random_hex::<8>()).expect("hexadecimal digits are an epoch"),
+            epoch: Epoch::new(&random::hex::<8>()).expect("hexadecimal digits are an epoch"),
             last_seq: 0,
             tail: 0,
             kept: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use portcullis_units::random;
 use zeroize::Zeroizing;
 
 use crate::base64url;
@@ -19,8 +20,7 @@ impl Secret {
     /// A fresh one: 32 random bytes as 43 characters of base64url, which are the secret as they stand.
     pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
-        // Not aws-lc's generator: its first use measures the clock's jitter for some 60 ms, at every start of a server.
-        getrandom::fill(bytes.as_mut_slice()).expect("the system gives random bytes");
+        random::fill(bytes.as_mut_slice());
         Self::new(base64url::encode(bytes.as_slice()).into_bytes())
     }
 

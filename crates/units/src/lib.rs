@@ -1,5 +1,5 @@
 //! Values with units, as people write them in a configuration: [`Duration`] (`"30s"`) and [`ByteSize`] (`"64 KiB"`); and
-//! how often something may happen, [`Rate`] and [`Gcra`].
+//! how often something may happen, [`Rate`] and [`Gcra`]; and [`random`] bytes.
 //!
 //! A bare number is refused, because a reader cannot tell seconds from milliseconds. Both types print the form that
 //! they read, so an effective configuration can be written back.
@@ -7,6 +7,7 @@
 mod byte_size;
 mod duration;
 mod gcra;
+pub mod random;
 
 pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use duration::{Duration, ParseDurationError};

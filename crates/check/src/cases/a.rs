@@ -2,6 +2,7 @@
 
 use portcullis_reason::Reason;
 use portcullis_token::base64url;
+use portcullis_units::random;
 use serde_json::{Value, json};
 
 use super::{bypass::no_bypass, judge, must_refuse, secrets::known_secret, worst};
@@ -364,7 +365,7 @@ async fn confusion(probe: &Probe) -> Found {
 }
 
 async fn foreign_key(probe: &Probe) -> Found {
-    let token = probe.mint().with_secret(&crate::request::random::<32>(), &Value::Null);
+    let token = probe.mint().with_secret(&random::bytes::<32>(), &Value::Null);
     must_refuse(probe, "signed with a random secret", &probe.with_token(&token)?).await
 }
 

@@ -2,6 +2,7 @@
 
 use portcullis_dial::Response;
 use portcullis_reason::Reason;
+use portcullis_units::random;
 use serde_json::{Value, json};
 
 use super::{
@@ -343,8 +344,8 @@ async fn no_oracle(probe: &Probe) -> Found {
 
 async fn claims_unseen(probe: &Probe) -> Found {
     let changes = json!({ "exp": now() - 3600, "iat": now() - 7200 });
-    let expired = probe.mint().with_secret(&crate::request::random::<32>(), &changes);
-    let fresh = probe.mint().with_secret(&crate::request::random::<32>(), &Value::Null);
+    let expired = probe.mint().with_secret(&random::bytes::<32>(), &changes);
+    let fresh = probe.mint().with_secret(&random::bytes::<32>(), &Value::Null);
     let expired =
         over_http(probe, "expired and signed by somebody else", &probe.with_token(&expired)?).await?;
     let fresh = over_http(probe, "signed by somebody else", &probe.with_token(&fresh)?).await?;

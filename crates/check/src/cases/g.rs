@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_reason::Reason;
 use portcullis_token::base64url;
+use portcullis_units::random;
 use serde_json::Value;
 
 use crate::{
@@ -78,7 +79,7 @@ enum Ended {
 }
 
 fn marker(what: &str) -> String {
-    format!("check-{what}-{}", base64url::encode(crate::request::random::<9>()))
+    format!("check-{what}-{}", base64url::encode(random::bytes::<9>()))
 }
 
 /// Asks, and reads up to the end of the answer.

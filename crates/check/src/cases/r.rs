@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_frame::{Frame, Header, LengthForm, Opcode};
 use portcullis_reason::Reason;
+use portcullis_units::random;
 
 use super::{judge, must_not_upgrade};
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     peer::{Event, Peer},
     probe::Probe,
     remedy::Topic,
-    request::random,
     response::End,
 };
 
@@ -226,7 +226,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// A masked frame with its header bent.
 fn odd(opcode: Opcode, payload: &[u8], bend: impl FnOnce(&mut Header)) -> Vec<u8> {
-    let mut frame = Frame::new(opcode, payload).masked(random());
+    let mut frame = Frame::new(opcode, payload).masked(random::bytes());
     bend(&mut frame.header);
     frame.to_vec()
 }
@@ -235,7 +235,7 @@ fn huge() -> Vec<u8> {
     let mut out = Vec::new();
     let mut header = Header::new(Opcode::Binary, 1 << 40);
     header.form = LengthForm::Bits64;
-    header.mask = Some(random());
+    header.mask = Some(random::bytes());
     header.append_to(&mut out);
     out
 }
@@ -288,7 +288,7 @@ fn cut_off(outcome: Outcome) -> Found {
 
 async fn nothing_before(probe: &Probe) -> Found {
     let message = probe.profile().probe.clone().unwrap_or_else(|| "{}".to_owned());
-    let frames = Frame::text(&message).masked(random()).to_vec();
+    let frames = Frame::text(&message).masked(random::bytes()).to_vec();
     let request = probe.with_raw("portcullis.check.bad")?.body(&frames);
     let admission = probe.attempt("a bad token, and a message right behind it", &request).await?;
     Ok(match &admission {
@@ -451,7 +451,7 @@ async fn message(probe: &Probe, what: &str, bytes: fn() -> Vec<u8>) -> Found {
 async fn ping_flood(probe: &Probe) -> Found {
     let mut peer = probe.live("five hundred pings").await?;
     let flood: Vec<u8> =
-        (0..500_u32).flat_map(|n| Frame::ping(&n.to_be_bytes()).masked(random()).to_vec()).collect();
+        (0..500_u32).flat_map(|n| Frame::ping(&n.to_be_bytes()).masked(random::bytes()).to_vec()).collect();
     let sent = peer.send(&flood).await;
     let (other, answer) = probe.ask("somebody else, meanwhile", &probe.good()?).await?;
     drop(other);

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use portcullis_auth::Signing;
+use portcullis_units::random;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -36,8 +37,6 @@ pub(super) fn run(args: &MintArgs, out: Output) -> anyhow::Result<ExitCode> {
 
 fn claims(args: &MintArgs, auth: &portcullis_auth::Options, now: u64) -> Result<Map<String, Value>, Usage> {
     let exp = args.ttl.from(now);
-    let mut id = [0_u8; 16];
-    getrandom::fill(&mut id).map_err(|error| Usage(format!("no random bytes: {error}")))?;
     let mut claims = Map::new();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     set("iss", json!(auth.issuer));
@@ -53,7 +52,7 @@ fn claims(args: &MintArgs, auth: &portcullis_auth::Options, now: u64) -> Result<
     // One that has expired was issued before that.
     set("iat", json!(now.min(exp.saturating_sub(1))));
     set("exp", json!(exp));
-    set("jti", json!(format!("{:032x}", u128::from_be_bytes(id))));
+    set("jti", json!(random::hex::<16>()));
     let scope = args.scope.clone().unwrap_or_else(|| auth.scopes.join(" "));
     if !scope.is_empty() {
         set("scope", json!(scope));

@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_token::{Secret, base64url};
+use portcullis_units::random;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -91,9 +92,7 @@ impl Sessions {
         {
             state.sessions.remove(&oldest);
         }
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the operating system has randomness");
-        let secret = base64url::encode(bytes);
+        let secret = base64url::encode(random::bytes::<32>());
         state.sessions.insert(hash(&secret), now + self.lifetime);
         Ok(secret)
     }

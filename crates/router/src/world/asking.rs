@@ -7,10 +7,11 @@ use futures_util::FutureExt as _;
 use portcullis_event::{Envelope, EventId, Format, MessageId, ServerMessage};
 use portcullis_log::{Change, EventLog, OpenRun};
 use portcullis_reason::Reason;
+use portcullis_units::random;
 use tokio::sync::oneshot;
 
 use crate::{
-    Outbox, Shared, encode, random_hex,
+    Outbox, Shared, encode,
     thread::{Recorded, Run},
 };
 
@@ -76,7 +77,7 @@ impl Asking<'_> {
 
     /// The frame of an answer that is sent later, named by the run that it is about.
     fn answer(&self, shared: &Shared, answer: ServerMessage) -> Bytes {
-        let id = EventId::new(&format!("c-{}-{}", shared.node, random_hex::<8>())).expect("visible ASCII");
+        let id = EventId::new(&format!("c-{}-{}", shared.node, random::hex::<8>())).expect("visible ASCII");
         encode(&Envelope::control(id, (shared.clock)(), answer), self.format)
     }
 }
