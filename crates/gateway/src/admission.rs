@@ -3,16 +3,16 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::{Gcra, Rate};
 
 use crate::LimitOptions;
 
@@ -23,7 +23,6 @@ use crate::LimitOptions;
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
-    started: Instant,
     open: AtomicUsize,
     addresses: Mutex<Addresses>,
 }
@@ -32,10 +31,7 @@ pub(crate) struct Admission {
 struct Limits {
     connections: usize,
     per_address: u32,
-    /// Nanoseconds that one handshake uses up.
-    interval: u64,
-    /// Nanoseconds that may be used up in advance.
-    tolerance: u64,
+    handshakes: Rate,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +44,7 @@ struct Addresses {
 #[derive(Debug, Default)]
 struct Address {
     open: u32,
-    /// When the allowance is full again, in nanoseconds since the start: the theoretical arrival time of the generic
-    /// cell rate algorithm.
-    full_at: u64,
+    handshakes: Gcra,
 }
 
 /// One connection's share of what may be open; dropping it gives that back.
@@ -63,16 +57,13 @@ pub(crate) struct Permit {
 impl Admission {
     const FIRST_SWEEP: usize = 1_024;
 
-    pub(crate) fn new(options: &LimitOptions, now: Instant) -> Arc<Self> {
-        let interval = 1_000_000_000 / u64::from(NonZeroU32::get(options.handshakes_per_second));
+    pub(crate) fn new(options: &LimitOptions) -> Arc<Self> {
         Arc::new(Self {
             limits: Limits {
                 connections: options.connections,
                 per_address: options.connections_per_address,
-                interval,
-                tolerance: interval * u64::from(options.handshake_burst.get() - 1),
+                handshakes: Rate::per_second(options.handshakes_per_second, options.handshake_burst),
             },
-            started: now,
             open: AtomicUsize::new(0),
             addresses: Mutex::new(Addresses { table: HashMap::new(), sweep_at: Self::FIRST_SWEEP }),
         })
@@ -107,17 +98,17 @@ impl Admission {
     const HEADROOM_PER_ADDRESS: u32 = 64;
 
     fn leave(&self, address: IpAddr) {
-        let now = self.nanoseconds(Instant::now());
+        let now = Instant::now();
         let mut addresses = self.addresses.lock();
         if let Some(entry) = addresses.table.get_mut(&address) {
             entry.open -= 1;
-            if entry.open == 0 && entry.full_at <= now {
+            if entry.open == 0 && entry.handshakes.is_full(now) {
                 addresses.table.remove(&address);
             }
         }
         // Addresses that left while their allowance was still filling up.
         if addresses.table.len() >= addresses.sweep_at {
-            addresses.table.retain(|_, address| address.open > 0 || address.full_at > now);
+            addresses.table.retain(|_, address| address.open > 0 || !address.handshakes.is_full(now));
             addresses.sweep_at = (addresses.table.len() * 2).max(Self::FIRST_SWEEP);
         }
     }
@@ -125,10 +116,6 @@ impl Admission {
     /// Connections that are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    fn nanoseconds(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.started).as_nanos() as u64
     }
 }
 
@@ -142,14 +129,14 @@ impl Permit {
         }
     }
 
-    /// Decides on a handshake: caps first, then the address' rate. A refusal uses up allowance as well.
+    /// Decides on a handshake: caps first, then the address' rate. A handshake that is refused later uses up allowance
+    /// as well.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejection> {
         let limits = &self.admission.limits;
         if self.admission.open() > limits.connections {
             return Err(Rejection::new(Reason::TooManyConnections, "the cap on all connections is reached")
                 .with_retry_after(5));
         }
-        let now = self.admission.nanoseconds(now);
         let mut addresses = self.admission.addresses.lock();
         let address = addresses.table.entry(self.address).or_default();
         if address.open > limits.per_address {
@@ -160,15 +147,11 @@ impl Permit {
             .with_hint("too many connections from your address")
             .with_retry_after(5));
         }
-        let start = address.full_at.max(now);
-        if start - now > limits.tolerance {
-            let wait = Duration::from_nanos(start - now - limits.tolerance);
-            return Err(Rejection::new(Reason::RateLimited, "the handshake rate of one address is exceeded")
+        address.handshakes.take(&limits.handshakes, now).map_err(|wait| {
+            Rejection::new(Reason::RateLimited, "the handshake rate of one address is exceeded")
                 .with_hint("too many handshakes from your address")
-                .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)));
-        }
-        address.full_at = start + limits.interval;
-        Ok(())
+                .with_retry_after(wait.as_secs())
+        })
     }
 }
 
@@ -189,6 +172,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::{num::NonZeroU32, time::Duration};
+
     use super::*;
 
     fn admission(connections: usize, per_address: u32, rate: u32, burst: u32) -> (Arc<Admission>, Instant) {
@@ -201,7 +186,7 @@ mod tests {
             handshake_burst: number(burst),
             ..LimitOptions::default()
         };
-        (Admission::new(&options, now), now)
+        (Admission::new(&options), now)
     }
 
     fn ip(text: &str) -> IpAddr {

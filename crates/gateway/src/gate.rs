@@ -18,6 +18,7 @@ use portcullis_reason::{Reason, Rejection, Severity};
 use portcullis_router::{Outbox, Router, Seat};
 use portcullis_session as session;
 use portcullis_token::{Identity, Revocations, Verifier, inspect};
+use portcullis_units::Rate;
 use slab::Slab;
 
 use crate::{
@@ -100,7 +101,7 @@ impl Gate {
                 fields: options.handshake.max_fields,
                 ..HeadLimits::default()
             },
-            admission: Admission::new(&options.limits, now),
+            admission: Admission::new(&options.limits),
             session: session_options(&options),
             echo: echo_options(&options),
             live: Mutex::default(),
@@ -344,8 +345,7 @@ fn session_options(options: &Options) -> session::Options {
         heartbeat_interval: options.heartbeat.interval.get(),
         heartbeat_timeout: options.heartbeat.timeout.get(),
         limits: Limits { frame: message, message, fragments: options.limits.message_fragments },
-        messages_per_second: Some(options.limits.messages_per_second),
-        message_burst: options.limits.message_burst,
+        rate: Some(Rate::per_second(options.limits.messages_per_second, options.limits.message_burst)),
         binary: false,
         close_timeout: CLOSE_TIMEOUT,
         close_profile: options.handshake.close_codes,
@@ -356,7 +356,7 @@ fn session_options(options: &Options) -> session::Options {
 fn echo_options(options: &Options) -> session::Options {
     session::Options {
         limits: Limits { frame: 16 << 20, message: 16 << 20, fragments: 1 << 17 },
-        messages_per_second: None,
+        rate: None,
         binary: true,
         ..session_options(options)
     }

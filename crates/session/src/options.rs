@@ -1,9 +1,10 @@
 //! What all sessions of a server share.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use portcullis_frame::Limits;
 use portcullis_reason::CloseProfile;
+use portcullis_units::Rate;
 
 /// The rules of a live connection.
 #[derive(Clone, Debug)]
@@ -14,10 +15,8 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// Sizes of frames and messages.
     pub limits: Limits,
-    /// Messages a second, on average; none for no limit.
-    pub messages_per_second: Option<NonZeroU32>,
-    /// Messages at once after a pause.
-    pub message_burst: NonZeroU32,
+    /// How often a message may come; none for no limit.
+    pub rate: Option<Rate>,
     /// Whether binary messages are taken.
     pub binary: bool,
     /// How long the peer has to answer a close.

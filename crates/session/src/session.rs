@@ -1,14 +1,11 @@
 //! The state of one live connection.
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use portcullis_frame::{Decoder, Frame, Message, Role, WireCode};
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::Gcra;
 
 use crate::Options;
 
@@ -57,8 +54,8 @@ pub struct Session {
     /// When the client is to be told that its token ends, then when the connection does.
     warn_at: Option<Instant>,
     expires_at: Option<Instant>,
-    /// When the allowance of messages is full again (generic cell rate algorithm).
-    allowance_full_at: Instant,
+    /// Messages that may come.
+    allowance: Gcra,
     /// Messages in a row that came too fast.
     dropped: u32,
     /// Answers to pings that were not handed out yet, at most [`MOST_PONGS`].
@@ -103,7 +100,7 @@ impl Session {
             pinged: false,
             warn_at,
             expires_at,
-            allowance_full_at: now,
+            allowance: Gcra::default(),
             dropped: 0,
             pongs: None,
             ping_due: false,
@@ -304,17 +301,14 @@ impl Session {
 
     /// Spends the allowance of one message; false when there is none left.
     fn spend(&mut self, options: &Options, now: Instant) -> bool {
-        let Some(rate) = options.messages_per_second else { return true };
-        let interval = Duration::from_secs(1) / rate.get();
-        let start = self.allowance_full_at.max(now);
-        if start - now <= interval * (options.message_burst.get() - 1) {
-            self.allowance_full_at = start + interval;
+        let Some(rate) = &options.rate else { return true };
+        if self.allowance.take(rate, now).is_ok() {
             self.dropped = 0;
             return true;
         }
         // Told once for each message at first; a client that goes on for another burst does not listen.
         self.dropped += 1;
-        if self.dropped > options.message_burst.get() {
+        if self.dropped > rate.burst().get() {
             self.end(Reason::RateLimited);
         }
         false
@@ -344,10 +338,11 @@ fn close_frame(code: WireCode, reason: Reason) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::{num::NonZeroU32, time::Duration};
 
     use portcullis_frame::Limits;
     use portcullis_reason::CloseProfile;
+    use portcullis_units::Rate;
     use proptest::prelude::*;
 
     use super::*;
@@ -357,8 +352,7 @@ mod tests {
             heartbeat_interval: Duration::from_secs(25),
             heartbeat_timeout: Duration::from_secs(20),
             limits: Limits { frame: 1024, message: 1024, fragments: 8 },
-            messages_per_second: NonZeroU32::new(2),
-            message_burst: NonZeroU32::new(3).unwrap(),
+            rate: Some(Rate::per_second(NonZeroU32::new(2).unwrap(), NonZeroU32::new(3).unwrap())),
             binary: false,
             close_timeout: Duration::from_secs(5),
             close_profile: CloseProfile::Standard,

@@ -52,7 +52,7 @@ pub(super) async fn login(
             .with_hint("This is not the operator's key. It is in the data directory: secrets/operator.key."),
         Err(Refused::TooMany(wait)) => Rejection::new(Reason::RateLimited, "too many wrong operator's keys")
             .with_hint("Too many wrong keys came from your address; wait a moment.")
-            .with_retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
+            .with_retry_after(wait.as_secs()),
     };
     tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
     refuse(&admin.gate, &rejection)

@@ -3,12 +3,13 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use portcullis_token::{Secret, base64url};
-use portcullis_units::random;
+use portcullis_units::{Gcra, Rate, Wait, random};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -16,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 const MOST: usize = 64;
 
 /// Wrong keys from one address at once, and the time in which one more is allowed.
-const BURST: u32 = 10;
+const BURST: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
 const INTERVAL: Duration = Duration::from_secs(6);
 
 /// Addresses that are remembered for their wrong keys. When there are more, each new one counts with all the others.
@@ -30,14 +31,16 @@ pub(super) struct Sessions {
     key: Hash,
     lifetime: Duration,
     cookie: String,
+    /// How often one address may be wrong.
+    wrong: Rate,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     sessions: HashMap<Hash, Instant>,
-    /// By address, when its allowance of wrong keys is full again (generic cell rate algorithm).
-    wrong: HashMap<IpAddr, Instant>,
+    /// What is left of each address' allowance of wrong keys.
+    wrong: HashMap<IpAddr, Gcra>,
 }
 
 /// A login that did not succeed.
@@ -46,7 +49,7 @@ pub(super) enum Refused {
     /// Not the key.
     WrongKey,
     /// Too many wrong keys from that address; come back after so long.
-    TooMany(Duration),
+    TooMany(Wait),
 }
 
 impl Sessions {
@@ -57,6 +60,7 @@ impl Sessions {
             key: Sha256::digest(key.expose()).into(),
             lifetime,
             cookie: format!("portcullis_operator_{port}"),
+            wrong: Rate::new(INTERVAL, BURST),
             state: Mutex::default(),
         }
     }
@@ -74,15 +78,12 @@ impl Sessions {
     pub(super) fn open(&self, key: &str, address: IpAddr, now: Instant) -> Result<String, Refused> {
         let mut state = self.state.lock();
         let address = state.counts_as(address, now);
-        let full_at = state.wrong.get(&address).copied().unwrap_or(now).max(now);
+        let mut allowance = state.wrong.get(&address).copied().unwrap_or_default();
         // Also for the right key: else whoever guesses it after many wrong ones is let in.
-        let tolerance = INTERVAL * (BURST - 1);
-        if let Some(wait) = (full_at - now).checked_sub(tolerance).filter(|wait| !wait.is_zero()) {
-            return Err(Refused::TooMany(wait));
-        }
+        allowance.take(&self.wrong, now).map_err(Refused::TooMany)?;
         let presented: Hash = Sha256::digest(key.as_bytes()).into();
         if !bool::from(presented.ct_eq(&self.key)) {
-            state.wrong.insert(address, full_at + INTERVAL);
+            state.wrong.insert(address, allowance);
             return Err(Refused::WrongKey);
         }
         state.wrong.remove(&address);
@@ -121,7 +122,7 @@ impl State {
         if self.wrong.len() < ADDRESSES || self.wrong.contains_key(&address) {
             return address;
         }
-        self.wrong.retain(|_, full_at| *full_at > now);
+        self.wrong.retain(|_, allowance| !allowance.is_full(now));
         if self.wrong.len() < ADDRESSES { address } else { Ipv6Addr::UNSPECIFIED.into() }
     }
 }
@@ -158,14 +159,14 @@ mod tests {
     #[test]
     fn guessing_is_slow_for_one_address_and_no_other() {
         let (sessions, now) = (sessions(), Instant::now());
-        for _ in 0..BURST {
+        for _ in 0..BURST.get() {
             assert_eq!(sessions.open("guess", HERE, now), Err(Refused::WrongKey));
         }
         let Err(Refused::TooMany(wait)) = sessions.open("the operator's key", HERE, now) else { panic!() };
-        assert!(wait <= INTERVAL);
+        assert!(wait.get() <= INTERVAL);
         let other = IpAddr::from([192, 0, 2, 1]);
         sessions.open("the operator's key", other, now).unwrap();
-        assert_eq!(sessions.open("guess", HERE, now + wait), Err(Refused::WrongKey));
+        assert_eq!(sessions.open("guess", HERE, now + wait.get()), Err(Refused::WrongKey));
         sessions.open("the operator's key", HERE, now + 2 * INTERVAL).unwrap();
         sessions.open("the operator's key", HERE, now + 2 * INTERVAL).unwrap();
     }
