@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use portcullis_auth::SharedSecret;
 use portcullis_token::{Algorithm, KeyError, KeySet, Policy, Secret, secret::weakness};
 
-use crate::config::{Config, Fault, SecretOptions, env};
+use crate::config::{
+    Fault, env,
+    settings::{Config, SecretOptions},
+};
 
 /// What verifies tokens.
 #[derive(Debug)]
@@ -220,7 +223,7 @@ fn trim_line_break(bytes: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::config::settings::Environment;
 
     fn with_secret(environment: Environment, secret: &str) -> (Result<Keys, Vec<Fault>>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,10 @@ use std::io::{self, IsTerminal as _};
 use anyhow::Context as _;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-use crate::config::{LogFormat, LogOptions, env};
+use crate::config::{
+    env,
+    settings::{LogFormat, LogOptions},
+};
 
 /// What `log.level` lets through. The store of events tells of its own housekeeping only where that is asked for by name.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {

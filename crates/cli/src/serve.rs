@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     args::ServeArgs,
-    config::Config,
+    config::settings::Config,
     data_dir::DataDir,
     keys::{self, Keys},
     operator, output,

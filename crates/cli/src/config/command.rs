@@ -5,10 +5,11 @@ use std::{fmt::Write as _, process::ExitCode};
 use serde::Serialize;
 
 use super::{
-    Config,
-    load::{Loaded, load},
+    load::load,
+    loaded::Loaded,
     problem::{Error, Origin, Problem},
     reference,
+    settings::Config,
 };
 use crate::{
     FINDINGS,

@@ -10,10 +10,12 @@ use serde_path_to_error::Segment;
 use toml::de::DeTable;
 
 use super::{
-    Config, env,
+    env,
     layers::{Node, Step, Way, place},
+    loaded::Loaded,
     problem::{Error, Fault, Origin, Problem},
     rules,
+    settings::Config,
 };
 use crate::suggest;
 
@@ -28,22 +30,6 @@ pub(crate) struct Override {
 impl Override {
     pub(crate) fn new(flag: &'static str, key: &'static str, value: impl fmt::Display) -> Self {
         Self { flag, key, value: value.to_string() }
-    }
-}
-
-/// A configuration that can be used.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    /// What works and should be mended all the same.
-    pub(crate) warnings: Vec<String>,
-    tree: Node,
-}
-
-impl Loaded {
-    /// Where the value of `key` comes from.
-    pub(crate) fn origin(&self, key: &str) -> Origin {
-        self.tree.find(&Way::parse(key).0).map_or(Origin::Default, |node| node.at.clone())
     }
 }
 
@@ -315,7 +301,7 @@ mod tests {
         assert_eq!(config.heartbeat.interval.as_secs(), 45);
         assert_eq!(config.token.issuers, ["https://a", "https://b"]);
         assert_eq!(config.token.audiences, ["x"]);
-        assert_eq!(config.environment, super::super::Environment::Testing);
+        assert_eq!(config.environment, super::super::settings::Environment::Testing);
     }
 
     #[test]

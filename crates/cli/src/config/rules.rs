@@ -1,6 +1,10 @@
 //! Rules that the types cannot hold.
 
-use super::{Config, Fault, load::Loaded, problem::Origin};
+use super::{
+    loaded::Loaded,
+    problem::{Fault, Origin},
+    settings::Config,
+};
 use crate::{keys, log};
 
 /// Every fault of a configuration that can be read.

@@ -11,7 +11,7 @@ use super::read;
 use crate::{
     FINDINGS,
     args::VerifyArgs,
-    config::{self, Config},
+    config::{self, settings::Config},
     data_dir::DataDir,
     keys::{self, Keys},
     output::{Output, Palette, warn, wrap},
