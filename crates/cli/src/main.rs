@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod data_dir;
 mod diagnose;
+mod exit;
 mod explain;
 mod keys;
 mod log;
@@ -35,13 +36,6 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Something was found: a token is no good, a configuration has faults.
-const FINDINGS: u8 = 1;
-/// The command line asks for something that does not exist.
-const USAGE: u8 = 2;
-/// A file, an address or a service that is needed cannot be had.
-const COULD_NOT_RUN: u8 = 3;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let out = Output::new(args.format);
@@ -52,7 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         output::complain(&error);
-        let code = if error.is::<output::Usage>() { USAGE } else { COULD_NOT_RUN };
+        let code = if error.is::<output::Usage>() { exit::USAGE } else { exit::COULD_NOT_RUN };
         ExitCode::from(code)
     })
 }

@@ -12,10 +12,10 @@ use portcullis_token::{Secret, Zeroizing};
 use serde::Serialize;
 
 use crate::{
-    FINDINGS,
     args::{NameArgs, PasswordArgs, Place, UsersCommand},
     config,
     data_dir::DataDir,
+    exit::FINDINGS,
     output::{self, Output, Palette, Usage},
     time::{self, Relative},
 };

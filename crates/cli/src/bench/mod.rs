@@ -23,8 +23,8 @@ use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    COULD_NOT_RUN, FINDINGS,
     args::Format,
+    exit::{COULD_NOT_RUN, FINDINGS},
     output::{self, Output, Usage},
     token,
 };

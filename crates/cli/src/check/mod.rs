@@ -21,8 +21,8 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::args::CheckArgs;
 use crate::{
-    COULD_NOT_RUN, FINDINGS,
     args::Format,
+    exit::{COULD_NOT_RUN, FINDINGS},
     output::{Output, Usage},
 };
 

@@ -12,8 +12,8 @@ use super::{
     settings::Config,
 };
 use crate::{
-    FINDINGS,
     args::ConfigCommand,
+    exit::FINDINGS,
     keys,
     output::{Output, Palette},
 };

@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use portcullis_diagnose::{Engine, Report};
 
 use crate::{
-    FINDINGS,
     args::{DiagnoseArgs, Format},
+    exit::FINDINGS,
     output::{Output, Usage},
 };
 

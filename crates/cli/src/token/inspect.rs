@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::read;
 use crate::{
-    FINDINGS,
     args::InspectArgs,
+    exit::FINDINGS,
     output::{Output, Palette},
     time::{self, Relative},
 };

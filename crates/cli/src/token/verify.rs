@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::read;
 use crate::{
-    FINDINGS,
     args::VerifyArgs,
     config::{self, settings::Config},
     data_dir::DataDir,
+    exit::FINDINGS,
     keys::{self, Keys},
     output::{Output, Palette, warn, wrap},
     time::{self, Relative},
