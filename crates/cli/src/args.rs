@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{bench::BenchArgs, config::Override};
+use crate::{bench::args::BenchArgs, check::args::CheckArgs, config::Override, output::Format};
 
 /// A gate between browsers and AI agents: authenticates every WebSocket before it opens.
 #[derive(Debug, Parser)]
@@ -18,43 +18,12 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// How to print results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people; coloured on a terminal unless `NO_COLOR` is set.
-    Text,
-    /// One JSON document on standard output.
-    Json,
-    /// Markdown, for a pull request or a wiki. Reports only.
-    Markdown,
-    /// One page of HTML that needs nothing beside it. Reports only.
-    Html,
-    /// `JUnit` XML, as build servers read it. Reports only.
-    Junit,
-    /// SARIF 2.1.0, as code scanning reads it. Reports only.
-    Sarif,
-}
-
-impl Format {
-    /// Its name on the command line.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::Markdown => "markdown",
-            Self::Html => "html",
-            Self::Junit => "junit",
-            Self::Sarif => "sarif",
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gateway and the auth service.
     Serve(ServeArgs),
     /// Test any WebSocket server from outside: handshake, authentication, refusals. Gives a grade.
-    Check(Box<crate::check::CheckArgs>),
+    Check(Box<CheckArgs>),
     /// Measure any WebSocket server: handshakes, refusals, messages, held connections, reconnect storms.
     Bench(Box<BenchArgs>),
     /// Explain a reason, a close code or an HTTP status.

@@ -5,9 +5,41 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{args::Format, config};
+use crate::config;
+
+/// How to print results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people; coloured on a terminal unless `NO_COLOR` is set.
+    Text,
+    /// One JSON document on standard output.
+    Json,
+    /// Markdown, for a pull request or a wiki. Reports only.
+    Markdown,
+    /// One page of HTML that needs nothing beside it. Reports only.
+    Html,
+    /// `JUnit` XML, as build servers read it. Reports only.
+    Junit,
+    /// SARIF 2.1.0, as code scanning reads it. Reports only.
+    Sarif,
+}
+
+impl Format {
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Junit => "junit",
+            Self::Sarif => "sarif",
+        }
+    }
+}
 
 /// Where results go, and how.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! `portcullis bench`: load on any WebSocket server. The measuring is `portcullis-load`'s; here is what stands around it:
 //! options to a plan, progress, Ctrl-C, the table.
 
-mod args;
+pub(crate) mod args;
 mod text;
 
 use std::{
@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub(crate) use args::BenchArgs;
 use portcullis_load::{
     Content, Credentials, Extras, Form, Mint, Observer, Plan, Progress, Report, Scenario, Source,
     StormOptions, Subject, Target, Thresholds, Trust, measure, page,
@@ -22,10 +21,10 @@ use portcullis_token::Secret;
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
+use self::args::BenchArgs;
 use crate::{
-    args::Format,
     exit::{COULD_NOT_RUN, FINDINGS},
-    output::{self, Output, Usage},
+    output::{self, Format, Output, Usage},
     token,
 };
 

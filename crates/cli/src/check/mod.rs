@@ -1,6 +1,6 @@
 //! `portcullis check`: tests any WebSocket server from outside.
 
-mod args;
+pub(crate) mod args;
 mod progress;
 mod text;
 
@@ -19,11 +19,10 @@ use portcullis_token::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::args::CheckArgs;
+use self::args::CheckArgs;
 use crate::{
-    args::Format,
     exit::{COULD_NOT_RUN, FINDINGS},
-    output::{Output, Usage},
+    output::{Format, Output, Usage},
 };
 
 /// Runs the command.

@@ -16,10 +16,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{BUFFER, code, input, text};
-use crate::{
-    args::Format,
-    output::{Output, Usage},
-};
+use crate::output::{Format, Output, Usage};
 
 /// How often a file is looked at for more.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -15,9 +15,9 @@ use anyhow::Context as _;
 use portcullis_diagnose::{Engine, Report};
 
 use crate::{
-    args::{DiagnoseArgs, Format},
+    args::DiagnoseArgs,
     exit::FINDINGS,
-    output::{Output, Usage},
+    output::{Format, Output, Usage},
 };
 
 /// Runs the command.
