@@ -25,7 +25,7 @@ use self::args::BenchArgs;
 use crate::{
     exit::{COULD_NOT_RUN, FINDINGS},
     output::{self, Format, Output, Usage},
-    token,
+    token::claim,
 };
 
 /// Runs the command.
@@ -221,7 +221,7 @@ fn secret(path: &Path) -> anyhow::Result<Secret> {
 
 fn mint(args: &BenchArgs, secret: &Secret) -> anyhow::Result<Source> {
     let claims: Map<_, _> =
-        args.credential.claims.iter().map(|claim| token::claim(claim)).collect::<Result<_, _>>()?;
+        args.credential.claims.iter().map(|claim| claim::parse(claim)).collect::<Result<_, _>>()?;
     let ttl = 3_600.max(2 * args.pace.duration.as_secs());
     let mint = Mint::new(secret, args.credential.kid.as_deref(), claims, args.credential.users, ttl)
         .context("the shared secret cannot sign")?;

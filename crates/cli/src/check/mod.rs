@@ -23,6 +23,7 @@ use self::args::CheckArgs;
 use crate::{
     exit::{COULD_NOT_RUN, FINDINGS},
     output::{Format, Output, Usage},
+    token::claim,
 };
 
 /// Runs the command.
@@ -201,7 +202,7 @@ fn key(args: &CheckArgs) -> anyhow::Result<Option<SigningKey>> {
 fn claims(texts: &[String]) -> Result<Map<String, Value>, Usage> {
     let mut claims = Map::new();
     for text in texts {
-        let (name, value) = crate::token::claim(text)?;
+        let (name, value) = claim::parse(text)?;
         claims.insert(name, value);
     }
     Ok(claims)

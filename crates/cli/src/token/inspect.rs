@@ -5,7 +5,7 @@ use std::{fmt::Write as _, process::ExitCode};
 use portcullis_token::{Inspection, inspect};
 use serde_json::Value;
 
-use super::read;
+use super::input::read;
 use crate::{
     args::InspectArgs,
     exit::FINDINGS,

@@ -7,6 +7,7 @@ use portcullis_units::random;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::claim;
 use crate::{
     args::MintArgs,
     config,
@@ -58,7 +59,7 @@ fn claims(args: &MintArgs, auth: &portcullis_auth::Options, now: u64) -> Result<
         set("scope", json!(scope));
     }
     for claim in &args.claims {
-        let (name, value) = super::claim(claim)?;
+        let (name, value) = claim::parse(claim)?;
         set(&name, value);
     }
     Ok(claims)

@@ -7,7 +7,7 @@ use portcullis_reason::Rejection;
 use portcullis_token::{Identity, Verifier};
 use serde::Serialize;
 
-use super::read;
+use super::input::read;
 use crate::{
     args::VerifyArgs,
     config::{self, settings::Config},
