@@ -6,7 +6,6 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom},
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    process::ExitCode,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use portcullis_diagnose::{Engine, Incident, Report, shown};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{BUFFER, code, input, text};
+use super::{input, text};
 use crate::output::{Format, Output, Usage};
 
 /// How often a file is looked at for more.
@@ -23,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How often incidents are told that arose or grew. Lines of one event are mostly written within this.
 const TELL: Duration = Duration::from_secs(1);
 
-/// Follows the input until it ends or the command is interrupted.
-pub(super) fn run(path: &Path, stdin: bool, out: Output) -> anyhow::Result<ExitCode> {
+/// Follows the input until it ends or the command is interrupted; gives what was found in all.
+pub(super) fn run(path: &Path, stdin: bool, out: Output) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut following = Following { engine: Engine::new(), told: HashMap::new(), out };
@@ -35,7 +34,7 @@ pub(super) fn run(path: &Path, stdin: bool, out: Output) -> anyhow::Result<ExitC
         }
         let report = std::mem::take(&mut following.engine).finish();
         following.tell(&report)?;
-        Ok(code(&report))
+        Ok(report)
     })
 }
 
@@ -51,7 +50,7 @@ impl Following {
         let (pieces, mut received) = mpsc::channel::<io::Result<Vec<u8>>>(4);
         // A thread of its own: reading standard input cannot be given up, and ends with the process.
         std::thread::spawn(move || {
-            let mut buffer = vec![0; BUFFER];
+            let mut buffer = vec![0; input::BUFFER];
             loop {
                 let piece = match io::stdin().lock().read(&mut buffer) {
                     Ok(0) => return,
@@ -158,7 +157,7 @@ impl Tail {
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let identity = identity(&file.metadata()?);
-        Ok(Self { path: path.to_owned(), file, identity, position: 0, buffer: vec![0; BUFFER] })
+        Ok(Self { path: path.to_owned(), file, identity, position: 0, buffer: vec![0; input::BUFFER] })
     }
 
     /// Hands over everything new.

@@ -46,6 +46,8 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 
 /// As many bytes as the longest mark has.
 pub(super) const MAGIC: usize = 5;
+/// How much is read at once.
+pub(super) const BUFFER: usize = 256 * 1024;
 /// 8 GiB.
 const MOST: u64 = 8 << 30;
 

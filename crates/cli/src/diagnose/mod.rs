@@ -36,7 +36,7 @@ pub(crate) fn run(args: &DiagnoseArgs, out: Output) -> anyhow::Result<ExitCode> 
         (other, _) => return Err(not_here(other).into()),
     }
     if args.follow {
-        return follow::run(&args.file, stdin, out);
+        return Ok(code(&follow::run(&args.file, stdin, out)?));
     }
     let report = if stdin {
         read(io::stdin().lock()).context("cannot read standard input")?
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &DiagnoseArgs, out: Output) -> anyhow::Result<ExitCode> 
 fn read(input: impl Read + 'static) -> io::Result<Report> {
     let mut input = input::unpacked(input)?;
     let mut engine = Engine::new();
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; input::BUFFER];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return Ok(engine.finish()),
@@ -81,5 +81,3 @@ fn not_here(format: Format) -> Usage {
 fn code(report: &Report) -> ExitCode {
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) }
 }
-
-const BUFFER: usize = 256 * 1024;
