@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::{
     baseline::{NO_TOKEN, Search, by_outcome},
-    case::{Gravity, Verdict},
     form::Form,
     mint::now,
+    outcome::{Gravity, Verdict},
     remedy::{Framework, Topic, remedy},
     report::Finding,
 };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{case::Verdict, report::Report};
+use crate::{outcome::Verdict, report::Report};
 
 /// An earlier report.
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    case::{Area, Gravity, Level, Verdict},
+    case::{Area, Level},
+    outcome::{Gravity, Verdict},
     report::Finding,
 };
 

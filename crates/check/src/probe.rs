@@ -12,10 +12,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     admission::Admission,
-    baseline::Good,
-    case::Outcome,
     evidence::{Exchange, Redactor, Tape},
+    good::Good,
     mint::Mint,
+    outcome::Outcome,
     peer::{Event, Peer},
     profile::Profile,
     request::Request,

@@ -11,13 +11,15 @@ use serde_json::{Map, Value};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    baseline::{Good, Search, search},
-    case::{Case, Group, Need, OptIn, Outcome},
+    baseline::{Search, search},
+    case::{Case, Group, Need, OptIn},
     cause::causes,
     evidence::{Redactor, printable},
     form::FormKind,
+    good::Good,
     login::Login,
     mint::{Mint, SigningKey},
+    outcome::Outcome,
     probe::{Probe, Shared, Times},
     profile::Profile,
     remedy::Framework,

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::{bypass::no_bypass, judge, must_refuse, secrets::known_secret, worst};
 use crate::{
     admission::Admission,
-    case::{Case, Found, Gravity, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
     form::{COOKIE_NAMES, Form, QUERY_NAMES},
     mint::{altered, now, resubjected},
+    outcome::{Found, Gravity, Outcome},
     probe::Probe,
     remedy::Topic,
     response::{End, text_of},

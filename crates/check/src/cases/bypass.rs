@@ -1,7 +1,7 @@
 //! Doors for tests that were left open.
 
 use crate::{
-    case::{Found, Gravity, Outcome},
+    outcome::{Found, Gravity, Outcome},
     probe::Probe,
     request::Request,
 };

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    case::{Case, Found, Group, Level, Need, OptIn, Outcome, Verdict},
+    case::{Case, Group, Level, Need, OptIn},
     evidence::printable,
     mint::{altered, now},
+    outcome::{Found, Outcome, Verdict},
     probe::Probe,
     remedy::Topic,
     request::Request,

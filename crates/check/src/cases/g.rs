@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::{
     admission::Ms,
-    case::{Case, Found, Gravity, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
+    outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::{MOST_TEXTS, Probe},
     remedy::Topic,

@@ -7,7 +7,8 @@ use portcullis_reason::Reason;
 
 use super::{must_not_upgrade, must_upgrade, worst};
 use crate::{
-    case::{Case, Found, Group, Level, Outcome},
+    case::{Case, Group, Level},
+    outcome::{Found, Outcome},
     peer::Event,
     probe::Probe,
     remedy::Topic,

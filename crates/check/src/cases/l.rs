@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::{
     admission::Ms,
-    case::{Case, Found, Gravity, Group, Level, Need, OptIn, Outcome},
+    case::{Case, Group, Level, Need, OptIn},
     mint::now,
+    outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::Probe,
     remedy::Topic,

@@ -2,7 +2,7 @@
 
 use crate::{
     admission::Admission,
-    case::{Found, Outcome},
+    outcome::{Found, Outcome},
     probe::Probe,
     request::Request,
     response::text_of,

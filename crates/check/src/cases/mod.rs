@@ -21,7 +21,8 @@ use portcullis_reason::Reason;
 
 use crate::{
     admission::{Admission, Ms},
-    case::{Case, Found, Gravity, Group, Level, Need, OptIn, Outcome, Run},
+    case::{Case, Group, Level, Need, OptIn, Run},
+    outcome::{Found, Gravity, Outcome},
     probe::Probe,
     remedy::Topic,
     request::Request,
@@ -159,7 +160,7 @@ fn worst(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
     let mut worst: Option<Outcome> = None;
     let mut passed = Vec::new();
     for outcome in outcomes {
-        if outcome.verdict == crate::case::Verdict::Pass {
+        if outcome.verdict == crate::outcome::Verdict::Pass {
             passed.push(outcome.says.clone());
         }
         let rank = (outcome.verdict.rank(), outcome.gravity);
@@ -168,7 +169,7 @@ fn worst(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
         }
     }
     let mut worst = worst.unwrap_or_else(|| Outcome::inconclusive("nothing was tried"));
-    if worst.verdict == crate::case::Verdict::Pass {
+    if worst.verdict == crate::outcome::Verdict::Pass {
         worst.says = passed.join("; ");
     }
     worst

@@ -6,8 +6,9 @@ use portcullis_reason::Reason;
 use super::judge;
 use crate::{
     admission::Admission,
-    case::{Case, Found, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
     form::Form,
+    outcome::{Found, Outcome},
     probe::Probe,
     remedy::Topic,
     request::Request,

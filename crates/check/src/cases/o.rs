@@ -5,8 +5,9 @@ use portcullis_reason::Reason;
 use super::{a::cookies, must_upgrade, worst};
 use crate::{
     admission::Admission,
-    case::{Case, Found, Gravity, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
     form::Form,
+    outcome::{Found, Gravity, Outcome},
     probe::Probe,
     remedy::Topic,
     request::Request,

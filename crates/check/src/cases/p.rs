@@ -7,7 +7,8 @@ use portcullis_reason::Reason;
 
 use crate::{
     admission::Ms,
-    case::{Case, Found, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
+    outcome::{Found, Outcome},
     probe::Probe,
     remedy::Topic,
     response::End,

@@ -9,7 +9,8 @@ use portcullis_units::random;
 use super::{judge, must_not_upgrade};
 use crate::{
     admission::{Admission, Ms},
-    case::{Case, Found, Gravity, Group, Level, Need, Outcome},
+    case::{Case, Group, Level, Need},
+    outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::Probe,
     remedy::Topic,
@@ -283,7 +284,7 @@ async fn many_fields(probe: &Probe) -> Found {
 /// Being cut off is the usual answer to a head that goes on and on: who sends it has not read the answer yet.
 #[expect(clippy::unnecessary_wraps, reason = "the end of a case")]
 fn cut_off(outcome: Outcome) -> Found {
-    Ok(if outcome.verdict == crate::case::Verdict::Warn { Outcome::pass(outcome.says) } else { outcome })
+    Ok(if outcome.verdict == crate::outcome::Verdict::Warn { Outcome::pass(outcome.says) } else { outcome })
 }
 
 async fn nothing_before(probe: &Probe) -> Found {

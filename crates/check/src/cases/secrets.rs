@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    case::{Found, Gravity, Outcome},
+    outcome::{Found, Gravity, Outcome},
     probe::Probe,
 };
 

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Finding, Report, escape};
-use crate::case::{Area, Group, Verdict};
+use crate::{
+    case::{Area, Group},
+    outcome::Verdict,
+};
 
 pub(super) fn write(report: &Report) -> String {
     let target = escape(&report.target);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Report, escape};
-use crate::case::{Group, Verdict};
+use crate::{case::Group, outcome::Verdict};
 
 pub(super) fn write(report: &Report) -> String {
     let summary = report.summary;

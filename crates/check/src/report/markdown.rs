@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use crate::case::{Area, Verdict};
+use crate::{case::Area, outcome::Verdict};
 
 pub(super) fn write(report: &Report) -> String {
     let summary = report.summary;

@@ -13,10 +13,11 @@ use serde::Serialize;
 pub use self::reference::reference;
 use crate::{
     baseline::Tried,
-    case::{Area, Case, Gravity, Group, Level, Outcome, Verdict},
+    case::{Area, Case, Group, Level},
     cause::RootCause,
     evidence::Exchange,
     grade::{Grade, scores},
+    outcome::{Gravity, Outcome, Verdict},
     remedy::{Framework, remedy},
 };
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Finding, Report};
-use crate::case::Verdict;
+use crate::outcome::Verdict;
 
 pub(super) fn write(report: &Report) -> Value {
     let rules: Vec<Value> = report.cases.iter().map(rule).collect();
