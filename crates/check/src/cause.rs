@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::{
     baseline::{NO_TOKEN, Search, by_outcome},
+    finding::Finding,
     form::Form,
     mint::now,
     outcome::{Gravity, Verdict},
     remedy::{Framework, Topic, remedy},
-    report::Finding,
 };
 
 /// What people see when a handshake goes wrong.

@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     case::{Area, Level},
+    finding::Finding,
     outcome::{Gravity, Verdict},
-    report::Finding,
 };
 
 /// A grade, the best first.
@@ -119,10 +119,10 @@ impl Serialize for Grade {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Finding;
+    use crate::finding::Finding;
 
     fn findings(list: &[(Level, Verdict, Gravity)]) -> Vec<Finding> {
-        let case = &crate::cases()[0];
+        let case = &crate::cases::all()[0];
         list.iter()
             .map(|&(level, verdict, gravity)| Finding {
                 level,

@@ -15,6 +15,7 @@ use crate::{
     case::{Case, Group, Need, OptIn},
     cause::causes,
     evidence::{Redactor, printable},
+    finding::Finding,
     form::FormKind,
     good::Good,
     login::Login,
@@ -23,7 +24,7 @@ use crate::{
     probe::{Probe, Shared, Times},
     profile::Profile,
     remedy::Framework,
-    report::{Finding, Report, Server},
+    report::{Report, Server},
     select::Selection,
 };
 

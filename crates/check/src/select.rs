@@ -41,7 +41,7 @@ impl Selection {
         opted_in: Vec<OptIn>,
     ) -> Result<Self, SelectionError> {
         for pattern in only.iter().chain(skip) {
-            if !crate::cases().iter().any(|case| fits(case, pattern)) {
+            if !crate::cases::all().iter().any(|case| fits(case, pattern)) {
                 return Err(SelectionError::Nothing(pattern.clone()));
             }
         }
@@ -62,7 +62,7 @@ impl Selection {
 
     /// The cases that are to be run, in the order of the table.
     pub fn cases(&self) -> impl Iterator<Item = &'static Case> {
-        crate::cases().iter().filter(|case| self.has(case))
+        crate::cases::all().iter().filter(|case| self.has(case))
     }
 
     fn has(&self, case: &Case) -> bool {
@@ -79,7 +79,7 @@ fn fits(case: &Case, pattern: &str) -> bool {
     match Group::ALL.into_iter().find(|group| group.letter() == pattern) {
         Some(group) => case.group == group,
         // An id is that case alone, also where others begin with it.
-        None if crate::cases().iter().any(|known| known.id == pattern) => case.id == pattern,
+        None if crate::cases::all().iter().any(|known| known.id == pattern) => case.id == pattern,
         None => case.id.starts_with(pattern.trim_end_matches('*')) && !pattern.is_empty(),
     }
 }

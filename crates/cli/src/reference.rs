@@ -13,7 +13,7 @@ use crate::{
 /// Prints the page.
 pub(crate) fn run(page: ReferencePage, out: Output) -> anyhow::Result<ExitCode> {
     let text = match page {
-        ReferencePage::Check => portcullis_check::reference(),
+        ReferencePage::Check => portcullis_check::formats::reference(),
         ReferencePage::Cli => command_line(),
         ReferencePage::Metrics => portcullis_gateway::metrics_reference(),
     };

@@ -1,6 +1,6 @@
 //! The reports of a run, and what a run says when something is missing.
 
-use portcullis_check::{Baseline, Selection, Symptom, Verdict};
+use portcullis_check::{Baseline, Selection, Symptom, Verdict, formats};
 use serde_json::Value;
 
 use crate::{Bed, check, finding, options, run};
@@ -12,7 +12,13 @@ fn no_credential_is_in_any_report() {
         let bed = Bed::start(defect);
         let report = check(&bed, &["A", "N", "E", "rule/login"]);
         let json = serde_json::to_string(&report).unwrap();
-        for text in [json, report.junit(), report.sarif().to_string(), report.html(), report.markdown()] {
+        for text in [
+            json,
+            formats::junit(&report),
+            formats::sarif(&report).to_string(),
+            formats::html(&report),
+            formats::markdown(&report),
+        ] {
             // The beginnings of a JWT, and of one in base64url once more.
             assert!(!text.contains("eyJ") && !text.contains("ZXlK"), "{defect}: a token is in it");
             assert!(!text.contains(crate::SECRET), "{defect}: the secret is in it");
@@ -35,7 +41,8 @@ fn every_format_tells_the_failure() {
     let bed = Bed::start("rule/before-101/no-token");
     let report = check(&bed, &["rule/before-101/no-token", "rfc6455/4.2.1/method"]);
     assert_eq!(report.grade.map(portcullis_check::Grade::name), Some("F"));
-    let (junit, html, markdown) = (report.junit(), report.html(), report.markdown());
+    let (junit, html, markdown) =
+        (formats::junit(&report), formats::html(&report), formats::markdown(&report));
     let (root, _) = junit.split_once("<testsuite ").unwrap();
     assert!(
         root.contains("errors=\"0\" time=\"") && !root.contains("skipped"),
@@ -44,7 +51,7 @@ fn every_format_tells_the_failure() {
     assert!(junit.contains("failures=\"1\"") && junit.contains("<failure type=\"NO_TOKEN\""), "{junit}");
     assert!(html.starts_with("<!doctype html>") && html.contains("rule/before-101/no-token"));
     assert!(markdown.contains("| `rule/before-101/no-token` | practice | fail |"), "{markdown}");
-    let sarif = report.sarif();
+    let sarif = formats::sarif(&report);
     assert_eq!(sarif["version"], "2.1.0");
     assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "rule/before-101/no-token");
     assert_eq!(sarif["runs"][0]["results"][0]["level"], "error");
@@ -61,7 +68,7 @@ fn every_format_tells_the_failure() {
 fn markup_that_a_server_sends_stays_text() {
     let bed = Bed::start("rule/no-internals");
     let report = check(&bed, &["rule/no-internals"]);
-    let html = report.html();
+    let html = formats::html(&report);
     assert!(html.contains("&quot;/app/ws.py&quot;"), "the evidence is shown");
     assert!(!html.contains("\"/app/ws.py\""), "and escaped");
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use portcullis_check::{
     Baseline, Case, CouldNotRun, Login, OptIn, Options, Profile, Progress, Report, Selection, SigningKey,
-    Target, Worse,
+    Target, Worse, formats,
 };
 use portcullis_token::Secret;
 use serde::Serialize;
@@ -75,10 +75,10 @@ fn print(report: &Report, worse: Option<&[Worse]>, verbose: bool, out: Output) -
     Output::write(match out.format() {
         Format::Text => text::render(report, worse, verbose, out.palette()),
         Format::Json => serde_json::to_string_pretty(&Compared { report, worse })?,
-        Format::Junit => report.junit(),
-        Format::Sarif => serde_json::to_string_pretty(&report.sarif())?,
-        Format::Html => report.html(),
-        Format::Markdown => report.markdown(),
+        Format::Junit => formats::junit(report),
+        Format::Sarif => serde_json::to_string_pretty(&formats::sarif(report))?,
+        Format::Html => formats::html(report),
+        Format::Markdown => formats::markdown(report),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Finding, Report};
-use crate::outcome::Verdict;
+use crate::{finding::Finding, outcome::Verdict, report::Report};
 
-pub(super) fn write(report: &Report) -> Value {
+/// The report as SARIF 2.1.0.
+pub fn write(report: &Report) -> Value {
     let rules: Vec<Value> = report.cases.iter().map(rule).collect();
     let results: Vec<Value> = report.bad().map(|finding| result(report, finding)).collect();
     json!({

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use super::markdown::cell;
-use crate::case::{Group, OptIn};
+use crate::{
+    case::{Group, OptIn},
+    cases,
+};
 
 /// Every case, as Markdown.
 pub fn reference() -> String {
     let mut out = INTRODUCTION.to_owned();
-    let _ = writeln!(out, "{} cases in {} groups.", crate::cases().len(), Group::ALL.len());
+    let _ = writeln!(out, "{} cases in {} groups.", cases::all().len(), Group::ALL.len());
     for group in Group::ALL {
         let _ = write!(
             out,
@@ -17,7 +20,7 @@ pub fn reference() -> String {
             group.title(),
             group.area().name()
         );
-        for case in crate::cases().iter().filter(|case| case.group == group) {
+        for case in cases::all().iter().filter(|case| case.group == group) {
             let asked =
                 case.opt_in.map(OptIn::flag).map(|flag| format!(" Only with `{flag}`.")).unwrap_or_default();
             let reason =

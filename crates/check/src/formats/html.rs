@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Finding, Report, escape};
+use super::escape::escape;
 use crate::{
     case::{Area, Group},
+    finding::Finding,
     outcome::Verdict,
+    report::Report,
 };
 
-pub(super) fn write(report: &Report) -> String {
+/// The report as one HTML page.
+pub fn write(report: &Report) -> String {
     let target = escape(&report.target);
     let grade = report.grade.map_or("–", crate::grade::Grade::name);
     let mut out = format!(

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, escape};
-use crate::{case::Group, outcome::Verdict};
+use super::escape::escape;
+use crate::{case::Group, outcome::Verdict, report::Report};
 
-pub(super) fn write(report: &Report) -> String {
+/// The report as `JUnit` XML.
+pub fn write(report: &Report) -> String {
     let summary = report.summary;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
-use crate::{case::Area, outcome::Verdict};
+use crate::{case::Area, outcome::Verdict, report::Report};
 
-pub(super) fn write(report: &Report) -> String {
+/// The report as Markdown.
+pub fn write(report: &Report) -> String {
     let summary = report.summary;
     let grade = report.grade.map_or("no grade", crate::grade::Grade::name);
     let mut out = format!("# `{}`: {grade}\n\n", report.target);
