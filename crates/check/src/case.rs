@@ -218,6 +218,35 @@ impl OptIn {
 }
 
 impl Case {
+    /// A case that needs a good connection and nothing else.
+    pub(crate) const fn new(
+        id: &'static str,
+        group: Group,
+        level: Level,
+        clause: &'static str,
+        requirement: &'static str,
+        topic: Topic,
+        run: Run,
+    ) -> Self {
+        let needs = &[Need::Good];
+        Self { id, group, level, clause, requirement, reason: None, needs, opt_in: None, topic, run }
+    }
+
+    pub(crate) const fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    pub(crate) const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    pub(crate) const fn opt_in(mut self, opt_in: OptIn) -> Self {
+        self.opt_in = Some(opt_in);
+        self
+    }
+
     /// A fail of a SHOULD is a warning.
     pub(crate) fn weigh(&self, mut outcome: Outcome) -> Outcome {
         if self.level == Level::Should

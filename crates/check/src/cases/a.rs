@@ -5,7 +5,11 @@ use portcullis_token::base64url;
 use portcullis_units::random;
 use serde_json::{Value, json};
 
-use super::{bypass::no_bypass, judge, must_refuse, secrets::known_secret, worst};
+use super::{
+    bypass::no_bypass,
+    judge::{judge, must_refuse, worst},
+    secrets::known_secret,
+};
 use crate::{
     admission::Admission,
     case::{Case, Group, Level, Need},

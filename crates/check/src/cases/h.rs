@@ -5,7 +5,7 @@ use portcullis_frame::Opcode;
 use portcullis_handshake::{accept_value, encode_key};
 use portcullis_reason::Reason;
 
-use super::{must_not_upgrade, must_upgrade, worst};
+use super::judge::{must_not_upgrade, must_upgrade, worst};
 use crate::{
     case::{Case, Group, Level},
     outcome::{Found, Outcome},

@@ -3,7 +3,7 @@
 use portcullis_dial::Response;
 use portcullis_reason::Reason;
 
-use super::judge;
+use super::judge::judge;
 use crate::{
     admission::Admission,
     case::{Case, Group, Level, Need},

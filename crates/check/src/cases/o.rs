@@ -2,7 +2,10 @@
 
 use portcullis_reason::Reason;
 
-use super::{a::cookies, must_upgrade, worst};
+use super::{
+    a::cookies,
+    judge::{must_upgrade, worst},
+};
 use crate::{
     admission::Admission,
     case::{Case, Group, Level, Need},

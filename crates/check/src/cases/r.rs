@@ -6,7 +6,7 @@ use portcullis_frame::{Frame, Header, LengthForm, Opcode};
 use portcullis_reason::Reason;
 use portcullis_units::random;
 
-use super::{judge, must_not_upgrade};
+use super::judge::{judge, must_not_upgrade};
 use crate::{
     admission::{Admission, Ms},
     case::{Case, Group, Level, Need},
