@@ -1,18 +1,18 @@
 //! The table of cases, a file for each group.
 
-mod a;
+mod authentication;
 mod bypass;
 mod challenge;
-mod e;
-mod g;
-mod h;
+mod golden_path;
+mod handshake;
 mod judge;
-mod l;
+mod lifecycle;
 mod mistakes;
-mod n;
-mod o;
-mod p;
-mod r;
+mod negotiation;
+mod origin;
+mod performance;
+mod refusals;
+mod robustness;
 mod secrets;
 
 use std::sync::LazyLock;
@@ -22,7 +22,18 @@ use crate::case::Case;
 /// Every case, in the order of the report.
 pub fn all() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
-        [h::CASES, a::CASES, n::CASES, o::CASES, e::CASES, l::CASES, r::CASES, g::CASES, p::CASES].concat()
+        [
+            handshake::CASES,
+            authentication::CASES,
+            negotiation::CASES,
+            origin::CASES,
+            refusals::CASES,
+            lifecycle::CASES,
+            robustness::CASES,
+            golden_path::CASES,
+            performance::CASES,
+        ]
+        .concat()
     });
     &ALL
 }

@@ -3,7 +3,7 @@
 use portcullis_reason::Reason;
 
 use super::{
-    a::cookies,
+    authentication::cookies,
     judge::{must_upgrade, worst},
 };
 use crate::{
