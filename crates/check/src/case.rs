@@ -217,19 +217,34 @@ impl OptIn {
     }
 }
 
+/// A case with what most of its chapter have. It needs a good connection and nothing else.
+pub(crate) const fn case(
+    group: Group,
+    id: &'static str,
+    level: Level,
+    clause: &'static str,
+    requirement: &'static str,
+    run: Run,
+) -> Case {
+    let (topic, reason) = match group {
+        Group::H => (Topic::Handshake, Some(Reason::BadUpgrade)),
+        Group::A => (Topic::BeforeAccept, None),
+        Group::N => (Topic::Negotiation, Some(Reason::NoCommonSubprotocol)),
+        Group::O => (Topic::Origin, Some(Reason::OriginNotAllowed)),
+        Group::E => (Topic::Challenge, None),
+        Group::L => (Topic::Lifecycle, None),
+        Group::R => (Topic::Limits, None),
+        Group::G => (Topic::Isolation, None),
+        Group::P => (Topic::Performance, Some(Reason::RateLimited)),
+    };
+    let needs = &[Need::Good];
+    Case { id, group, level, clause, requirement, reason, needs, opt_in: None, topic, run }
+}
+
 impl Case {
-    /// A case that needs a good connection and nothing else.
-    pub(crate) const fn new(
-        id: &'static str,
-        group: Group,
-        level: Level,
-        clause: &'static str,
-        requirement: &'static str,
-        topic: Topic,
-        run: Run,
-    ) -> Self {
-        let needs = &[Need::Good];
-        Self { id, group, level, clause, requirement, reason: None, needs, opt_in: None, topic, run }
+    pub(crate) const fn topic(mut self, topic: Topic) -> Self {
+        self.topic = topic;
+        self
     }
 
     pub(crate) const fn reason(mut self, reason: Reason) -> Self {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     form::{COOKIE_NAMES, Form, QUERY_NAMES},
     mint::{altered, now, resubjected},
     outcome::{Found, Gravity, Outcome},
@@ -21,18 +21,6 @@ use crate::{
     response::{End, text_of},
 };
 
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    topic: Topic,
-    reason: Reason,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::A, level, clause, requirement, topic, run).reason(reason)
-}
-
 use Level::{Must, Practice, Should};
 
 const KEY: &[Need] = &[Need::Good, Need::Key];
@@ -40,152 +28,164 @@ const TOKEN: &[Need] = &[Need::Good, Need::Token];
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::A,
         "rule/before-101/no-token",
         Practice,
         "RFC 6455 §4.2.2 item 2, §10.5",
         "A handshake without a token is refused before the 101.",
-        Topic::BeforeAccept,
-        Reason::NoToken,
         |p| Box::pin(no_token(p)),
     )
+    .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::A,
         "rule/before-101/empty",
         Practice,
         "RFC 6750 §3.1",
         "An empty token is refused before the 101.",
-        Topic::Malformed,
-        Reason::TokenMalformed,
         |p| Box::pin(raw(p, "an empty token", "")),
     )
+    .topic(Topic::Malformed)
+    .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/before-101/short",
         Practice,
         "RFC 7519 §7.2",
         "A token of three letters is refused before the 101.",
-        Topic::Malformed,
-        Reason::TokenMalformed,
         |p| Box::pin(raw(p, "the token `abc`", "abc")),
     )
+    .topic(Topic::Malformed)
+    .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/before-101/not-a-jwt",
         Practice,
         "RFC 7519 §7.2",
         "A text that is no JWT is refused before the 101.",
-        Topic::Malformed,
-        Reason::TokenMalformed,
         |p| Box::pin(raw(p, "the token `invalid_token_format`", "invalid_token_format")),
     )
+    .topic(Topic::Malformed)
+    .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/before-101/characters",
         Practice,
         "RFC 7515 §2",
         "Characters outside of base64url are refused before the 101.",
-        Topic::Malformed,
-        Reason::TokenMalformed,
         |p| Box::pin(raw(p, "the token `!!!.$$$.###`", "!!!.$$$.###")),
     )
+    .topic(Topic::Malformed)
+    .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/before-101/long",
         Practice,
         "RFC 7519 §11",
         "A token of 10,000 letters is refused before the 101.",
-        Topic::Malformed,
-        Reason::TokenTooLarge,
         |p| Box::pin(long(p)),
     )
+    .topic(Topic::Malformed)
+    .reason(Reason::TokenTooLarge)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc7515/5.2/signature",
         Must,
         "RFC 7515 §5.2 item 8",
         "A token with another signature is refused.",
-        Topic::Verify,
-        Reason::SignatureInvalid,
         |p| Box::pin(signature(p)),
     )
+    .topic(Topic::Verify)
+    .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc7515/5.2/payload",
         Must,
         "RFC 7515 §5.2 item 8",
         "A token whose claims were changed under the old signature is refused.",
-        Topic::Verify,
-        Reason::SignatureInvalid,
         |p| Box::pin(payload(p)),
     )
+    .topic(Topic::Verify)
+    .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc7515/5.2/no-signature",
         Must,
         "RFC 7515 §5.2",
         "A token whose signature was cut off is refused.",
-        Topic::Verify,
-        Reason::SignatureInvalid,
         |p| Box::pin(no_signature(p)),
     )
+    .topic(Topic::Verify)
+    .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc8725/3.2/alg-none",
         Must,
         "RFC 8725 §3.2; RFC 7518 §3.6",
         "`alg: none` is refused, in every spelling.",
-        Topic::Algorithms,
-        Reason::AlgorithmNotAllowed,
         |p| Box::pin(alg_none(p)),
     )
+    .topic(Topic::Algorithms)
+    .reason(Reason::AlgorithmNotAllowed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc8725/3.1/alg-confusion",
         Must,
         "RFC 8725 §3.1",
         "Each key verifies the algorithm that was agreed on, and no other.",
-        Topic::Algorithms,
-        Reason::AlgorithmNotAllowed,
         |p| Box::pin(confusion(p)),
     )
+    .topic(Topic::Algorithms)
+    .reason(Reason::AlgorithmNotAllowed)
     .needs(KEY),
     case(
+        Group::A,
         "rfc8725/3.2/foreign-key",
         Must,
         "RFC 7515 §5.2 item 8",
         "A token that somebody else signed is refused.",
-        Topic::Verify,
-        Reason::SignatureInvalid,
         |p| Box::pin(foreign_key(p)),
     )
+    .topic(Topic::Verify)
+    .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc8725/3.5/known-secret",
         Practice,
         "RFC 8725 §3.5; RFC 7518 §3.2",
         "Tokens are not signed with a secret out of examples.",
-        Topic::Secret,
-        Reason::SignatureInvalid,
         |p| Box::pin(known_secret(p)),
     )
+    .topic(Topic::Secret)
+    .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc7519/4.1.4/expired",
         Must,
         "RFC 7519 §4.1.4",
         "A token that expired an hour ago is refused.",
-        Topic::Expiry,
-        Reason::TokenExpired,
         |p| Box::pin(minted(p, "expired an hour ago", json!({ "exp": now() - 3600, "iat": now() - 7200 }))),
     )
+    .topic(Topic::Expiry)
+    .reason(Reason::TokenExpired)
     .needs(KEY),
     case(
+        Group::A,
         "rfc7519/4.1.5/not-yet-valid",
         Must,
         "RFC 7519 §4.1.5",
         "A token that is good from tomorrow on is refused.",
-        Topic::Expiry,
-        Reason::NotYetValid,
         |p| {
             Box::pin(minted(
                 p,
@@ -194,108 +194,119 @@ pub(super) const CASES: &[Case] = &[
             ))
         },
     )
+    .topic(Topic::Expiry)
+    .reason(Reason::NotYetValid)
     .needs(KEY),
     case(
+        Group::A,
         "rfc7519/4.1.3/audience",
         Must,
         "RFC 7519 §4.1.3; RFC 8725 §3.9",
         "A token for another audience is refused.",
-        Topic::Claims,
-        Reason::AudienceMismatch,
         |p| Box::pin(claim(p, "aud", "somebody-else")),
     )
+    .topic(Topic::Claims)
+    .reason(Reason::AudienceMismatch)
     .needs(KEY),
     case(
+        Group::A,
         "rfc8725/3.8/issuer",
         Must,
         "RFC 7519 §4.1.1; RFC 8725 §3.8",
         "A token of another issuer is refused.",
-        Topic::Claims,
-        Reason::IssuerMismatch,
         |p| Box::pin(claim(p, "iss", "https://issuer.example")),
     )
+    .topic(Topic::Claims)
+    .reason(Reason::IssuerMismatch)
     .needs(KEY),
     case(
+        Group::A,
         "rule/expiry-required",
         Practice,
         "RFC 8725 §3.10",
         "A token without `exp` is refused: it would be good for ever.",
-        Topic::Expiry,
-        Reason::ClaimMissing,
         |p| Box::pin(minted(p, "without `exp`", json!({ "exp": null }))),
     )
+    .topic(Topic::Expiry)
+    .reason(Reason::ClaimMissing)
     .needs(KEY),
     // A MUST that several libraries in wide use leave out, and that the application cannot mend: counted as a SHOULD.
     case(
+        Group::A,
         "rfc7515/4.1.11/crit",
         Should,
         "RFC 7515 §4.1.11",
         "A token that demands an extension nobody knows is refused.",
-        Topic::Verify,
-        Reason::TokenMalformed,
         |p| Box::pin(crit(p)),
     )
+    .topic(Topic::Verify)
+    .reason(Reason::TokenMalformed)
     .needs(KEY),
     // A MUST for resource servers, and of no use to browsers: counted as a SHOULD.
     case(
+        Group::A,
         "rfc6750/2.1/header",
         Should,
         "RFC 6750 §2.1",
         "A program can send its token in `Authorization: Bearer`.",
-        Topic::Header,
-        Reason::NoToken,
         |p| Box::pin(header(p)),
     )
+    .topic(Topic::Header)
+    .reason(Reason::NoToken)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc6750/2/two-credentials",
         Should,
         "RFC 6750 §2",
         "Two different credentials in one request are refused.",
-        Topic::BeforeAccept,
-        Reason::AmbiguousCredentials,
         |p| Box::pin(two_credentials(p)),
     )
+    .reason(Reason::AmbiguousCredentials)
     .needs(TOKEN),
     case(
+        Group::A,
         "rfc6750/5.3/query",
         Practice,
         "RFC 6750 §2.3, §5.3",
         "A token in the query, where logs keep it, is not taken.",
-        Topic::Query,
-        Reason::NoToken,
         |p| Box::pin(query(p)),
     )
+    .topic(Topic::Query)
+    .reason(Reason::NoToken)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/no-echo",
         Practice,
         "RFC 6455 §4.2.2 item 5.5; RFC 6750 §5.3",
         "A token is never sent back, neither as the selected subprotocol nor elsewhere.",
-        Topic::Echo,
-        Reason::NoCommonSubprotocol,
         |p| Box::pin(no_echo(p)),
     )
+    .topic(Topic::Echo)
+    .reason(Reason::NoCommonSubprotocol)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/no-echo-refused",
         Practice,
         "RFC 6750 §5.3",
         "A refused token does not stand in the refusal.",
-        Topic::Echo,
-        Reason::TokenMalformed,
         |p| Box::pin(no_echo_refused(p)),
     )
+    .topic(Topic::Echo)
+    .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::A,
         "rule/no-bypass",
         Practice,
         "RFC 6455 §10.5",
         "No header and no parameter for tests opens the door, and no header that names a user.",
-        Topic::Bypass,
-        Reason::NoToken,
         |p| Box::pin(no_bypass(p)),
     )
+    .topic(Topic::Bypass)
+    .reason(Reason::NoToken)
     .needs(&[]),
 ];
 

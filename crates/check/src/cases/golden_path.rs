@@ -9,57 +9,90 @@ use serde_json::Value;
 
 use crate::{
     admission::Ms,
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::{MOST_TEXTS, Probe},
-    remedy::Topic,
     response::End,
 };
 
-const fn case(id: &'static str, requirement: &'static str, reason: Reason, run: crate::case::Run) -> Case {
-    Case::new(id, Group::G, Level::Practice, "portcullis protocol v1", requirement, Topic::Isolation, run)
-        .reason(reason)
-}
-
+/// What the events of an answer are held against.
+const V1: &str = "portcullis protocol v1";
 const QUESTION: &[Need] = &[Need::Good, Need::Question];
 const SEQUENCE: &[Need] = &[Need::Good, Need::Question, Need::Sequence];
 const USERS: &[Need] = &[Need::Good, Need::Question, Need::TwoUsers];
 const RESUME: &[Need] = &[Need::Good, Need::Question, Need::Sequence, Need::Resume];
 
 pub(super) const CASES: &[Case] = &[
-    case("rule/login", "A login gives a token that opens a connection.", Reason::LoginFailed, |p| {
-        Box::pin(login(p))
-    })
+    case(
+        Group::G,
+        "rule/login",
+        Level::Practice,
+        V1,
+        "A login gives a token that opens a connection.",
+        |p| Box::pin(login(p)),
+    )
+    .reason(Reason::LoginFailed)
     .needs(&[Need::Good, Need::Login]),
-    case("rule/greeting", "The server greets, and names the user of the token.", Reason::Internal, |p| {
-        Box::pin(greeting(p))
-    })
+    case(
+        Group::G,
+        "rule/greeting",
+        Level::Practice,
+        V1,
+        "The server greets, and names the user of the token.",
+        |p| Box::pin(greeting(p)),
+    )
+    .reason(Reason::Internal)
     .needs(QUESTION),
-    case("rule/answer", "A question is answered to its end.", Reason::AgentError, |p| Box::pin(answer(p)))
-        .needs(QUESTION),
-    case("rule/events-in-order", "The events of an answer come in their order.", Reason::AgentError, |p| {
-        Box::pin(order(p))
+    case(Group::G, "rule/answer", Level::Practice, V1, "A question is answered to its end.", |p| {
+        Box::pin(answer(p))
     })
+    .reason(Reason::AgentError)
     .needs(QUESTION),
-    case("rule/sequence", "Events are numbered without gaps within an epoch.", Reason::Internal, |p| {
-        Box::pin(sequence(p))
-    })
+    case(
+        Group::G,
+        "rule/events-in-order",
+        Level::Practice,
+        V1,
+        "The events of an answer come in their order.",
+        |p| Box::pin(order(p)),
+    )
+    .reason(Reason::AgentError)
+    .needs(QUESTION),
+    case(
+        Group::G,
+        "rule/sequence",
+        Level::Practice,
+        V1,
+        "Events are numbered without gaps within an epoch.",
+        |p| Box::pin(sequence(p)),
+    )
+    .reason(Reason::Internal)
     .needs(SEQUENCE),
-    case("rule/two-users", "No user sees anything of another one.", Reason::Internal, |p| {
+    case(Group::G, "rule/two-users", Level::Practice, V1, "No user sees anything of another one.", |p| {
         Box::pin(two_users(p))
     })
+    .reason(Reason::Internal)
     .needs(USERS),
-    case("rule/resume", "Who comes back is given what was missed, and that alone.", Reason::Internal, |p| {
-        Box::pin(resume(p))
-    })
+    case(
+        Group::G,
+        "rule/resume",
+        Level::Practice,
+        V1,
+        "Who comes back is given what was missed, and that alone.",
+        |p| Box::pin(resume(p)),
+    )
+    .reason(Reason::Internal)
     .needs(RESUME),
     case(
+        Group::G,
         "rule/once",
+        Level::Practice,
+        V1,
         "A message that is sent twice under one id is worked on once.",
-        Reason::Internal,
         |p| Box::pin(once(p)),
     )
+    .reason(Reason::Internal)
     .needs(SEQUENCE),
 ];
 

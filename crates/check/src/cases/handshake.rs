@@ -7,28 +7,18 @@ use portcullis_reason::Reason;
 
 use super::judge::{must_not_upgrade, must_upgrade, worst};
 use crate::{
-    case::{Case, Group, Level},
+    case::{Case, Group, Level, case},
     outcome::{Found, Outcome},
     peer::Event,
     probe::Probe,
-    remedy::Topic,
     request::Request,
 };
-
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::H, level, clause, requirement, Topic::Handshake, run).reason(Reason::BadUpgrade)
-}
 
 use Level::{Must, Should};
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::H,
         "rfc6455/4.2.2/upgrade-fields",
         Must,
         "RFC 6455 §4.2.2 item 5",
@@ -36,6 +26,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(upgrade_fields(p)),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.2/accept-key",
         Must,
         "RFC 6455 §4.2.2 item 5.4",
@@ -43,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(accept_key(p)),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.2/only-frames",
         Must,
         "RFC 6455 §4.2.2, §5.1",
@@ -50,18 +42,20 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(only_frames(p)),
     ),
     case(
+        Group::H,
         "rfc6455/9.1/no-extension",
         Must,
         "RFC 6455 §9.1",
         "No extension is selected that was not offered.",
         |p| Box::pin(no_extension(p)),
     ),
-    case("rfc6455/4.2.1/method", Must, "RFC 6455 §4.2.1 item 1", "A handshake is a GET.", |p| {
+    case(Group::H, "rfc6455/4.2.1/method", Must, "RFC 6455 §4.2.1 item 1", "A handshake is a GET.", |p| {
         Box::pin(broken(p, "POST", |r| r.method("POST").add("Content-Length", "0")))
     })
     .reason(Reason::MethodNotAllowed),
     // A MUST whose breach no browser and no proxy ever notices: counted as a SHOULD.
     case(
+        Group::H,
         "rfc6455/4.2.1/http-1.0",
         Should,
         "RFC 6455 §4.2.1 item 1",
@@ -69,16 +63,23 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "HTTP/1.0", |r| r.version("HTTP/1.0"))),
     ),
     case(
+        Group::H,
         "rfc9112/3.2/no-host",
         Must,
         "RFC 9112 §3.2; RFC 6455 §4.2.1 item 2",
         "A request without Host is refused.",
         |p| Box::pin(broken(p, "no Host", |r| r.without("Host"))),
     ),
-    case("rfc9112/3.2/two-hosts", Must, "RFC 9112 §3.2", "A request with two Hosts is refused.", |p| {
-        Box::pin(broken(p, "two Hosts", |r| r.add("Host", "other.example")))
-    }),
     case(
+        Group::H,
+        "rfc9112/3.2/two-hosts",
+        Must,
+        "RFC 9112 §3.2",
+        "A request with two Hosts is refused.",
+        |p| Box::pin(broken(p, "two Hosts", |r| r.add("Host", "other.example"))),
+    ),
+    case(
+        Group::H,
         "rfc6455/4.2.1/no-upgrade",
         Must,
         "RFC 6455 §4.2.1 item 3",
@@ -86,6 +87,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "no Upgrade", |r| r.without("Upgrade"))),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/other-upgrade",
         Must,
         "RFC 6455 §4.2.1 item 3",
@@ -93,6 +95,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "Upgrade: websockets", |r| r.set("Upgrade", "websockets"))),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/upgrade-case",
         Must,
         "RFC 6455 §4.2.1 item 3",
@@ -100,6 +103,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(unusual(p, "Upgrade: WebSocket", |r| r.set("Upgrade", "WebSocket"))),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/no-connection",
         Must,
         "RFC 6455 §4.2.1 item 4",
@@ -107,6 +111,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "no Connection", |r| r.without("Connection"))),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/connection-list",
         Must,
         "RFC 6455 §4.2.1 item 4",
@@ -118,16 +123,23 @@ pub(super) const CASES: &[Case] = &[
         },
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/other-connection",
         Must,
         "RFC 6455 §4.2.1 item 4",
         "Connection has to name `upgrade`, and not something that contains it.",
         |p| Box::pin(broken(p, "Connection: no-upgrade", |r| r.set("Connection", "no-upgrade"))),
     ),
-    case("rfc6455/4.2.1/no-key", Must, "RFC 6455 §4.2.1 item 5", "Sec-WebSocket-Key is required.", |p| {
-        Box::pin(broken(p, "no Sec-WebSocket-Key", |r| r.without("Sec-WebSocket-Key")))
-    }),
     case(
+        Group::H,
+        "rfc6455/4.2.1/no-key",
+        Must,
+        "RFC 6455 §4.2.1 item 5",
+        "Sec-WebSocket-Key is required.",
+        |p| Box::pin(broken(p, "no Sec-WebSocket-Key", |r| r.without("Sec-WebSocket-Key"))),
+    ),
+    case(
+        Group::H,
         "rfc6455/4.2.1/key-length",
         Must,
         "RFC 6455 §4.2.1 item 5",
@@ -135,6 +147,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(key_length(p)),
     ),
     case(
+        Group::H,
         "rfc6455/11.3.1/two-keys",
         Must,
         "RFC 6455 §11.3.1",
@@ -142,6 +155,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "two keys", |r| r.add("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="))),
     ),
     case(
+        Group::H,
         "rfc6455/4.2.1/no-version",
         Must,
         "RFC 6455 §4.2.1 item 6",
@@ -149,12 +163,18 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(broken(p, "no Sec-WebSocket-Version", |r| r.without("Sec-WebSocket-Version"))),
     )
     .reason(Reason::UnsupportedVersion),
-    case("rfc6455/4.2.1/version", Must, "RFC 6455 §4.2.1 item 6", "Only version 13 is upgraded.", |p| {
-        Box::pin(broken(p, "version 8", |r| r.set("Sec-WebSocket-Version", "8")))
-    })
+    case(
+        Group::H,
+        "rfc6455/4.2.1/version",
+        Must,
+        "RFC 6455 §4.2.1 item 6",
+        "Only version 13 is upgraded.",
+        |p| Box::pin(broken(p, "version 8", |r| r.set("Sec-WebSocket-Version", "8"))),
+    )
     .reason(Reason::UnsupportedVersion),
     // A MUST whose breach costs old clients a hint and nobody else anything: counted as a SHOULD.
     case(
+        Group::H,
         "rfc6455/4.4/version-named",
         Should,
         "RFC 6455 §4.4",
@@ -163,6 +183,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .reason(Reason::UnsupportedVersion),
     case(
+        Group::H,
         "rfc6455/4.2.2/unknown-path",
         Should,
         "RFC 6455 §4.2.2 item 4",
@@ -172,6 +193,7 @@ pub(super) const CASES: &[Case] = &[
     .reason(Reason::UnknownMode),
     // A MUST that proxies alone ever need, and that they undo themselves: counted as a SHOULD.
     case(
+        Group::H,
         "rfc9112/3.2.2/absolute-form",
         Should,
         "RFC 9112 §3.2.2; RFC 6455 §4.2.1 item 1",
@@ -179,16 +201,18 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(absolute_form(p)),
     ),
     case(
+        Group::H,
         "rfc9112/5.1/space-before-colon",
         Must,
         "RFC 9112 §5.1",
         "White space between a field's name and its colon is refused.",
         |p| Box::pin(broken(p, "`X-Check : 1`", |r| r.add("X-Check ", "1"))),
     ),
-    case("rfc9110/5.5/nul", Must, "RFC 9110 §5.5", "NUL in a field's value is refused.", |p| {
+    case(Group::H, "rfc9110/5.5/nul", Must, "RFC 9110 §5.5", "NUL in a field's value is refused.", |p| {
         Box::pin(broken(p, "NUL in a value", |r| r.add("X-Check", "a\0b")))
     }),
     case(
+        Group::H,
         "rfc9112/6.3/two-lengths",
         Should,
         "RFC 9112 §6.1, §6.3",

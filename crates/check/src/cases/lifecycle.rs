@@ -8,25 +8,13 @@ use serde_json::json;
 
 use crate::{
     admission::Ms,
-    case::{Case, Group, Level, Need, OptIn},
+    case::{Case, Group, Level, Need, OptIn, case},
     mint::now,
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::Probe,
-    remedy::Topic,
     response::End,
 };
-
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    reason: Reason,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::L, level, clause, requirement, Topic::Lifecycle, run).reason(reason)
-}
 
 use Level::{Must, Practice, Should};
 
@@ -35,90 +23,100 @@ const RENEWAL: &[Need] = &[Need::Good, Need::Key, Need::Renewal];
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::L,
         "rfc6455/5.5.2/pong",
         Must,
         "RFC 6455 §5.5.2, §5.5.3",
         "A ping is answered with a pong of the same bytes.",
-        Reason::ProtocolError,
         |p| Box::pin(pong(p)),
-    ),
+    )
+    .reason(Reason::ProtocolError),
     case(
+        Group::L,
         "rfc6455/5.5.1/close",
         Must,
         "RFC 6455 §5.5.1",
         "A close is answered with a close.",
-        Reason::ProtocolError,
         |p| Box::pin(close(p)),
-    ),
+    )
+    .reason(Reason::ProtocolError),
     case(
+        Group::L,
         "rfc6455/7.1.1/tcp-end",
         Must,
         "RFC 6455 §7.1.1",
         "After both closes the server ends the TCP connection.",
-        Reason::ProtocolError,
         |p| Box::pin(tcp_end(p)),
-    ),
+    )
+    .reason(Reason::ProtocolError),
     case(
+        Group::L,
         "rule/again",
         Practice,
         "RFC 6455 §7.2.3",
         "The same token may connect again at once.",
-        Reason::TooManyConnections,
         |p| Box::pin(again(p)),
-    ),
+    )
+    .reason(Reason::TooManyConnections),
     case(
+        Group::L,
         "rfc7519/4.1.4/live",
         Should,
         "RFC 7519 §4.1.4",
         "A live connection ends when its token does.",
-        Reason::TokenExpired,
         |p| Box::pin(live(p)),
     )
+    .reason(Reason::TokenExpired)
     .needs(KEY),
     case(
+        Group::L,
         "rule/expiry-code",
         Should,
         "RFC 6455 §7.4",
         "The close at the token's end has a code that tells a client to get another token: 1008 or 4xxx.",
-        Reason::TokenExpired,
         |p| Box::pin(expiry_code(p)),
     )
+    .reason(Reason::TokenExpired)
     .needs(KEY),
     case(
+        Group::L,
         "rule/renewal",
         Practice,
         "RFC 6750 §5.3",
         "A token can be renewed in a live connection, which then outlives the old one.",
-        Reason::TokenExpired,
         |p| Box::pin(renewal(p)),
     )
+    .reason(Reason::TokenExpired)
     .needs(RENEWAL),
     case(
+        Group::L,
         "rule/renewal-other-user",
         Practice,
         "RFC 6750 §5.2",
         "A live connection takes no token of another user.",
-        Reason::TokenRevoked,
         |p| Box::pin(renewal_other(p)),
     )
+    .reason(Reason::TokenRevoked)
     .needs(RENEWAL),
     case(
+        Group::L,
         "rule/silence",
         Practice,
         "RFC 6455 §5.5.2",
         "A connection that is silent and answers pings stays open.",
-        Reason::HeartbeatTimeout,
         |p| Box::pin(silence(p)),
     )
+    .reason(Reason::HeartbeatTimeout)
     .opt_in(OptIn::Silence),
     case(
+        Group::L,
         "rule/heartbeat",
         Should,
         "RFC 6455 §5.5.2",
         "A peer that no longer answers is found and dropped.",
-        Reason::HeartbeatTimeout,
         |p| Box::pin(heartbeat(p)),
     )
+    .reason(Reason::HeartbeatTimeout)
     .opt_in(OptIn::Silence),
 ];
 

@@ -6,52 +6,97 @@ use portcullis_reason::Reason;
 use super::judge::judge;
 use crate::{
     admission::Admission,
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     form::Form,
     outcome::{Found, Outcome},
     probe::Probe,
-    remedy::Topic,
     request::Request,
 };
-
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::N, level, clause, requirement, Topic::Negotiation, run)
-        .reason(Reason::NoCommonSubprotocol)
-}
 
 use Level::{Must, Practice, Should};
 
 const TOKEN: &[Need] = &[Need::Good, Need::Token];
 
 pub(super) const CASES: &[Case] = &[
-    case("rfc6455/4.2.2/selected-was-offered", Must, "RFC 6455 §4.2.2 item 5.5",
-        "A selected subprotocol is one that the client offered.", |p| Box::pin(selected_was_offered(p))),
-    case("rfc6455/11.3.4/one-selected", Must, "RFC 6455 §11.3.4",
-        "At most one subprotocol is selected, in one line.", |p| Box::pin(one_selected(p))),
-    case("rfc6455/4.2.2/none-without-offer", Must, "RFC 6455 §4.2.2 item 5.5",
-        "A client that offers no subprotocol gets none.", |p| Box::pin(none_without_offer(p))),
-    case("rfc6455/11.3.4/several-lines", Must, "RFC 6455 §11.3.4; RFC 9110 §5.3",
-        "Subprotocols over several lines are read as one list.", |p| Box::pin(several_lines(p))),
-    case("rfc6455/4.1/case", Must, "RFC 6455 §4.1, §11.3.4",
-        "Names of subprotocols are compared letter by letter.", |p| Box::pin(letter_case(p))),
-    case("rule/browser-gets-a-name", Practice, "RFC 6455 §4.1",
-        "A browser that offers a plain name beside its token gets that name: without one it gives up with 1006.",
-        |p| Box::pin(browser_gets_a_name(p))).needs(TOKEN),
-    case("rule/unknown-names", Should, "RFC 6455 §4.2.2 item 5.5",
-        "Where no offered name is spoken, the handshake is refused: a browser would fail without a word.",
-        |p| Box::pin(unknown_names(p))),
-    case("rule/two-element", Practice, "RFC 6455 §11.3.4",
-        "`jwt, <token>` of older clients is either taken or refused before the 101, and the token never selected.",
-        |p| Box::pin(two_element(p))).reason(Reason::ProtocolMismatch).needs(TOKEN),
-    case("rfc6455/11.3.4/odd-lists", Practice, "RFC 6455 §11.3.4; RFC 9110 §5.6.1",
-        "Empty, repeated and ill-formed names do not upset a server.", |p| Box::pin(odd_lists(p)))
-        .reason(Reason::BadUpgrade),
+    case(
+        Group::N,
+        "rfc6455/4.2.2/selected-was-offered",
+        Must,
+        "RFC 6455 §4.2.2 item 5.5",
+        "A selected subprotocol is one that the client offered.",
+        |p| Box::pin(selected_was_offered(p)),
+    ),
+    case(
+        Group::N,
+        "rfc6455/11.3.4/one-selected",
+        Must,
+        "RFC 6455 §11.3.4",
+        "At most one subprotocol is selected, in one line.",
+        |p| Box::pin(one_selected(p)),
+    ),
+    case(
+        Group::N,
+        "rfc6455/4.2.2/none-without-offer",
+        Must,
+        "RFC 6455 §4.2.2 item 5.5",
+        "A client that offers no subprotocol gets none.",
+        |p| Box::pin(none_without_offer(p)),
+    ),
+    case(
+        Group::N,
+        "rfc6455/11.3.4/several-lines",
+        Must,
+        "RFC 6455 §11.3.4; RFC 9110 §5.3",
+        "Subprotocols over several lines are read as one list.",
+        |p| Box::pin(several_lines(p)),
+    ),
+    case(
+        Group::N,
+        "rfc6455/4.1/case",
+        Must,
+        "RFC 6455 §4.1, §11.3.4",
+        "Names of subprotocols are compared letter by letter.",
+        |p| Box::pin(letter_case(p)),
+    ),
+    case(
+        Group::N,
+        "rule/browser-gets-a-name",
+        Practice,
+        "RFC 6455 §4.1",
+        "A browser that offers a plain name beside its token gets that name: \
+         without one it gives up with 1006.",
+        |p| Box::pin(browser_gets_a_name(p)),
+    )
+    .needs(TOKEN),
+    case(
+        Group::N,
+        "rule/unknown-names",
+        Should,
+        "RFC 6455 §4.2.2 item 5.5",
+        "Where no offered name is spoken, the handshake is refused: a browser would fail without a \
+         word.",
+        |p| Box::pin(unknown_names(p)),
+    ),
+    case(
+        Group::N,
+        "rule/two-element",
+        Practice,
+        "RFC 6455 §11.3.4",
+        "`jwt, <token>` of older clients is either taken or refused before the 101, and the token \
+         never selected.",
+        |p| Box::pin(two_element(p)),
+    )
+    .reason(Reason::ProtocolMismatch)
+    .needs(TOKEN),
+    case(
+        Group::N,
+        "rfc6455/11.3.4/odd-lists",
+        Practice,
+        "RFC 6455 §11.3.4; RFC 9110 §5.6.1",
+        "Empty, repeated and ill-formed names do not upset a server.",
+        |p| Box::pin(odd_lists(p)),
+    )
+    .reason(Reason::BadUpgrade),
 ];
 
 /// The names that the 101 selects.

@@ -8,28 +8,18 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     form::Form,
     outcome::{Found, Gravity, Outcome},
     probe::Probe,
-    remedy::Topic,
     request::Request,
 };
-
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::O, level, clause, requirement, Topic::Origin, run).reason(Reason::OriginNotAllowed)
-}
 
 use Level::{Practice, Should};
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::O,
         "rfc6455/10.2/foreign-origin",
         Practice,
         "RFC 6455 §4.2.2 item 4, §10.2",
@@ -37,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(foreign(p, "https://portcullis-check.example")),
     ),
     case(
+        Group::O,
         "rfc6455/10.2/null-origin",
         Practice,
         "RFC 6455 §10.2; RFC 6454 §7",
@@ -44,16 +35,18 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(foreign(p, "null")),
     ),
     case(
+        Group::O,
         "rule/look-alike-origin",
         Practice,
         "RFC 6454 §5",
         "An origin that only looks like the server's own is refused.",
         |p| Box::pin(look_alike(p)),
     ),
-    case("rule/own-origin", Practice, "RFC 6455 §10.2", "The server's own page is let in.", |p| {
+    case(Group::O, "rule/own-origin", Practice, "RFC 6455 §10.2", "The server's own page is let in.", |p| {
         Box::pin(own(p))
     }),
     case(
+        Group::O,
         "rule/no-origin",
         Should,
         "RFC 6455 §4.2.1 item 8",
@@ -61,6 +54,7 @@ pub(super) const CASES: &[Case] = &[
         |p| Box::pin(absent(p)),
     ),
     case(
+        Group::O,
         "rule/origin-first",
         Should,
         "RFC 6455 §4.2.2 item 4",
@@ -69,6 +63,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .needs(&[Need::Good, Need::Token]),
     case(
+        Group::O,
         "rule/cross-site-hijacking",
         Practice,
         "RFC 6455 §10.2",

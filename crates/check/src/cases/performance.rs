@@ -3,34 +3,52 @@
 use std::time::Duration;
 
 use portcullis_dial::random_key;
-use portcullis_reason::Reason;
 
 use crate::{
     admission::Ms,
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     outcome::{Found, Outcome},
     probe::Probe,
-    remedy::Topic,
     response::End,
 };
 
-const fn case(id: &'static str, requirement: &'static str, run: crate::case::Run) -> Case {
-    Case::new(id, Group::P, Level::Should, "RFC 6455 §10.4", requirement, Topic::Performance, run)
-        .reason(Reason::RateLimited)
-}
+/// Times are no clause of their own: this one asks for limits.
+const RATES: &str = "RFC 6455 §10.4";
 
 pub(super) const CASES: &[Case] = &[
-    case("rule/handshake-latency", "Handshakes take about as long each time.", |p| Box::pin(handshakes(p))),
     case(
+        Group::P,
+        "rule/handshake-latency",
+        Level::Should,
+        RATES,
+        "Handshakes take about as long each time.",
+        |p| Box::pin(handshakes(p)),
+    ),
+    case(
+        Group::P,
         "rule/refusal-latency",
+        Level::Should,
+        RATES,
         "A refusal costs no more than a handshake: bad tokens must not be the way to keep a server busy.",
         |p| Box::pin(refusals(p)),
     )
     .needs(&[Need::Good, Need::Token]),
-    case("rule/no-degradation", "After all these mistakes a good handshake takes as long as before.", |p| {
-        Box::pin(degradation(p))
-    }),
-    case("rule/parallel-handshakes", "Several handshakes at once all succeed.", |p| Box::pin(parallel(p))),
+    case(
+        Group::P,
+        "rule/no-degradation",
+        Level::Should,
+        RATES,
+        "After all these mistakes a good handshake takes as long as before.",
+        |p| Box::pin(degradation(p)),
+    ),
+    case(
+        Group::P,
+        "rule/parallel-handshakes",
+        Level::Should,
+        RATES,
+        "Several handshakes at once all succeed.",
+        |p| Box::pin(parallel(p)),
+    ),
 ];
 
 async fn handshakes(probe: &Probe) -> Found {

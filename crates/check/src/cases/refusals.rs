@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
-    case::{Case, Group, Level, Need, OptIn},
+    case::{Case, Group, Level, Need, OptIn, case},
     evidence::printable,
     mint::{altered, now},
     outcome::{Found, Outcome, Verdict},
@@ -20,183 +20,170 @@ use crate::{
     request::Request,
 };
 
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    topic: Topic,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::E, level, clause, requirement, topic, run)
-}
-
 use Level::{Must, Practice, Should};
 
 const TOKEN: &[Need] = &[Need::Good, Need::Token];
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::E,
         "rfc9110/15.5.2/status",
         Should,
         "RFC 9110 §15.5.2",
         "A handshake without a token is answered with 401.",
-        Topic::Challenge,
         |p| Box::pin(status(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::E,
         "rfc9110/11.6.1/challenge",
         Must,
         "RFC 9110 §11.6.1, §15.5.2",
         "A 401 carries WWW-Authenticate.",
-        Topic::Challenge,
         |p| Box::pin(challenge(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::E,
         "rfc6750/3/scheme",
         Should,
         "RFC 6750 §3",
         "The challenge is of the scheme Bearer.",
-        Topic::Challenge,
         |p| Box::pin(scheme(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::E,
         "rfc6750/3.1/no-error",
         Should,
         "RFC 6750 §3.1",
         "A request without a token is given no `error`: nothing is wrong with what was not sent.",
-        Topic::Challenge,
         |p| Box::pin(no_error(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::E,
         "rfc6750/3.1/invalid-token",
         Should,
         "RFC 6750 §3.1",
         "A bad token is answered with 401 and `error=\"invalid_token\"`.",
-        Topic::Challenge,
         |p| Box::pin(invalid_token(p)),
     )
     .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::E,
         "rfc6750/3/parameters",
         Must,
         "RFC 6750 §3",
         "Each parameter of a challenge stands in it once.",
-        Topic::Challenge,
         |p| Box::pin(parameters(p)),
     )
     .reason(Reason::TokenMalformed)
     .needs(TOKEN),
     case(
+        Group::E,
         "rule/never-5xx",
         Practice,
         "RFC 9110 §15.6",
         "No mistake of a client is answered with 5xx.",
-        Topic::Malformed,
         |p| Box::pin(never_5xx(p)),
     )
+    .topic(Topic::Malformed)
     .reason(Reason::Internal)
     .needs(TOKEN),
     case(
+        Group::E,
         "rule/never-1011",
         Practice,
         "RFC 6455 §7.4.1",
         "No mistake of a client ends in 1011, the code for a server's own fault.",
-        Topic::Malformed,
         |p| Box::pin(never_1011(p)),
     )
+    .topic(Topic::Malformed)
     .reason(Reason::Internal)
     .needs(TOKEN),
     case(
+        Group::E,
         "rule/no-oracle",
         Practice,
         "RFC 8725 §3.2; RFC 6750 §5.2",
         "From outside, an unknown key and a bad signature look alike.",
-        Topic::Oracle,
         |p| Box::pin(no_oracle(p)),
     )
+    .topic(Topic::Oracle)
     .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::E,
         "rule/claims-unseen",
         Practice,
         "RFC 8725 §3.10",
         "Nothing of a token's claims is told before its signature was verified.",
-        Topic::Oracle,
         |p| Box::pin(claims_unseen(p)),
     )
+    .topic(Topic::Oracle)
     .reason(Reason::SignatureInvalid)
     .needs(TOKEN),
     case(
+        Group::E,
         "rfc9457/3/problem",
         Must,
         "RFC 9457 §3",
         "A problem document is one JSON object whose status is the response's.",
-        Topic::Challenge,
         |p| Box::pin(problem(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
-    case(
-        "rule/says-why",
-        Should,
-        "RFC 9110 §15.5",
-        "A refusal says why in its body.",
-        Topic::Challenge,
-        |p| Box::pin(says_why(p)),
-    )
+    case(Group::E, "rule/says-why", Should, "RFC 9110 §15.5", "A refusal says why in its body.", |p| {
+        Box::pin(says_why(p))
+    })
     .reason(Reason::NoToken)
     .needs(&[]),
     case(
+        Group::E,
         "rule/no-internals",
         Practice,
         "RFC 9457 §5",
         "No refusal shows the inside of the server: traces, paths, names of modules.",
-        Topic::Oracle,
         |p| Box::pin(no_internals(p)),
     )
+    .topic(Topic::Oracle)
     .reason(Reason::Internal)
     .needs(TOKEN),
     case(
+        Group::E,
         "rfc9111/5.2/no-store",
         Should,
         "RFC 9111 §5.2.2.5; RFC 6585 §5",
         "A refusal must not be stored: `Cache-Control: no-store`.",
-        Topic::Challenge,
         |p| Box::pin(no_store(p)),
     )
     .reason(Reason::NoToken)
     .needs(&[]),
-    case("rfc9110/15.5.6/allow", Must, "RFC 9110 §15.5.6", "A 405 carries Allow.", Topic::Handshake, |p| {
+    case(Group::E, "rfc9110/15.5.6/allow", Must, "RFC 9110 §15.5.6", "A 405 carries Allow.", |p| {
         Box::pin(allow(p))
     })
+    .topic(Topic::Handshake)
     .reason(Reason::MethodNotAllowed),
-    case(
-        "rfc9110/15.5.22/upgrade",
-        Must,
-        "RFC 9110 §15.5.22",
-        "A 426 carries Upgrade.",
-        Topic::Handshake,
-        |p| Box::pin(upgrade_field(p)),
-    )
+    case(Group::E, "rfc9110/15.5.22/upgrade", Must, "RFC 9110 §15.5.22", "A 426 carries Upgrade.", |p| {
+        Box::pin(upgrade_field(p))
+    })
+    .topic(Topic::Handshake)
     .reason(Reason::UnsupportedVersion),
     case(
+        Group::E,
         "rfc6585/4/limits",
         Should,
         "RFC 6585 §4; RFC 9110 §10.2.3",
         "Guessing is slowed down: after hundreds of bad attempts there is a 429 with Retry-After.",
-        Topic::Limits,
         |p| Box::pin(limits(p)),
     )
+    .topic(Topic::Limits)
     .reason(Reason::RateLimited)
     .needs(TOKEN)
     .opt_in(OptIn::Flood),

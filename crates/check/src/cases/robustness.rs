@@ -9,7 +9,7 @@ use portcullis_units::random;
 use super::judge::{judge, must_not_upgrade};
 use crate::{
     admission::{Admission, Ms},
-    case::{Case, Group, Level, Need},
+    case::{Case, Group, Level, Need, case},
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::Probe,
@@ -17,212 +17,212 @@ use crate::{
     response::End,
 };
 
-const fn case(
-    id: &'static str,
-    level: Level,
-    clause: &'static str,
-    requirement: &'static str,
-    topic: Topic,
-    reason: Reason,
-    run: crate::case::Run,
-) -> Case {
-    Case::new(id, Group::R, level, clause, requirement, topic, run).reason(reason)
-}
-
 use Level::{Must, Practice, Should};
 
 pub(super) const CASES: &[Case] = &[
     case(
+        Group::R,
         "rule/half-open",
         Should,
         "RFC 9110 §15.5.9; RFC 6455 §10.4",
         "A handshake that is begun and not finished is ended.",
-        Topic::Limits,
-        Reason::BadRequest,
         |p| Box::pin(half_open(p)),
     )
+    .reason(Reason::BadRequest)
     .needs(&[]),
     case(
+        Group::R,
         "rule/slow-head",
         Should,
         "RFC 9110 §15.5.9; RFC 6455 §10.4",
         "A head that comes byte by byte is ended: one deadline covers all of it.",
-        Topic::Limits,
-        Reason::BadRequest,
         |p| Box::pin(slow_head(p)),
     )
+    .reason(Reason::BadRequest)
     .needs(&[]),
     case(
+        Group::R,
         "rfc6585/5/long-head",
         Practice,
         "RFC 6585 §5; RFC 9110 §5.4",
         "A head of 256 KiB is refused.",
-        Topic::Limits,
-        Reason::RequestTooLarge,
         |p| Box::pin(long_head(p)),
-    ),
+    )
+    .reason(Reason::RequestTooLarge),
     case(
+        Group::R,
         "rfc6585/5/many-fields",
         Practice,
         "RFC 6585 §5; RFC 9110 §5.4",
         "A head of 3,000 lines is refused.",
-        Topic::Limits,
-        Reason::RequestTooLarge,
         |p| Box::pin(many_fields(p)),
-    ),
+    )
+    .reason(Reason::RequestTooLarge),
     case(
+        Group::R,
         "rule/nothing-before-101",
         Practice,
         "RFC 6455 §4.1, §4.2.2",
         "Frames behind a handshake that is refused are not worked on.",
-        Topic::BeforeAccept,
-        Reason::TokenMalformed,
         |p| Box::pin(nothing_before(p)),
     )
+    .topic(Topic::BeforeAccept)
+    .reason(Reason::TokenMalformed)
     .needs(&[Need::Good, Need::Token]),
     case(
+        Group::R,
         "rfc6455/5.1/unmasked",
         Must,
         "RFC 6455 §5.1",
         "An unmasked frame ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(ends(p, "an unmasked frame", &[1002], || Frame::text("{}").to_vec())),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/5.2/reserved-bits",
         Must,
         "RFC 6455 §5.2",
         "A reserved bit that no extension gives a meaning ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(ends(p, "RSV1 set", &[1002], || odd(Opcode::Text, b"{}", |h| h.rsv = 4))),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/5.2/reserved-opcode",
         Must,
         "RFC 6455 §5.2",
         "A reserved opcode ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(ends(p, "opcode 3", &[1002], || odd(Opcode::Text, b"{}", |h| h.opcode = 3))),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/5.5/long-control",
         Must,
         "RFC 6455 §5.5",
         "A control frame of more than 125 bytes ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(ends(p, "a ping of 126 bytes", &[1002], || odd(Opcode::Ping, &[b'x'; 126], |_| {}))),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/5.5/fragmented-control",
         Must,
         "RFC 6455 §5.5",
         "A control frame in pieces ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(ends(p, "a ping without FIN", &[1002], || odd(Opcode::Ping, b"x", |h| h.fin = false))),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/5.4/orphan",
         Must,
         "RFC 6455 §5.4",
         "A continuation of nothing ends the connection.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| {
             Box::pin(ends(p, "a continuation of nothing", &[1002], || {
                 odd(Opcode::Continuation, b"x", |_| {})
             }))
         },
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/8.1/utf-8",
         Must,
         "RFC 6455 §5.6, §8.1",
         "Text that is not UTF-8 ends the connection.",
-        Topic::Frames,
-        Reason::InvalidPayload,
         |p| {
             Box::pin(ends(p, "text that is not UTF-8", &[1007], || {
                 odd(Opcode::Text, b"{\"a\":\"\xC0\xAF\"}", |_| {})
             }))
         },
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::InvalidPayload),
     case(
+        Group::R,
         "rfc6455/7.4.2/close-code",
         Must,
         "RFC 6455 §7.4.1, §7.4.2",
         "A close with a code that must not be sent is not repeated.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(close_code(p)),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rfc6455/10.4/huge-frame",
         Should,
         "RFC 6455 §10.4",
         "A frame that announces a terabyte ends the connection before it comes.",
-        Topic::Limits,
-        Reason::MessageTooBig,
         |p| Box::pin(ends(p, "a frame of 2^40 bytes", &[1009, 1002], huge)),
-    ),
+    )
+    .reason(Reason::MessageTooBig),
     case(
+        Group::R,
         "rfc6455/5.4/endless-fragments",
         Should,
         "RFC 6455 §10.4",
         "A message of 20,000 pieces without an end is not waited for.",
-        Topic::Limits,
-        Reason::MessageTooBig,
         |p| Box::pin(endless(p)),
-    ),
+    )
+    .reason(Reason::MessageTooBig),
     case(
+        Group::R,
         "rfc6455/5.4/fragments",
         Must,
         "RFC 6455 §5.4",
         "A message in pieces, with a ping between them, is one message.",
-        Topic::Frames,
-        Reason::ProtocolError,
         |p| Box::pin(fragments(p)),
-    ),
+    )
+    .topic(Topic::Frames)
+    .reason(Reason::ProtocolError),
     case(
+        Group::R,
         "rule/binary",
         Practice,
         "RFC 6455 §7.4.1",
         "A binary message is taken or refused, and never a server's own fault.",
-        Topic::Messages,
-        Reason::UnsupportedData,
         |p| Box::pin(message(p, "a binary message", || odd(Opcode::Binary, &[0, 159, 146, 150], |_| {}))),
-    ),
+    )
+    .topic(Topic::Messages)
+    .reason(Reason::UnsupportedData),
     case(
+        Group::R,
         "rule/not-json",
         Practice,
         "RFC 6455 §7.4.1",
         "Text that is no message of the server's is never its own fault.",
-        Topic::Messages,
-        Reason::MessageMalformed,
         |p| Box::pin(message(p, "the text `{`", || odd(Opcode::Text, b"{", |_| {}))),
-    ),
+    )
+    .topic(Topic::Messages)
+    .reason(Reason::MessageMalformed),
     case(
+        Group::R,
         "rule/ping-flood",
         Practice,
         "RFC 6455 §5.5.3, §10.4",
         "Five hundred pings at once do not hurt others.",
-        Topic::Limits,
-        Reason::RateLimited,
         |p| Box::pin(ping_flood(p)),
-    ),
+    )
+    .reason(Reason::RateLimited),
     case(
+        Group::R,
         "rule/survives",
         Practice,
         "RFC 6455 §10",
         "After all this a good handshake still works.",
-        Topic::Limits,
-        Reason::Internal,
         |p| Box::pin(survives(p)),
-    ),
+    )
+    .reason(Reason::Internal),
 ];
 
 /// A masked frame with its header bent.
