@@ -3,6 +3,7 @@
 mod authentication;
 mod bypass;
 mod challenge;
+mod forged;
 mod golden_path;
 mod handshake;
 mod judge;
