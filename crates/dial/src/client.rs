@@ -4,6 +4,7 @@ use std::io;
 
 use portcullis_frame::{Frame, FrameError, Limits, Message};
 use portcullis_handshake::{ClientError, ClientRequest, encode_key};
+use portcullis_units::random;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::{Incoming, Response};
@@ -72,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// # Errors
     /// The stream's.
     pub async fn frame(&mut self, frame: Frame<'_>) -> io::Result<()> {
-        self.send(&frame.masked(rand::random()).to_vec()).await
+        self.send(&frame.masked(random::bytes()).to_vec()).await
     }
 
     /// Reads once, to [`incoming`](Self::incoming); 0 bytes are the end.
@@ -149,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
 /// A value for `Sec-WebSocket-Key` that no other connection has (RFC 6455 §4.1 item 7).
 pub fn random_key() -> String {
-    encode_key(&rand::random())
+    encode_key(&random::bytes())
 }
 
 /// What one read has room for, at least half of it.
