@@ -7,10 +7,16 @@
 //!
 //! This crate owns no socket and fetches nothing, and knows no agent.
 
+mod agent;
+mod event;
 mod sink;
 #[cfg(test)]
 mod sink_tests;
 mod task;
+mod tool;
 
-pub use sink::{AgentEvent, Closed, EventSink, ToolError, ToolOutput};
-pub use task::{Agent, Answer, Failure, RunFuture, Task, Turn, Usage};
+pub use agent::{Agent, RunContext, RunFuture};
+pub use event::AgentEvent;
+pub use sink::{Closed, EventSink, Events};
+pub use task::{Answer, Failure, Task, Turn, Usage};
+pub use tool::{OpenTool, ToolError, ToolOutput};

@@ -1,57 +1,19 @@
-//! The way of events out of a run, which keeps their order right by construction (design §5).
+//! The way of events out of a run, which keeps their order right by construction.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
+use portcullis_event::ExecutionId;
 use serde_json::Value;
-use tokio::{
-    sync::mpsc::{self, Permit},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, mpsc};
 
-/// What a run does while it goes on. Start and result are the router's to tell.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AgentEvent {
-    /// A step of reasoning (`agent_thinking`).
-    Thinking {
-        /// What the agent considers, for the user to read.
-        content: String,
-        /// Counts from 1 within the run, without gaps.
-        step: u32,
-    },
-    /// A tool begins (`tool_executing`). Exactly one [`AgentEvent::ToolCompleted`] with the same id follows.
-    ToolExecuting {
-        /// Unique within the server as long as run ids are: `RUN.N`.
-        execution_id: String,
-        /// The tool's name.
-        tool_name: String,
-        /// Its arguments. They hold no credential.
-        tool_args: Value,
-    },
-    /// A tool ended, well or not (`tool_completed`).
-    ToolCompleted {
-        /// The id of its [`AgentEvent::ToolExecuting`].
-        execution_id: String,
-        /// The tool's name.
-        tool_name: String,
-        /// Whether it came to a result.
-        ok: bool,
-        /// One line for the user.
-        result_summary: String,
-        /// The whole result, where there is one.
-        result: Option<Value>,
-        /// How long it took.
-        duration_ms: u64,
-    },
-    /// A piece of the answer (`partial_result`); the pieces joined are the final response.
-    PartialResult {
-        /// The piece.
-        delta: String,
-    },
-}
+use crate::{
+    event::AgentEvent,
+    tool::{OpenTool, ToolError, ToolOutput},
+};
 
 /// Nobody receives events any more, so the run may as well stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,80 +27,47 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// What a tool found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ToolOutput {
-    /// One line for the user.
-    pub summary: String,
-    /// The whole result.
-    pub result: Option<Value>,
-}
-
-/// Why a tool came to no result: one line for the user, free of credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolError(pub String);
-
-impl fmt::Display for ToolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ToolError {}
-
 /// Where an agent tells what it does. Clones belong to the same run.
 ///
-/// The channel is bounded: an agent that is faster than its reader waits. No event is ever lost once a call returned.
+/// The way to the reader is bounded: an agent that is faster than its reader waits. No event is ever lost once a call
+/// returned.
 #[derive(Clone)]
 pub struct EventSink {
-    events: mpsc::Sender<AgentEvent>,
+    events: mpsc::UnboundedSender<AgentEvent>,
+    /// Places for events that were not read yet. Completions of tools need none: there is one for each announcement,
+    /// which had a place, so a reader that bounds the tools of a run bounds them too.
+    places: Arc<Semaphore>,
     run: Arc<Run>,
 }
 
 struct Run {
-    id: Arc<str>,
-    /// Time before each step and piece.
-    pause: Duration,
-    counters: Mutex<Counters>,
+    name: Arc<str>,
+    told: Mutex<Told>,
 }
 
 #[derive(Default)]
-struct Counters {
+struct Told {
     steps: u32,
     tools: u32,
+    ids: HashSet<ExecutionId>,
 }
 
 impl fmt::Debug for EventSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventSink").field("run_id", &self.run.id).finish_non_exhaustive()
+        f.debug_struct("EventSink").field("run", &self.run.name).finish_non_exhaustive()
     }
 }
 
 impl EventSink {
-    /// The least capacity of a channel. A running tool holds one place for its completion, and announcing another
-    /// takes two, so with fewer places tools within tools could wait for each other for ever.
-    pub const MIN_CAPACITY: usize = 8;
-
-    /// A sink for one run and the end where its events arrive. `capacity` counts events and is raised to
-    /// [`MIN_CAPACITY`](Self::MIN_CAPACITY).
-    pub fn channel(run_id: impl Into<Arc<str>>, capacity: usize) -> (Self, mpsc::Receiver<AgentEvent>) {
-        let (events, receiver) = mpsc::channel(capacity.max(Self::MIN_CAPACITY));
-        let run = Run { id: run_id.into(), pause: Duration::ZERO, counters: Mutex::default() };
-        (Self { events, run: Arc::new(run) }, receiver)
-    }
-
-    /// The same sink for an agent that shall take its time: each step and piece waits so long before it is told. To be
-    /// made before anything is told.
-    #[must_use]
-    pub fn paced(self, pause: Duration) -> Self {
-        let run = Run { id: Arc::clone(&self.run.id), pause, counters: Mutex::default() };
-        Self { events: self.events, run: Arc::new(run) }
-    }
-
-    async fn pause(&self) {
-        if !self.run.pause.is_zero() {
-            tokio::time::sleep(self.run.pause).await;
-        }
+    /// A sink for one run and the end where its events arrive. At most `capacity` events wait there, one at least;
+    /// completions of tools come beside them. `run` is the run's id, or another name that no other run has: ids of tools
+    /// begin with it.
+    pub fn channel(run: impl Into<Arc<str>>, capacity: usize) -> (Self, Events) {
+        let (events, queue) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(capacity.max(1)));
+        let run = Run { name: run.into(), told: Mutex::default() };
+        let reader = Events { queue, places: Arc::clone(&places) };
+        (Self { events, places, run: Arc::new(run) }, reader)
     }
 
     /// Tells a step of reasoning, numbered in the order of arrival.
@@ -146,13 +75,11 @@ impl EventSink {
     /// # Errors
     /// [`Closed`] if nobody receives events any more.
     pub async fn thinking(&self, content: impl Into<String>) -> Result<(), Closed> {
-        self.pause().await;
-        let permit = self.events.reserve().await.map_err(|_| Closed)?;
+        self.place().await?;
         // Number and send under one lock: clones on other tasks then cannot swap two numbers.
-        let mut counters = self.run.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.steps += 1;
-        permit.send(AgentEvent::Thinking { content: content.into(), step: counters.steps });
-        Ok(())
+        let mut told = self.told();
+        told.steps += 1;
+        self.send(AgentEvent::Thinking { content: content.into(), step: told.steps })
     }
 
     /// Sends a piece of the answer; an empty one is not sent.
@@ -164,14 +91,36 @@ impl EventSink {
         if delta.is_empty() {
             return Ok(());
         }
-        self.pause().await;
-        self.events.send(AgentEvent::PartialResult { delta }).await.map_err(|_| Closed)
+        self.place().await?;
+        self.send(AgentEvent::PartialResult { delta })
+    }
+
+    /// Announces a tool that goes on by itself. Tools may overlap.
+    ///
+    /// `id` is the tool's name for this use where it has one already: a model's `tool_call_id`, another agent's event. It
+    /// is taken as it is while no tool of the run has had it. A second tool under the same id gets a number behind it, and
+    /// what is no identifier (1 to 128 visible ASCII characters) is replaced by the run's name with a number;
+    /// [`OpenTool::id`] tells which it became.
+    ///
+    /// # Errors
+    /// [`Closed`] if nobody receives events any more.
+    pub async fn begin_tool(
+        &self,
+        name: &str,
+        tool_args: Value,
+        id: Option<&str>,
+    ) -> Result<OpenTool, Closed> {
+        self.place().await?;
+        let execution_id = self.told().tool_id(&self.run.name, id);
+        let tool = OpenTool::new(self.events.clone(), execution_id.clone(), name.to_owned());
+        self.send(AgentEvent::ToolExecuting { execution_id, tool_name: name.to_owned(), tool_args })?;
+        Ok(tool)
     }
 
     /// Announces a tool, runs it and tells its result, which is also given back.
     ///
-    /// Places for both events are taken before the first is sent, so the second can always follow at once: also when
-    /// the tool fails or panics, and when this future is dropped halfway (a cancelled run, a limit).
+    /// Its completion follows also when the tool fails or panics, and when this future is dropped halfway (a cancelled
+    /// run, a limit).
     ///
     /// # Errors
     /// [`Closed`] if nobody receives events any more; `tool` was then never polled. The inner result is the tool's.
@@ -184,59 +133,75 @@ impl EventSink {
     where
         F: Future<Output = Result<ToolOutput, ToolError>>,
     {
-        let mut permits = self.events.reserve_many(2).await.map_err(|_| Closed)?;
-        let (Some(first), Some(second)) = (permits.next(), permits.next()) else { return Err(Closed) };
-        let execution_id = {
-            let mut counters = self.run.counters.lock().unwrap_or_else(PoisonError::into_inner);
-            counters.tools += 1;
-            format!("{}.{}", self.run.id, counters.tools)
-        };
-        let completion = Completion {
-            permit: Some(second),
-            execution_id: execution_id.clone(),
-            tool_name: name.to_owned(),
-            started: Instant::now(),
-        };
-        first.send(AgentEvent::ToolExecuting { execution_id, tool_name: name.to_owned(), tool_args });
+        let open = self.begin_tool(name, tool_args, None).await?;
         let outcome = tool.await;
-        completion.finish(&outcome);
+        open.finish(outcome.clone());
         Ok(outcome)
     }
+
+    /// Waits for a place, which the reader gives back.
+    async fn place(&self) -> Result<(), Closed> {
+        self.places.acquire().await.map_err(|_| Closed)?.forget();
+        Ok(())
+    }
+
+    fn send(&self, event: AgentEvent) -> Result<(), Closed> {
+        self.events.send(event).map_err(|_| Closed)
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.run.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The place kept for a tool's completion; it is used on every way out, dropping included.
-struct Completion<'a> {
-    permit: Option<Permit<'a, AgentEvent>>,
-    execution_id: String,
-    tool_name: String,
-    started: Instant,
-}
-
-impl Completion<'_> {
-    fn finish(mut self, outcome: &Result<ToolOutput, ToolError>) {
-        match outcome {
-            Ok(output) => self.send(true, output.summary.clone(), output.result.clone()),
-            Err(error) => self.send(false, error.0.clone(), None),
+impl Told {
+    /// An id that no tool of the run has had.
+    fn tool_id(&mut self, run: &str, wanted: Option<&str>) -> ExecutionId {
+        let mut id = wanted.and_then(|wanted| ExecutionId::new(wanted).ok());
+        let base = id.as_ref().map_or(run, |_| wanted.unwrap_or_default()).to_owned();
+        loop {
+            if let Some(id) = id.filter(|id| self.ids.insert(id.clone())) {
+                return id;
+            }
+            self.tools += 1;
+            id = ExecutionId::new(&format!("{base}.{}", self.tools))
+                .or_else(|_| ExecutionId::new(&format!("tool.{}", self.tools)))
+                .ok();
         }
     }
+}
 
-    fn send(&mut self, ok: bool, result_summary: String, result: Option<Value>) {
-        let Some(permit) = self.permit.take() else { return };
-        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        permit.send(AgentEvent::ToolCompleted {
-            execution_id: std::mem::take(&mut self.execution_id),
-            tool_name: std::mem::take(&mut self.tool_name),
-            ok,
-            result_summary,
-            result,
-            duration_ms,
-        });
+/// The end where a run's events arrive, in order.
+#[derive(Debug)]
+pub struct Events {
+    queue: mpsc::UnboundedReceiver<AgentEvent>,
+    places: Arc<Semaphore>,
+}
+
+impl Events {
+    /// The next event, or none once every sink and open tool is gone.
+    pub async fn recv(&mut self) -> Option<AgentEvent> {
+        let event = self.queue.recv().await;
+        self.read(event)
+    }
+
+    /// The next event, if it is there.
+    pub fn try_recv(&mut self) -> Option<AgentEvent> {
+        let event = self.queue.try_recv().ok();
+        self.read(event)
+    }
+
+    fn read(&self, event: Option<AgentEvent>) -> Option<AgentEvent> {
+        if event.as_ref().is_some_and(|event| !matches!(event, AgentEvent::ToolCompleted { .. })) {
+            self.places.add_permits(1);
+        }
+        event
     }
 }
 
-impl Drop for Completion<'_> {
+impl Drop for Events {
     fn drop(&mut self) {
-        let summary = if std::thread::panicking() { "The tool failed." } else { "The tool was stopped." };
-        self.send(false, summary.to_owned(), None);
+        // Who waits for a place hears that there will be none.
+        self.places.close();
     }
 }

@@ -5,22 +5,21 @@ use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 use futures_util::{FutureExt, future::join_all, poll};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::Receiver;
 
-use crate::{AgentEvent, Closed, EventSink, ToolError, ToolOutput};
+use crate::{AgentEvent, Closed, EventSink, Events, ToolError, ToolOutput};
 
 fn output(summary: &str) -> ToolOutput {
     ToolOutput { summary: summary.into(), result: Some(json!(1)) }
 }
 
-fn drain(receiver: &mut Receiver<AgentEvent>) -> Vec<AgentEvent> {
-    std::iter::from_fn(|| receiver.try_recv().ok()).collect()
+fn drain(reader: &mut Events) -> Vec<AgentEvent> {
+    std::iter::from_fn(|| reader.try_recv()).collect()
 }
 
 fn completed(event: &AgentEvent) -> (&str, bool, &str) {
     match event {
         AgentEvent::ToolCompleted { execution_id, ok, result_summary, .. } => {
-            (execution_id, *ok, result_summary)
+            (execution_id.as_str(), *ok, result_summary)
         }
         other => panic!("{other:?} is no completion"),
     }
@@ -44,7 +43,7 @@ async fn a_tool_is_announced_run_and_completed() {
     assert_eq!(
         events[1],
         AgentEvent::ToolExecuting {
-            execution_id: "run-7.1".into(),
+            execution_id: "run-7.1".parse().unwrap(),
             tool_name: "look".into(),
             tool_args: json!({ "a": 1 })
         }
@@ -52,7 +51,7 @@ async fn a_tool_is_announced_run_and_completed() {
     assert_eq!(
         events[2],
         AgentEvent::ToolCompleted {
-            execution_id: "run-7.1".into(),
+            execution_id: "run-7.1".parse().unwrap(),
             tool_name: "look".into(),
             ok: true,
             result_summary: "done".into(),
@@ -70,15 +69,15 @@ async fn a_dropped_tool_is_completed_though_the_channel_is_full() {
     {
         let mut tool = pin!(sink.tool("slow", Value::Null, std::future::pending()));
         assert!(matches!(poll!(&mut tool), Poll::Pending));
-        for _ in 0..6 {
+        for _ in 0..7 {
             sink.delta("x").await.unwrap();
         }
-        // All places but the reserved one are taken.
+        // All places are taken; a completion needs none.
         assert!(sink.delta("y").now_or_never().is_none());
     }
     let events = drain(&mut receiver);
     assert_eq!(completed(events.last().unwrap()), ("r.1", false, "The tool was stopped."));
-    assert_eq!(events.len(), 8);
+    assert_eq!(events.len(), 9);
 }
 
 #[tokio::test]
@@ -92,15 +91,15 @@ async fn a_panicking_tool_is_completed() {
 
 #[tokio::test]
 async fn a_full_channel_makes_the_agent_wait_and_loses_nothing() {
-    let (sink, mut receiver) = EventSink::channel("r", 1);
-    for _ in 0..EventSink::MIN_CAPACITY {
+    let (sink, mut receiver) = EventSink::channel("r", 8);
+    for _ in 0..8 {
         sink.delta("x").now_or_never().unwrap().unwrap();
     }
     let mut waiting = pin!(sink.delta("y"));
     assert!(matches!(poll!(&mut waiting), Poll::Pending));
     receiver.recv().await;
     assert!(matches!(poll!(&mut waiting), Poll::Ready(Ok(()))));
-    assert_eq!(drain(&mut receiver).len(), EventSink::MIN_CAPACITY);
+    assert_eq!(drain(&mut receiver).len(), 8);
 }
 
 #[tokio::test]
@@ -110,6 +109,88 @@ async fn without_a_reader_nothing_is_run() {
     assert_eq!(sink.thinking("x").await, Err(Closed));
     assert_eq!(sink.delta("x").await, Err(Closed));
     assert_eq!(sink.tool("t", Value::Null, async { panic!("never polled") }).await, Err(Closed));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_hears_that_the_reader_left() {
+    let (sink, reader) = EventSink::channel("r", 1);
+    sink.delta("x").await.unwrap();
+    let tool = sink.begin_tool("t", Value::Null, None);
+    let mut tool = pin!(tool);
+    assert!(matches!(poll!(&mut tool), Poll::Pending));
+    drop(reader);
+    assert!(matches!(poll!(&mut tool), Poll::Ready(Err(Closed))));
+}
+
+#[tokio::test]
+async fn tools_overlap_in_any_number_and_end_in_any_order() {
+    let (sink, mut reader) = EventSink::channel("r", 1);
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        open.push(sink.begin_tool("t", Value::Null, None).now_or_never().expect("there is a place").unwrap());
+        assert!(matches!(reader.recv().await, Some(AgentEvent::ToolExecuting { .. })));
+    }
+    sink.delta("x").now_or_never().expect("open tools hold no place").unwrap();
+    for (at, tool) in open.into_iter().rev().enumerate() {
+        let id = tool.id().clone();
+        if at % 2 == 0 {
+            tool.finish(Ok(output("done")));
+        } else {
+            drop(tool);
+        }
+        let events = drain(&mut reader);
+        assert_eq!(completed(events.last().unwrap()).0, id.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_tool_outlives_its_reader() {
+    let (sink, mut reader) = EventSink::channel("r", 1);
+    let tool = sink.begin_tool("t", Value::Null, None).await.unwrap();
+    reader.recv().await.unwrap();
+    drop(reader);
+    tool.finish(Err(ToolError("nobody hears it".into())));
+}
+
+#[tokio::test]
+async fn ids_from_elsewhere_stay_what_they_are_while_they_can() {
+    let longest = "x".repeat(128);
+    let too_long = "x".repeat(129);
+    let table = [
+        (Some("call_1"), "call_1"),
+        (None, "r.1"),
+        // A model that counts from 0 in each of its answers.
+        (Some("call_1"), "call_1.2"),
+        (Some("call_1"), "call_1.3"),
+        (Some("call_1.4"), "call_1.4"),
+        (Some("call_1"), "call_1.5"),
+        // What the sink itself would have said next.
+        (Some("r.6"), "r.6"),
+        (None, "r.7"),
+        (Some(""), "r.8"),
+        (Some("two words"), "r.9"),
+        (Some("crlf\r\n"), "r.10"),
+        (Some("naïve"), "r.11"),
+        (Some(&too_long), "r.12"),
+        (Some(&longest), &longest),
+        (Some(&longest), "tool.13"),
+        (Some("tool.14"), "tool.14"),
+        (Some(&longest), "tool.15"),
+    ];
+    let (sink, mut reader) = EventSink::channel("r", table.len());
+    for (wanted, expected) in table {
+        let tool = sink.begin_tool("t", Value::Null, wanted).await.unwrap();
+        assert_eq!(tool.id().as_str(), expected, "{wanted:?}");
+        drop(tool);
+        let events = drain(&mut reader);
+        assert!(
+            matches!(&events[0], AgentEvent::ToolExecuting { execution_id, .. } if execution_id.as_str() == expected)
+        );
+        assert_eq!(completed(&events[1]), (expected, false, "The tool was stopped."));
+    }
+    // A run without a name that could be an identifier has tools all the same.
+    let (sink, _reader) = EventSink::channel(too_long.as_str(), 1);
+    assert_eq!(sink.begin_tool("t", Value::Null, None).await.unwrap().id().as_str(), "tool.1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,12 @@
 //! What an agent is given, and what it gives back.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use portcullis_reason::{Reason, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use crate::{Closed, EventSink};
+use crate::sink::Closed;
 
 /// One message of a user, with what an agent may know about it.
 #[derive(Clone)]
@@ -111,31 +110,4 @@ impl From<Closed> for Failure {
     fn from(_: Closed) -> Self {
         Self::cancelled()
     }
-}
-
-/// A run in progress.
-pub type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
-
-/// Something that answers tasks.
-///
-/// One value serves every user and run, so a run keeps its state in its own future. An agent looks at `cancel` at
-/// every point where it could go on for long, and returns [`Failure::cancelled`] soon after it fires; a caller may
-/// also drop the future at any point, and the sink still completes the tool that was going on.
-pub trait Agent: Send + Sync + 'static {
-    /// The name by which messages choose it (`agent` in `user_message`), unique within a server.
-    fn id(&self) -> &str;
-
-    /// The kind of agent: `builtin`, `openai`, `http` and so on (`agent_type` in `agent_started`).
-    fn kind(&self) -> &str;
-
-    /// Whether this may be asked again by itself where a crash cuts the answer off, and be kept on the disk until it is
-    /// answered: it holds nothing that must not be written down, and to answer it twice does no harm. Asked for every
-    /// message before it is accepted, so it answers soon.
-    fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
-        let _ = (question, context);
-        false
-    }
-
-    /// Answers one task. Events go through `events` in the order in which they happen.
-    fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_>;
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use portcullis_agent::Agent;
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
-use portcullis_doctor::{Configuration, Doctor, Paced};
+use portcullis_doctor::{Configuration, Doctor};
 use portcullis_event::Mode;
 use portcullis_gateway::{EventStore, Handle as GatewayHandle, Listeners, OwnRefusals, Service, Setup};
 use portcullis_handshake::Policy;
@@ -79,7 +79,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         configuration(&config, gateway, auth_url.as_deref(), warnings),
     ));
     let pace = config.dev.pace.get();
-    let doctor = move || Arc::new(Paced::new(Doctor::new(Arc::clone(&server) as _), pace)) as Arc<dyn Agent>;
+    let doctor = move || Arc::new(Doctor::new(Arc::clone(&server) as _).paced(pace)) as Arc<dyn Agent>;
     let agents = Agents::new(doctor);
     let admin = listeners.admin();
     let log = event_log(&config, &data_dir).await?;

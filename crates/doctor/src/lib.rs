@@ -20,25 +20,22 @@ mod thread;
 mod tools;
 mod vocabulary;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
+use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_diagnose::is_plain;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
+pub use self::surroundings::{Configuration, Refusal, Surroundings};
 use self::{
     answer::{Focus, PARTIAL, compose, pieces},
     case::{Case, Weight},
     contradictions::Reported,
     evidence::Evidence,
+    paced::Paced,
     scan::{credential::credentials, offer::Source},
     thread::follow_up,
     tools::{call::Call, context::Context},
-};
-pub use self::{
-    paced::Paced,
-    surroundings::{Configuration, Refusal, Surroundings},
 };
 
 /// The most tools of one run, and the most reasons that are explained in it.
@@ -51,6 +48,7 @@ const MAX_REASONS: usize = 3;
 /// tool's arguments or result, nor in the answer.
 pub struct Doctor {
     surroundings: Arc<dyn Surroundings>,
+    pause: Duration,
 }
 
 impl fmt::Debug for Doctor {
@@ -62,10 +60,17 @@ impl fmt::Debug for Doctor {
 impl Doctor {
     /// A doctor for the server that `surroundings` describes.
     pub fn new(surroundings: Arc<dyn Surroundings>) -> Self {
-        Self { surroundings }
+        Self { surroundings, pause: Duration::ZERO }
     }
 
-    async fn answer(&self, task: &Task, events: &EventSink) -> Result<Answer, Failure> {
+    /// The same doctor, taking its time: it waits so long before each step and each piece of the answer, so that a person
+    /// can watch it and a test can act in the middle.
+    #[must_use]
+    pub fn paced(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    async fn answer(&self, task: &Task, events: &Paced) -> Result<Answer, Failure> {
         let mut evidence = Evidence::gather(&task.content);
         let follow_up = if evidence.is_empty() {
             follow_up(&task.content, &task.history, !evidence.asked.is_empty())
@@ -189,10 +194,11 @@ impl Agent for Doctor {
         plain(question) && context.is_none_or(|context| plain(&format!("{context:#}")))
     }
 
-    fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
+    fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {
         Box::pin(async move {
-            // Dropping the work at any of its waits is safe: the sink completes a tool that was going on.
-            cancel
+            let events = Paced::new(run.events, self.pause);
+            // Dropping the work at any of its waits is safe: a tool that was going on is completed.
+            run.cancel
                 .run_until_cancelled(self.answer(&task, &events))
                 .await
                 .unwrap_or_else(|| Err(Failure::cancelled()))
@@ -201,7 +207,7 @@ impl Agent for Doctor {
 }
 
 /// Says why, then runs the tool. A tool that fails costs its part of the answer alone.
-async fn run(call: &Call, context: &Context, case: &mut Case, events: &EventSink) -> Result<(), Failure> {
+async fn run(call: &Call, context: &Context, case: &mut Case, events: &Paced) -> Result<(), Failure> {
     events.thinking(call.why()).await?;
     let outcome = events
         .tool(call.name(), call.args(), async {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
+use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_router::Agents;
 use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
@@ -76,7 +76,7 @@ impl Agent for Parrot {
         "test"
     }
 
-    fn run(&self, task: Task, _: EventSink, _: CancellationToken) -> RunFuture<'_> {
+    fn run(&self, task: Task, _: RunContext) -> RunFuture<'_> {
         Box::pin(async move { Ok::<_, Failure>(Answer { final_response: task.content, usage: None }) })
     }
 }

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Task, Turn};
+use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, RunContext, Task, Turn};
 use portcullis_event::{
     AgentCompleted, AgentFailed, AgentThinking, ExecutionId, PartialResult, RunError, ServerMessage,
     ToolCompleted, ToolExecuting, Usage,
@@ -110,10 +110,10 @@ impl<'a> Driver<'a> {
         let name =
             if self.run.is_second() { format!("{}.2", self.run.id).into() } else { self.run.id.to_arc() };
         let (sink, mut events) = EventSink::channel(name, EVENTS);
-        let (agent, cancel) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
-        let stop = cancel.clone();
+        let (agent, stop) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
+        let context = RunContext { events: sink, cancel: stop.clone() };
         // A panic ends the run, not the process; nothing that the agent touched is used after it.
-        let work = AssertUnwindSafe(async move { agent.run(task, sink, cancel).await }).catch_unwind();
+        let work = AssertUnwindSafe(async move { agent.run(task, context).await }).catch_unwind();
         let mut work = Box::pin(work);
         let deadline = tokio::time::sleep(self.shared.options.run_timeout);
         tokio::pin!(deadline);
@@ -146,9 +146,9 @@ impl<'a> Driver<'a> {
                 }
             }
         };
-        // Dropping the work completes its open tool, and then nobody can send any more.
+        // Dropping the work completes its open tools, and then nobody can send any more.
         drop(work);
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = events.try_recv() {
             if self.excess(0).is_none() || matches!(event, AgentEvent::ToolCompleted { .. }) {
                 self.relay(event).await;
             }
@@ -173,7 +173,6 @@ impl<'a> Driver<'a> {
                 self.emit(AgentThinking { agent_id, thinking_content: content, step_number: step }).await;
             }
             AgentEvent::ToolExecuting { execution_id, tool_name, tool_args } => {
-                let Ok(execution_id) = ExecutionId::new(&execution_id) else { return };
                 let tool_name: Arc<str> = tool_name.into();
                 self.open.push((execution_id.clone(), Arc::clone(&tool_name), Instant::now()));
                 self.emit(ToolExecuting { execution_id, tool_name, tool_args }).await;
@@ -187,7 +186,7 @@ impl<'a> Driver<'a> {
                 duration_ms,
             } => {
                 // One completion for each announcement: an agent's sink sees to that, and here it is made sure of.
-                let Some(place) = self.open.iter().position(|(id, ..)| id.as_str() == execution_id) else {
+                let Some(place) = self.open.iter().position(|(id, ..)| *id == execution_id) else {
                     return;
                 };
                 let (execution_id, ..) = self.open.swap_remove(place);

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task, ToolError, ToolOutput};
+use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task, ToolError, ToolOutput};
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 /// Follows scripts such as `think tool wait:50 delta`.
 #[derive(Debug)]
@@ -28,12 +27,8 @@ impl Scripted {
 }
 
 impl Scripted {
-    async fn follow(
-        &self,
-        task: &Task,
-        events: &EventSink,
-        cancel: &CancellationToken,
-    ) -> Result<Answer, Failure> {
+    async fn follow(&self, task: &Task, run: &RunContext) -> Result<Answer, Failure> {
+        let RunContext { events, cancel } = run;
         // Whatever is said bears the mark of whom it is for.
         let mark = format!("{}|{}|{}", task.user_id, self.instance, task.history.len());
         for word in task.content.split(' ') {
@@ -109,7 +104,7 @@ impl Agent for Scripted {
         context.is_none() && !question.contains("private")
     }
 
-    fn run(&self, task: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
-        Box::pin(async move { self.follow(&task, &events, &cancel).await })
+    fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {
+        Box::pin(async move { self.follow(&task, &run).await })
     }
 }

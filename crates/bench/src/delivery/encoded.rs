@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use portcullis_agent::{Agent, Answer, EventSink, Failure, RunFuture, Task};
+use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_event::{
     ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, Timestamp,
     UserMessage,
@@ -20,7 +20,6 @@ use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, T
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::Notify};
-use tokio_util::sync::CancellationToken;
 
 use crate::report::Figure;
 
@@ -38,14 +37,14 @@ impl Agent for Teller {
         "bench"
     }
 
-    fn run(&self, _: Task, events: EventSink, cancel: CancellationToken) -> RunFuture<'_> {
+    fn run(&self, _: Task, run: RunContext) -> RunFuture<'_> {
         Box::pin(async move {
             loop {
                 tokio::select! {
                     () = self.next.notified() => {}
-                    () = cancel.cancelled() => return Err(Failure::cancelled()),
+                    () = run.cancel.cancelled() => return Err(Failure::cancelled()),
                 }
-                if events.thinking("x".repeat(EVENT)).await.is_err() {
+                if run.events.thinking("x".repeat(EVENT)).await.is_err() {
                     return Ok(Answer { final_response: String::new(), usage: None });
                 }
             }

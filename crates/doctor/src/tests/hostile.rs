@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use portcullis_agent::{Agent, AgentEvent, EventSink};
+use portcullis_agent::{Agent, AgentEvent, EventSink, RunContext};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
@@ -113,8 +113,9 @@ async fn the_largest_message_takes_bounded_work() {
 async fn cancelling_ends_a_run_with_its_tool_completed() {
     let doctor = Doctor::new(Arc::new(Fixed));
     let cancel = CancellationToken::new();
-    let (sink, mut receiver) = EventSink::channel("run", 8);
-    let run = doctor.run(task("jwt.abc 1006 NO_TOKEN"), sink, cancel.clone());
+    let (events, mut receiver) = EventSink::channel("run", 8);
+    let run = RunContext { events, cancel: cancel.clone() };
+    let run = doctor.run(task("jwt.abc 1006 NO_TOKEN"), run);
     let watch = async {
         let mut events = Vec::new();
         while let Some(event) = receiver.recv().await {
@@ -137,8 +138,9 @@ async fn cancelling_ends_a_run_with_its_tool_completed() {
 #[tokio::test]
 async fn a_reader_that_left_ends_the_run() {
     let doctor = Doctor::new(Arc::new(Fixed));
-    let (sink, receiver) = EventSink::channel("run", 8);
+    let (events, receiver) = EventSink::channel("run", 8);
     drop(receiver);
-    let result = doctor.run(task("1006"), sink, CancellationToken::new()).await;
+    let run = RunContext { events, cancel: CancellationToken::new() };
+    let result = doctor.run(task("1006"), run).await;
     assert_eq!(result.unwrap_err().reason, portcullis_reason::Reason::RunCancelled);
 }

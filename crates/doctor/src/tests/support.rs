@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, Task, Turn};
+use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, RunContext, Task, Turn};
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,8 @@ pub(super) fn task(content: &str) -> Task {
 
 pub(super) async fn run_task(task: Task) -> Result<Transcript, Failure> {
     let doctor = Doctor::new(Arc::new(Fixed));
-    let (sink, mut receiver) = EventSink::channel(Arc::clone(&task.run_id), 8);
+    let (events, mut receiver) = EventSink::channel(Arc::clone(&task.run_id), 8);
+    let run = RunContext { events, cancel: CancellationToken::new() };
     let collect = async {
         let mut events = Vec::new();
         while let Some(event) = receiver.recv().await {
@@ -141,7 +142,7 @@ pub(super) async fn run_task(task: Task) -> Result<Transcript, Failure> {
         }
         events
     };
-    let (answer, events) = tokio::join!(doctor.run(task, sink, CancellationToken::new()), collect);
+    let (answer, events) = tokio::join!(doctor.run(task, run), collect);
     let transcript = Transcript { events, answer: answer?.final_response };
     transcript.assert_order();
     Ok(transcript)

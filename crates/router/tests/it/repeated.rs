@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use portcullis_agent::{Agent, Answer, EventSink, RunFuture, Task};
+use portcullis_agent::{Agent, Answer, RunContext, RunFuture, Task};
 use portcullis_event::{Envelope, Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId};
 use portcullis_log::{EventLog as _, Repeat};
 use portcullis_reason::Reason;
 use portcullis_router::{Agents, Options, Recovered, Router, ThreadPolicy};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     held::{Held, finish, pause},
@@ -236,7 +235,7 @@ impl Agent for Stranger {
         "test"
     }
 
-    fn run(&self, _: Task, _: EventSink, _: CancellationToken) -> RunFuture<'_> {
+    fn run(&self, _: Task, _: RunContext) -> RunFuture<'_> {
         Box::pin(async { Ok(Answer { final_response: "stranger".to_owned(), usage: None }) })
     }
 }
