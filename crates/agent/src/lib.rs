@@ -9,6 +9,7 @@
 
 mod agent;
 mod event;
+mod message;
 mod sink;
 #[cfg(test)]
 mod sink_tests;
@@ -17,6 +18,7 @@ mod tool;
 
 pub use agent::{Agent, RunContext, RunFuture};
 pub use event::AgentEvent;
+pub use message::{Message, Part, ToolCall};
 pub use sink::{Closed, EventSink, Events};
-pub use task::{Answer, Failure, Task, Turn, Usage};
+pub use task::{Answer, Failure, Task, Usage};
 pub use tool::{OpenTool, ToolError, ToolOutput};

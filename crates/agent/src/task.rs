@@ -1,14 +1,14 @@
 //! What an agent is given, and what it gives back.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use portcullis_reason::{Reason, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::sink::Closed;
+use crate::{message::Message, sink::Closed};
 
-/// One message of a user, with what an agent may know about it.
+/// A user's message, with what an agent may know about it.
 #[derive(Clone)]
 pub struct Task {
     /// The run that answers it.
@@ -17,41 +17,28 @@ pub struct Task {
     pub thread_id: Arc<str>,
     /// The verified subject who asked.
     pub user_id: Arc<str>,
-    /// What was asked. Untrusted; it may contain the user's own token.
-    pub content: String,
-    /// What the front end sent beside the message.
+    /// The conversation as far as it is remembered, oldest first. Its last message is the user's, which the run answers.
+    pub messages: Vec<Message>,
+    /// What the front end sent beside that message.
     pub context: Option<Value>,
-    /// Earlier turns of the thread, oldest first.
-    pub history: Vec<Turn>,
 }
 
-// Written by hand: the content of a message, and with it a pasted token, must not reach a log through `Debug`.
+impl Task {
+    /// What was asked: the words of the last message of the user.
+    pub fn question(&self) -> Cow<'_, str> {
+        let asked = self.messages.iter().rfind(|message| matches!(message, Message::User { .. }));
+        asked.map(Message::text).unwrap_or_default()
+    }
+}
+
+// Written by hand: what the front end sent may hold a token, which must not reach a log through `Debug`.
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("run_id", &self.run_id)
             .field("thread_id", &self.thread_id)
-            .field("content_bytes", &self.content.len())
-            .field("history_turns", &self.history.len())
+            .field("messages", &self.messages)
             .finish_non_exhaustive()
-    }
-}
-
-/// One earlier question and its answer.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Turn {
-    /// What the user asked; empty where that is not known any more, since it is not written down.
-    pub question: String,
-    /// What the agent answered; empty where the run failed.
-    pub answer: String,
-}
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
-            .field("question_bytes", &self.question.len())
-            .field("answer_bytes", &self.answer.len())
-            .finish()
     }
 }
 

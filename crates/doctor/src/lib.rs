@@ -71,9 +71,10 @@ impl Doctor {
     }
 
     async fn answer(&self, task: &Task, events: &Paced) -> Result<Answer, Failure> {
-        let mut evidence = Evidence::gather(&task.content);
+        let message = task.question();
+        let mut evidence = Evidence::gather(&message);
         let follow_up = if evidence.is_empty() {
-            follow_up(&task.content, &task.history, !evidence.asked.is_empty())
+            follow_up(&message, &task.messages, !evidence.asked.is_empty())
         } else {
             None
         };
@@ -119,7 +120,7 @@ impl Doctor {
         }
 
         let text = if case.is_empty() {
-            unknown(&task.content, partial)
+            unknown(&message, partial)
         } else {
             if let [first, _, ..] = case.faults()[..]
                 && first.weight > Weight::Asked

@@ -1,6 +1,6 @@
 //! Follow-ups: "and how do I fix it?" is about what the thread found last.
 
-use portcullis_agent::Turn;
+use portcullis_agent::Message;
 use portcullis_reason::Reason;
 
 use super::{
@@ -16,8 +16,8 @@ pub(crate) struct FollowUp {
     pub(crate) focus: Focus,
 }
 
-/// How far back a thread is read.
-const MOST_TURNS: usize = 8;
+/// How many answers back a thread is read.
+const MOST_ANSWERS: usize = 8;
 
 /// A follow-up is short.
 const MOST_WORDS: usize = 16;
@@ -44,8 +44,8 @@ const POINTING: [&str; 15] = [
 /// A message that makes sense alone refers back only where it is this short.
 const MOST_WORDS_ALONE: usize = 6;
 
-/// Reads `message` as a follow-up to `history`, if it is one. `answered` says that the message makes sense alone.
-pub(crate) fn follow_up(message: &str, history: &[Turn], answered: bool) -> Option<FollowUp> {
+/// Reads `message` as a follow-up to what was said in its `thread`, if it is one. `answered` says that the message makes sense alone.
+pub(crate) fn follow_up(message: &str, thread: &[Message], answered: bool) -> Option<FollowUp> {
     let lower = clip(message, 2048).to_lowercase();
     let count = words(&lower).take(MOST_WORDS + 1).count();
     let vocabulary = Vocabulary::of(&lower);
@@ -56,7 +56,11 @@ pub(crate) fn follow_up(message: &str, history: &[Turn], answered: bool) -> Opti
     if count > most || !(points || bare && !answered) {
         return None;
     }
-    let reason = history.iter().rev().take(MOST_TURNS).find_map(|turn| headline_reason(&turn.answer))?;
+    let mut answers = thread.iter().rev().filter_map(|message| match message {
+        Message::Assistant { tool_calls, .. } if tool_calls.is_empty() => Some(message.text()),
+        _ => None,
+    });
+    let reason = answers.by_ref().take(MOST_ANSWERS).find_map(|answer| headline_reason(&answer))?;
     let focus = if has(&["fix", "solve", "repair", "cure", "do", "change", "prevent", "avoid"]) {
         Focus::Fix
     } else if has(&["why", "cause", "causes", "reason", "from", "come", "happen", "happens"]) {

@@ -77,7 +77,9 @@ impl Agent for Parrot {
     }
 
     fn run(&self, task: Task, _: RunContext) -> RunFuture<'_> {
-        Box::pin(async move { Ok::<_, Failure>(Answer { final_response: task.content, usage: None }) })
+        Box::pin(async move {
+            Ok::<_, Failure>(Answer { final_response: task.question().into_owned(), usage: None })
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod outbox;
 mod recovery;
 mod run;
 mod thread;
+mod turn;
 mod world;
 
 use std::{

@@ -1,20 +1,21 @@
 //! One run from its start to its terminal event.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, RunContext, Task, Turn};
+use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Message, RunContext, Task, ToolCall};
 use portcullis_event::{
     AgentCompleted, AgentFailed, AgentThinking, ExecutionId, PartialResult, RunError, ServerMessage,
     ToolCompleted, ToolExecuting, Usage,
 };
 use portcullis_reason::Reason;
-
+use serde_json::Value;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Router, Shared,
     thread::Run,
+    turn::Turn,
     world::{Place, World},
 };
 
@@ -59,6 +60,8 @@ struct Driver<'a> {
     /// Pieces of the answer that wait to be told as one, and since when.
     joined: String,
     joined_at: Instant,
+    /// What later runs of the thread are shown of this one, if anything.
+    turn: Option<Turn>,
     /// Tools that were announced and have not ended.
     open: Vec<(ExecutionId, Arc<str>, Instant)>,
 }
@@ -66,8 +69,21 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
         let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
+        let turn = run.remembers.then(|| Turn::asked(run.content.clone()));
         let (joined, joined_at) = (String::new(), Instant::now());
-        Self { shared, world, run, place, window, bytes: 0, steps: 0, joined, joined_at, open: Vec::new() }
+        Self {
+            shared,
+            world,
+            run,
+            place,
+            window,
+            bytes: 0,
+            steps: 0,
+            joined,
+            joined_at,
+            turn,
+            open: Vec::new(),
+        }
     }
 
     /// Drives the run to its terminal event, and gives the turn to remember.
@@ -91,20 +107,24 @@ impl<'a> Driver<'a> {
             None => Ok(answer),
         });
         let answer = self.emit_terminal(outcome).await;
+        if let Some(turn) = &mut self.turn {
+            turn.answer(answer);
+        }
         // A run that has ended is recorded to its end: nothing of it is on its way any more.
         let _ = self.window.acquire_many(UNACKNOWLEDGED).await;
-        self.run.remembers.then(|| Turn { question: std::mem::take(&mut self.run.content), answer })
+        self.turn
     }
 
     async fn run_agent(&mut self) -> Result<Answer, Failure> {
-        let remembers = self.run.remembers;
+        let earlier = if self.run.remembers { self.world.history(&self.run.thread_id) } else { Vec::new() };
+        let mut messages: Vec<_> = earlier.into_iter().flat_map(Turn::into_messages).collect();
+        messages.push(Message::user(mem::take(&mut self.run.content)));
         let task = Task {
             run_id: self.run.id.to_arc(),
             thread_id: self.run.thread_id.to_arc(),
             user_id: Arc::clone(&self.run.user_id),
-            content: self.run.content.clone(),
+            messages,
             context: self.run.context.take(),
-            history: if remembers { self.world.history(&self.run.thread_id) } else { Vec::new() },
         };
         // The tools of a second attempt are others than those of the first.
         let name =
@@ -175,6 +195,10 @@ impl<'a> Driver<'a> {
             AgentEvent::ToolExecuting { execution_id, tool_name, tool_args } => {
                 let tool_name: Arc<str> = tool_name.into();
                 self.open.push((execution_id.clone(), Arc::clone(&tool_name), Instant::now()));
+                if let Some(turn) = &mut self.turn {
+                    let (id, name) = (execution_id.to_string(), tool_name.to_string());
+                    turn.tool_began(ToolCall { id, name, arguments: tool_args.to_string() });
+                }
                 self.emit(ToolExecuting { execution_id, tool_name, tool_args }).await;
             }
             AgentEvent::ToolCompleted {
@@ -191,8 +215,15 @@ impl<'a> Driver<'a> {
                 };
                 let (execution_id, ..) = self.open.swap_remove(place);
                 let tool_name = tool_name.into();
-                self.emit(ToolCompleted { execution_id, tool_name, ok, result_summary, result, duration_ms })
-                    .await;
+                self.tell_end(ToolCompleted {
+                    execution_id,
+                    tool_name,
+                    ok,
+                    result_summary,
+                    result,
+                    duration_ms,
+                })
+                .await;
             }
             AgentEvent::PartialResult { delta } => self.tell_piece(delta).await,
         }
@@ -217,14 +248,22 @@ impl<'a> Driver<'a> {
 
     async fn tell_joined(&mut self) {
         if !self.joined.is_empty() {
-            let delta = std::mem::take(&mut self.joined);
+            let delta = mem::take(&mut self.joined);
             self.emit(PartialResult { delta }).await;
         }
     }
 
+    async fn tell_end(&mut self, tool: ToolCompleted) {
+        if let Some(turn) = &mut self.turn {
+            let result = tool.result.as_ref().map_or_else(|| tool.result_summary.clone(), Value::to_string);
+            turn.tool_ended(tool.execution_id.to_string(), result, tool.ok);
+        }
+        self.emit(tool).await;
+    }
+
     async fn close_tools(&mut self) {
-        for (execution_id, tool_name, started) in std::mem::take(&mut self.open) {
-            self.emit(ToolCompleted {
+        for (execution_id, tool_name, started) in mem::take(&mut self.open) {
+            self.tell_end(ToolCompleted {
                 execution_id,
                 tool_name,
                 ok: false,

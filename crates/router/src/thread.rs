@@ -4,7 +4,6 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::Shared;
-use portcullis_agent::Turn;
 use portcullis_event::{
     AgentStarted, Envelope, Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId,
     ServerMessage, ThreadId,
@@ -15,7 +14,7 @@ use portcullis_units::random;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{agents::Chosen, world::Place};
+use crate::{agents::Chosen, turn::Turn, world::Place};
 
 /// Most turns that an agent is shown, and most bytes of them.
 const HISTORY_TURNS: usize = 20;
@@ -142,7 +141,7 @@ impl Thread {
         // What was answered is known; what was asked is not written down.
         let answers = stored.texts.iter().rev().filter_map(answer).take(HISTORY_TURNS);
         for answer in answers.collect::<Vec<_>>().into_iter().rev() {
-            thread.remember(Turn { question: String::new(), answer });
+            thread.remember(Turn::answered(answer));
         }
         thread
     }
@@ -265,11 +264,10 @@ impl Thread {
     /// Adds a turn, and forgets the oldest ones beyond the bounds.
     pub(crate) fn remember(&mut self, turn: Turn) {
         self.history.push_back(turn);
-        let size = |turn: &Turn| turn.question.len() + turn.answer.len();
-        let mut bytes: usize = self.history.iter().map(size).sum();
+        let mut bytes: usize = self.history.iter().map(Turn::bytes).sum();
         while self.history.len() > HISTORY_TURNS || (bytes > HISTORY_BYTES && self.history.len() > 1) {
             let Some(oldest) = self.history.pop_front() else { break };
-            bytes -= size(&oldest);
+            bytes -= oldest.bytes();
         }
     }
 }
@@ -345,7 +343,7 @@ mod tests {
     #[test]
     fn history_is_bounded_in_turns_and_bytes_but_keeps_the_last() {
         let mut thread = thread(0, 1, 1);
-        let turn = |size: usize| Turn { question: "q".repeat(size), answer: String::new() };
+        let turn = |size: usize| Turn::asked("q".repeat(size));
         (0..50).for_each(|_| thread.remember(turn(1)));
         assert_eq!(thread.history().len(), HISTORY_TURNS);
         thread.remember(turn(HISTORY_BYTES + 1));

@@ -16,7 +16,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_agent::Turn;
 use portcullis_event::{
     AgentFailed, CancelRun, Format, MessageAccepted, MessageId, Resume, RunError, RunId, ServerMessage,
     ThreadId,
@@ -34,6 +33,7 @@ use self::{
 use crate::{
     Observer, Outbox, Shared, ThreadPolicy, Unheard,
     thread::{Run, Thread},
+    turn::Turn,
 };
 
 pub(crate) use self::{asking::Asking, numbered::Place};

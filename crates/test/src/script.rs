@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task, ToolError, ToolOutput};
+use portcullis_agent::{Agent, Answer, Failure, Message, RunContext, RunFuture, Task, ToolError, ToolOutput};
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
 
@@ -30,8 +30,8 @@ impl Scripted {
     async fn follow(&self, task: &Task, run: &RunContext) -> Result<Answer, Failure> {
         let RunContext { events, cancel } = run;
         // Whatever is said bears the mark of whom it is for.
-        let mark = format!("{}|{}|{}", task.user_id, self.instance, task.history.len());
-        for word in task.content.split(' ') {
+        let mark = format!("{}|{}|{}", task.user_id, self.instance, earlier_turns(task));
+        for word in task.question().split(' ') {
             let (word, number) = word.split_once(':').unwrap_or((word, "0"));
             let number: u64 = number.parse().expect("a number stands behind the colon");
             let pause = Duration::from_millis(number);
@@ -84,6 +84,25 @@ impl Scripted {
         }
         Ok(Answer { final_response: mark, usage: None })
     }
+}
+
+/// How many turns of the thread the agent is shown: questions, and answers whose question is not known any more.
+fn earlier_turns(task: &Task) -> usize {
+    let (mut turns, mut asked) = (0, false);
+    for message in task.messages.iter().take(task.messages.len() - 1) {
+        match message {
+            Message::User { .. } => {
+                turns += 1;
+                asked = true;
+            }
+            Message::Assistant { tool_calls, .. } if tool_calls.is_empty() => {
+                turns += usize::from(!asked);
+                asked = false;
+            }
+            Message::Assistant { .. } | Message::Tool { .. } => {}
+        }
+    }
+    turns
 }
 
 /// A panic that is meant: the hook that would report it is left alone.

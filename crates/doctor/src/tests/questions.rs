@@ -20,7 +20,7 @@
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_agent::{Agent as _, Task, Turn};
+use portcullis_agent::{Agent as _, Message, Task};
 use portcullis_reason::Reason;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -152,14 +152,14 @@ fn ends_with_advice(answer: &str) -> bool {
 
 async fn run(row: &Question, secrets: &mut Vec<String>) -> Transcript {
     let user: Arc<str> = row.user.as_deref().unwrap_or("anna").into();
-    let mut history = Vec::new();
+    let mut messages = Vec::new();
     for earlier in &row.before {
-        let question = filled(earlier, secrets);
-        let earlier = Task { history: history.clone(), user_id: user.clone(), ..task(&question) };
-        let answer = run_task(earlier).await.unwrap().answer;
-        history.push(Turn { question, answer });
+        messages.push(Message::user(filled(earlier, secrets)));
+        let earlier = Task { messages: messages.clone(), user_id: user.clone(), ..task("") };
+        messages.push(Message::assistant(run_task(earlier).await.unwrap().answer));
     }
-    run_task(Task { history, user_id: user, ..task(&filled(&row.ask, secrets)) }).await.unwrap()
+    messages.push(Message::user(filled(&row.ask, secrets)));
+    run_task(Task { messages, user_id: user, ..task("") }).await.unwrap()
 }
 
 /// `text` with its placeholders filled. The parts of the tokens go to `secrets`: nobody may hear them again.

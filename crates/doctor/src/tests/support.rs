@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, RunContext, Task, Turn};
+use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, Message, RunContext, Task};
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -125,9 +125,8 @@ pub(super) fn task(content: &str) -> Task {
         run_id: "run".into(),
         thread_id: "thread".into(),
         user_id: "anna".into(),
-        content: content.into(),
+        messages: vec![Message::user(content)],
         context: None,
-        history: Vec::new(),
     }
 }
 
@@ -153,8 +152,10 @@ pub(super) async fn ask(content: &str) -> Transcript {
 }
 
 pub(super) async fn ask_next(content: &str, history: &[(&str, &str)]) -> Transcript {
-    let history = history.iter().map(|(q, a)| Turn { question: (*q).into(), answer: (*a).into() }).collect();
-    run_task(Task { history, ..task(content) }).await.unwrap()
+    let said = |(question, answer): &(&str, &str)| [Message::user(*question), Message::assistant(*answer)];
+    let mut task = task(content);
+    task.messages.splice(0..0, history.iter().flat_map(said));
+    run_task(task).await.unwrap()
 }
 
 /// A token of these claims; the signature has HS256's length and belongs to no key.

@@ -10,4 +10,5 @@ mod policy;
 mod recorded;
 mod repeated;
 mod script;
+mod turns;
 mod world;
