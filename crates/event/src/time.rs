@@ -1,8 +1,9 @@
-//! Instants on the wire: RFC 3339, milliseconds, UTC. The caller brings the clock.
+//! Instants on the wire: RFC 3339, milliseconds, UTC.
 
 use std::{fmt, str::FromStr};
 
 use jiff::{SignedDuration, civil::DateTime, tz::Offset};
+use portcullis_units::Clock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ts_rs::TS;
@@ -27,6 +28,11 @@ impl Timestamp {
         } else {
             ms
         })
+    }
+
+    /// What a clock shows now.
+    pub fn now(clock: &Clock) -> Self {
+        Self::from_unix_ms(i64::try_from(clock.unix_ms()).unwrap_or(i64::MAX))
     }
 
     /// From whole seconds since 1970-01-01T00:00:00Z, as in a token's `exp`.

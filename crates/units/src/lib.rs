@@ -1,15 +1,18 @@
-//! Values with units, as people write them in a configuration: [`Duration`] (`"30s"`) and [`ByteSize`] (`"64 KiB"`); and
-//! how often something may happen, [`Rate`] and [`Gcra`]; and [`random`] bytes.
+//! What every crate measures with: values as people write them in a configuration, [`Duration`] (`"30s"`) and
+//! [`ByteSize`] (`"64 KiB"`); the time, [`Clock`]; how often something may happen, [`Rate`] and [`Gcra`]; and [`random`]
+//! bytes.
 //!
-//! A bare number is refused, because a reader cannot tell seconds from milliseconds. Both types print the form that
-//! they read, so an effective configuration can be written back.
+//! A bare number is refused in a configuration, because a reader cannot tell seconds from milliseconds. Durations and
+//! sizes print the form that they read, so an effective configuration can be written back.
 
 mod byte_size;
+mod clock;
 mod duration;
 mod gcra;
 pub mod random;
 
 pub use byte_size::{ByteSize, ParseByteSizeError};
+pub use clock::{Clock, Hand, Time};
 pub use duration::{Duration, ParseDurationError};
 pub use gcra::{Gcra, Rate, Wait};
 
