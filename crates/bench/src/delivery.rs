@@ -4,11 +4,7 @@ mod crowd;
 mod encoded;
 mod record;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use portcullis_load::process::{cpu_time, memory};
@@ -16,6 +12,7 @@ use serde_json::json;
 
 use self::crowd::Socket;
 use crate::{
+    clock::CLOCK,
     peer::Dial,
     report::Figure,
     server::{Launch, Server, Site, pause},
@@ -100,10 +97,10 @@ impl Delivery<'_> {
             let mut socket = open(server.gateway, &token, 1)?;
             pause(SETTLE);
             let before = cpu_time(server.pid())?;
-            let began = Instant::now();
+            let began = CLOCK.instant();
             socket.send(&request)?;
             let got = socket.events_until(THREAD, last)?;
-            let took = began.elapsed();
+            let took = CLOCK.since(began);
             ensure!(got == RESUMED, "{got} events came instead of {RESUMED}");
             pause(SETTLE);
             let spent = cpu_time(server.pid())?.saturating_sub(before);
@@ -141,14 +138,14 @@ impl Delivery<'_> {
             let mut slowest = Duration::ZERO;
             for question in 0..ASKED {
                 let thread = format!("fan-{round}-{question}");
-                let began = Instant::now();
+                let began = CLOCK.instant();
                 let end = sockets[0].ask(&thread, QUESTION)?;
                 let seq = end["seq"].as_u64().context("an event without a number")?;
                 delivered += seq;
                 for socket in &mut sockets[1..] {
                     delivered += socket.events_until(&thread, seq)?;
                 }
-                slowest += began.elapsed();
+                slowest += CLOCK.since(began);
             }
             pause(SETTLE);
             let spent = cpu_time(server.pid())?.saturating_sub(before);

@@ -7,6 +7,7 @@
 
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far more than that")]
 
+mod clock;
 mod count;
 mod delivery;
 mod floor;

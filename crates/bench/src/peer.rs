@@ -4,7 +4,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,7 +14,7 @@ use portcullis_frame::{Frame, Limits, Message};
 use portcullis_handshake::{ClientRequest, encode_key};
 use socket2::{Domain, Socket, Type};
 
-use crate::server::pause;
+use crate::{clock::CLOCK, server::pause};
 
 /// Where and as whom a client connects.
 #[derive(Clone, Copy, Debug)]
@@ -161,12 +161,12 @@ impl Peer {
 
 /// Reads what is there, and waits awake for it: a sleeper would have to be woken, which the server would pay for.
 fn poll_read(stream: &mut TcpStream, room: &mut [u8]) -> anyhow::Result<usize> {
-    let began = Instant::now();
+    let began = CLOCK.instant();
     loop {
         match stream.read(room) {
             Ok(read) => return Ok(read),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                ensure!(began.elapsed() < PATIENCE, "the server says nothing");
+                ensure!(CLOCK.since(began) < PATIENCE, "the server says nothing");
                 thread::yield_now();
             }
             Err(error) => return Err(error.into()),

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -14,6 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::tokens::{JWKS_FILE, Keys, SECRET_FILE};
+
+use crate::clock::CLOCK;
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -86,13 +88,13 @@ impl Site {
         let log = self.path().join("log.json");
         let log_file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
-        let began = Instant::now();
+        let began = CLOCK.instant();
         let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         loop {
             if let Some(gateway) = fs::read_to_string(ready).ok().and_then(|text| address(&text)) {
-                return Ok(Server { child, gateway, startup: began.elapsed() });
+                return Ok(Server { child, gateway, startup: CLOCK.since(began) });
             }
-            if child.try_wait()?.is_some() || began.elapsed() > START_TIMEOUT {
+            if child.try_wait()?.is_some() || CLOCK.since(began) > START_TIMEOUT {
                 let _ = child.kill();
                 bail!("the server does not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
             }

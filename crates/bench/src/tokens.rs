@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use portcullis_token::{Secret, Signer};
 use serde_json::{Map, Value, json};
 
+use crate::clock::CLOCK;
+
 /// One key of each kind that is measured.
 pub(crate) struct Keys {
     hs256: Signer,
@@ -64,5 +66,5 @@ pub(crate) const SECRET_FILE: &str = "secret";
 pub(crate) const JWKS_FILE: &str = "jwks.json";
 
 fn process_time() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+    CLOCK.unix_seconds()
 }

@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use portcullis_token::{base64url, fingerprint};
 use serde::Serialize;
 
+use crate::clock::CLOCK;
+
 /// One connection of a case: both directions as text, with what is not printable escaped.
 #[derive(Clone, Debug, Serialize)]
 pub struct Exchange {
@@ -90,7 +92,7 @@ struct Track {
 
 impl Tape {
     pub(crate) fn new(what: &str) -> Self {
-        let now = Instant::now();
+        let now = CLOCK.instant();
         Self {
             what: what.to_owned(),
             sent: Track::default(),
@@ -112,14 +114,14 @@ impl Tape {
 
     pub(crate) fn received(&mut self, bytes: &[u8]) {
         self.received.push(bytes);
-        self.last = Instant::now();
+        self.last = CLOCK.instant();
     }
 
     /// A line of ours among what came: how the connection ended.
     pub(crate) fn note(&mut self, text: &str) {
         let line = format!("\n[{text}]");
         self.received.bytes.extend_from_slice(line.as_bytes());
-        self.last = Instant::now();
+        self.last = CLOCK.instant();
     }
 
     pub(crate) fn exchange(&self, redactor: &Redactor) -> Exchange {

@@ -10,6 +10,7 @@ mod baseline;
 mod case;
 mod cases;
 mod cause;
+mod clock;
 mod compare;
 mod evidence;
 mod finding;

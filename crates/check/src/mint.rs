@@ -1,7 +1,5 @@
 //! Tokens: good ones where there is a key, and bad ones of every kind.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
@@ -15,7 +13,7 @@ use portcullis_token::{Secret, Zeroizing, base64url};
 use portcullis_units::random;
 use serde_json::{Map, Value, json};
 
-use crate::evidence::Redactor;
+use crate::{clock::CLOCK, evidence::Redactor};
 
 /// What a server's tokens are signed with.
 pub struct SigningKey(Kind);
@@ -380,7 +378,7 @@ fn hmac(algorithm: Hmac, secret: &[u8], bytes: &[u8]) -> Vec<u8> {
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    CLOCK.unix_seconds()
 }
 
 /// The `SubjectPublicKeyInfo` of an RSA key in PKCS#1 (RFC 8017 A.1.1).

@@ -12,7 +12,7 @@ use portcullis_dial::{Client, Response, Stream};
 use portcullis_frame::{Frame, FrameError, Limits, Message, Opcode};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{evidence::Tape, profile::Profile, response::End};
+use crate::{clock::CLOCK, evidence::Tape, profile::Profile, response::End};
 
 /// A connection. It counts among those that may be open at once until it is dropped.
 pub(crate) struct Peer {
@@ -81,7 +81,7 @@ impl Peer {
 
     /// Reads the answer to a request: of a 101 the head alone, else with its body.
     pub(crate) async fn response(&mut self, patience: Duration) -> Result<Response, End> {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         let mut response = loop {
             match self.client.incoming().response() {
                 Ok(Some(response)) => break response,
@@ -95,7 +95,7 @@ impl Peer {
                 return Err(end);
             }
         };
-        let deadline = Instant::now() + BODY;
+        let deadline = CLOCK.instant() + BODY;
         while !self.client.incoming().body(&mut response, LONGEST_BODY) && self.read(deadline).await.is_none()
         {
         }
@@ -104,7 +104,7 @@ impl Peer {
 
     /// The next thing that comes, or how the waiting for it ended. Pings are answered on the way.
     pub(crate) async fn event(&mut self, patience: Duration) -> Event {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
@@ -120,7 +120,7 @@ impl Peer {
 
     /// Waits until a text has come that fits, and leaves everything for later.
     pub(crate) async fn has_come(&mut self, patience: Duration, fits: impl Fn(&str) -> bool) -> bool {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
             self.decode().await;
             if self.events.iter().any(|event| matches!(event, Event::Text(text) if fits(text))) {
@@ -136,9 +136,9 @@ impl Peer {
 
     /// Passes over everything up to a close, a broken frame or the end.
     pub(crate) async fn ending(&mut self, patience: Duration) -> Event {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
-            match self.event(deadline.saturating_duration_since(Instant::now())).await {
+            match self.event(deadline.saturating_duration_since(CLOCK.instant())).await {
                 Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
                 ending => return ending,
             }
@@ -147,9 +147,9 @@ impl Peer {
 
     /// Waits for the pong to a ping of these bytes; what comes before it is passed over.
     pub(crate) async fn pong(&mut self, payload: &[u8], patience: Duration) -> Event {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
-            match self.event(deadline.saturating_duration_since(Instant::now())).await {
+            match self.event(deadline.saturating_duration_since(CLOCK.instant())).await {
                 Event::Pong(bytes) if bytes == payload => return Event::Pong(bytes),
                 Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
                 other => return other,
@@ -194,7 +194,7 @@ impl Peer {
 
     /// Waits for the end of the TCP connection; false if it does not come.
     pub(crate) async fn ended_within(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
             match self.read(deadline).await {
                 None => self.client.incoming().skip(usize::MAX),
@@ -209,7 +209,7 @@ impl Peer {
         if let Some(end) = self.ended {
             return Some(end);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(CLOCK.instant());
         // A server that never stops to send must not keep the waiting from ending.
         if left.is_zero() {
             return Some(End::Silent);

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     admission::Admission,
+    clock::CLOCK,
     evidence::{Exchange, Redactor, Tape},
     good::Good,
     mint::Mint,
@@ -144,7 +145,7 @@ impl Probe {
         {
             let mut next = shared.next_connect.lock().await;
             tokio::time::sleep_until((*next).into()).await;
-            *next = Instant::now() + shared.times.pace;
+            *next = CLOCK.instant() + shared.times.pace;
         }
         let tape = Arc::new(Mutex::new(Tape::new(what)));
         self.tapes.lock().push(Arc::clone(&tape));
@@ -205,10 +206,10 @@ impl Probe {
         request: &Request,
     ) -> Result<(Peer, Duration, Result<Response, End>), Outcome> {
         let mut peer = self.connect(what).await?;
-        let began = Instant::now();
+        let began = CLOCK.instant();
         peer.send(&request.bytes()).await;
         let answer = peer.response(self.times().timeout).await;
-        Ok((peer, began.elapsed(), answer))
+        Ok((peer, CLOCK.since(began), answer))
     }
 
     /// The answer alone.
@@ -273,7 +274,7 @@ impl Probe {
             Ok(response) => return Ok(Admission::Refused(response)),
             Err(end) => return Ok(Admission::Unanswered(end)),
         };
-        let began = Instant::now();
+        let began = CLOCK.instant();
         if talks {
             self.introduce(&mut peer, request, self.times().settle).await;
             if let Some(probe) = &self.profile().probe {
@@ -282,12 +283,12 @@ impl Probe {
         }
         let mut texts = Vec::new();
         loop {
-            let left = self.times().settle.saturating_sub(began.elapsed());
+            let left = self.times().settle.saturating_sub(CLOCK.since(began));
             match peer.event(left).await {
                 Event::Text(text) if texts.len() < MOST_TEXTS => texts.push(text),
                 Event::Text(_) | Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
                 Event::Close(code, reason) => {
-                    let dwell = began.elapsed();
+                    let dwell = CLOCK.since(began);
                     if let Some(code) = code.and_then(portcullis_frame::WireCode::new) {
                         peer.frame(portcullis_frame::Frame::close(code, "")).await;
                     }
@@ -300,7 +301,7 @@ impl Probe {
                     return Ok(Admission::Admitted { response, texts });
                 }
                 Event::End(_) => {
-                    return Ok(Admission::Dropped { dwell: began.elapsed(), texts });
+                    return Ok(Admission::Dropped { dwell: CLOCK.since(began), texts });
                 }
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     baseline::{Search, search},
     case::{Case, Group, Need, OptIn},
     cause::causes,
+    clock::CLOCK,
     evidence::{Redactor, printable},
     finding::Finding,
     form::FormKind,
@@ -103,14 +104,14 @@ impl Progress for () {
 /// # Errors
 /// [`CouldNotRun`] if the server cannot be reached at all.
 pub async fn run(options: Options, progress: &(dyn Progress + Sync)) -> Result<Report, CouldNotRun> {
-    let began = Instant::now();
+    let began = CLOCK.instant();
     let deadline = began + options.max_time;
     let Options { target, selection, framework, forms, .. } = &options;
     let (selection, framework, forms, target) =
         (selection.clone(), *framework, forms.clone(), target.clone());
     let shared = Arc::new(prepare(options).await?);
     let searching =
-        timeout(deadline.saturating_duration_since(Instant::now()), search(&shared, &forms)).await;
+        timeout(deadline.saturating_duration_since(CLOCK.instant()), search(&shared, &forms)).await;
     let mut search = searching
         .map_err(|_| CouldNotRun::Unreachable(format!("{target} did not answer in time")))?
         .map_err(|outcome| CouldNotRun::Unreachable(outcome.says))?;
@@ -142,7 +143,7 @@ pub async fn run(options: Options, progress: &(dyn Progress + Sync)) -> Result<R
         origin: search.good.as_ref().and_then(|good| good.origin.clone()),
     };
     let root_causes = causes(&cases, &search, framework);
-    Ok(Report::new(target.to_string(), server, cases, root_causes, search.tried, began.elapsed()))
+    Ok(Report::new(target.to_string(), server, cases, root_causes, search.tried, CLOCK.since(began)))
 }
 
 async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
@@ -184,7 +185,7 @@ async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
         login: logged_in,
         redactor,
         places: Arc::new(Semaphore::new(times.connections)),
-        next_connect: tokio::sync::Mutex::new(Instant::now()),
+        next_connect: tokio::sync::Mutex::new(CLOCK.instant()),
         tls,
     })
 }
@@ -238,7 +239,7 @@ impl Engine<'_> {
         if let Some(outcome) = self.lacking(case) {
             return Finding::new(case, outcome, Vec::new(), self.framework);
         }
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(CLOCK.instant());
         let probe = Probe::new(Arc::clone(self.shared));
         let mut outcome = match timeout(left, (case.run)(&probe)).await {
             Ok(found) => case.weigh(found.unwrap_or_else(|outcome| outcome)),

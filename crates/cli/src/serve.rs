@@ -20,6 +20,7 @@ use portcullis_handshake::Policy;
 use portcullis_log::{Embedded, EventLog};
 use portcullis_router::{Agents, Recovered};
 use portcullis_token::{Algorithm, Secret, Verifier};
+use portcullis_units::Clock;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -77,6 +78,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let server = Arc::new(Server::new(
         own_refusals.clone(),
         configuration(&config, gateway, auth_url.as_deref(), warnings),
+        Clock::system(),
     ));
     let pace = config.dev.pace.get();
     let doctor = move || Arc::new(Doctor::new(Arc::clone(&server) as _).paced(pace)) as Arc<dyn Agent>;

@@ -1,29 +1,28 @@
 //! What the built-in agent may know of the server that it runs in.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use portcullis_doctor::{Configuration, Refusal, Surroundings};
 use portcullis_gateway::{OwnRefusal, OwnRefusals};
+use portcullis_units::Clock;
 
 /// This process, as the agent sees it.
 #[derive(Debug)]
 pub(crate) struct Server {
     configuration: Arc<Configuration>,
     refusals: OwnRefusals,
+    clock: Clock,
 }
 
 impl Server {
-    pub(crate) fn new(refusals: OwnRefusals, configuration: Configuration) -> Self {
-        Self { configuration: Arc::new(configuration), refusals }
+    pub(crate) fn new(refusals: OwnRefusals, configuration: Configuration, clock: Clock) -> Self {
+        Self { configuration: Arc::new(configuration), refusals, clock }
     }
 }
 
 impl Surroundings for Server {
     fn now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        self.clock.unix_seconds()
     }
 
     fn configuration(&self) -> Arc<Configuration> {

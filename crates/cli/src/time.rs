@@ -1,16 +1,12 @@
 //! The clock of the commands, and lengths of time that may be negative.
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, str::FromStr};
 
-use portcullis_units::{Duration, ParseDurationError};
+use portcullis_units::{Clock, Duration, ParseDurationError};
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    Clock::system().unix_seconds()
 }
 
 /// How long a token is good; negative if it has expired already.

@@ -12,7 +12,7 @@ use portcullis_handshake::{ClientError, ClientRequest};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::{Failure, Presented, Target, Trust};
+use crate::{Failure, Presented, Target, Trust, clock::now};
 
 /// What every request carries beside the credential.
 #[derive(Clone, Debug, Default)]
@@ -85,13 +85,13 @@ impl Dialer {
         number: u64,
         presented: &Presented,
     ) -> Result<(Connection, Opened), Failure> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = now() + self.patience;
         let stream = within(deadline, "a connection", self.connect(number)).await?;
-        let connected = Instant::now();
+        let connected = now();
         let mut connection = Connection::over(stream);
         let answer = connection.upgrade(self, presented);
         within(deadline, "the answer to the handshake", answer).await?;
-        Ok((connection, Opened { connected, upgraded: Instant::now() }))
+        Ok((connection, Opened { connected, upgraded: now() }))
     }
 
     async fn connect(&self, number: u64) -> Result<Stream, Failure> {
@@ -203,10 +203,10 @@ impl Connection {
 
     /// Throws away what has come, and what comes until `quiet` has passed without a message; not for long, whatever comes.
     pub(crate) async fn discard(&mut self, quiet: Duration) -> Result<(), Failure> {
-        let deadline = Instant::now() + LONGEST_DISCARDING;
+        let deadline = now() + LONGEST_DISCARDING;
         while let Ok(message) = timeout(quiet, self.next()).await {
             message?;
-            if Instant::now() >= deadline {
+            if now() >= deadline {
                 break;
             }
         }

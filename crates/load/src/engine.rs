@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Failure,
+    clock::now,
     process::cpu_time,
     recorder::{Marks, Recorder, Recording},
 };
@@ -122,7 +123,7 @@ pub struct Progress {
 /// Repeats `work` at `pace`.
 pub(crate) async fn run<W: Work>(work: &Arc<W>, pace: Pace, span: Span, around: &Surroundings) -> Run {
     // Far enough ahead for everything to be in place.
-    let first = Instant::now() + LEAD;
+    let first = now() + LEAD;
     let begin = first + span.warm_up;
     let slot = (span.length / SLOTS).max(SHORTEST_SLOT);
     let recorder = Arc::new(Recorder::new(begin, slot, work.steps()));
@@ -144,7 +145,7 @@ pub(crate) async fn run<W: Work>(work: &Arc<W>, pace: Pace, span: Span, around: 
     let measured = if span.most < u64::MAX {
         recording.last
     } else if around.stop.is_cancelled() {
-        recording.last.max(Instant::now().saturating_duration_since(begin).min(span.length))
+        recording.last.max(now().saturating_duration_since(begin).min(span.length))
     } else {
         // The last operation that was due has its share of time behind it, too.
         recording.last.max(span.length)
@@ -184,7 +185,7 @@ async fn open<W: Work>(
                     (Arc::clone(&work), Arc::clone(&recorder), Arc::clone(&places));
                 let (cut, abort) = (cut.clone(), abort.clone());
                 let operation = async move {
-                    recorder.lagged(due, Instant::now().saturating_duration_since(due));
+                    recorder.lagged(due, now().saturating_duration_since(due));
                     let place = if let Ok(place) = places.try_acquire() {
                         place
                     } else {
@@ -241,12 +242,12 @@ async fn closed<W: Work>(
         let (work, recorder, next) = (Arc::clone(work), Arc::clone(recorder), Arc::clone(&next));
         let stop = around.stop.clone();
         tasks.spawn(async move {
-            while Instant::now() < end && !stop.is_cancelled() {
+            while now() < end && !stop.is_cancelled() {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= span.most {
                     break;
                 }
-                let began = Instant::now();
+                let began = now();
                 let _under_way = recorder.enter();
                 let outcome = work.operate(number).await;
                 recorder.ended(began, &outcome);
@@ -275,7 +276,7 @@ fn wait_until(due: Instant, stop: &CancellationToken) -> bool {
         if stop.is_cancelled() {
             return false;
         }
-        let rest = due.saturating_duration_since(Instant::now());
+        let rest = due.saturating_duration_since(now());
         if rest.is_zero() {
             return true;
         }
@@ -290,16 +291,15 @@ fn wait_until(due: Instant, stop: &CancellationToken) -> bool {
 /// Tells how late the runtime's timers are: with a closed pace nothing else does.
 async fn pulse(recorder: Arc<Recorder>, done: CancellationToken) {
     while !done.is_cancelled() {
-        let due = Instant::now() + PULSE;
+        let due = now() + PULSE;
         sleep_until(due).await;
-        recorder.lagged(due, Instant::now().saturating_duration_since(due));
+        recorder.lagged(due, now().saturating_duration_since(due));
     }
 }
 
 /// Reads CPU times at the beginning and at the end of what is measured.
 async fn measure(begin: Instant, end: Instant, around: Surroundings, done: CancellationToken) -> Cost {
-    let read =
-        || (Instant::now(), cpu_time(std::process::id()).ok(), around.pid.and_then(|pid| cpu_time(pid).ok()));
+    let read = || (now(), cpu_time(std::process::id()).ok(), around.pid.and_then(|pid| cpu_time(pid).ok()));
     let until = async |moment| {
         tokio::select! {
             () = sleep_until(moment) => {}
@@ -327,9 +327,9 @@ async fn watch(
     while timeout(TICK, done.cancelled()).await.is_err() {
         let recording = recorder.snapshot();
         progress(&Progress {
-            elapsed: Instant::now().saturating_duration_since(first),
+            elapsed: now().saturating_duration_since(first),
             total: span.warm_up + span.length,
-            warming_up: Instant::now() < recorder.begin(),
+            warming_up: now() < recorder.begin(),
             succeeded: recording.succeeded,
             failed: recording.failures.total(),
             under_way: recorder.under_way(),

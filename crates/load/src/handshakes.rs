@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
-    Credentials, Dialer, Failure, connection::Connection, engine::Work, messages::Profile, recorder::Marks,
+    Credentials, Dialer, Failure, clock::now, connection::Connection, engine::Work, messages::Profile,
+    recorder::Marks,
 };
 
 /// Connect, shake hands, leave.
@@ -31,7 +32,7 @@ impl Handshakes {
         if self.profile == Profile::Portcullis {
             let greeting = timeout(self.dialer.patience(), connection.next_text()).await;
             greeting.unwrap_or(Err(Failure::Timeout("the greeting")))?;
-            marks.push((GREETED, Instant::now()));
+            marks.push((GREETED, now()));
         }
         connection.close().await;
         Ok(marks)
@@ -44,7 +45,7 @@ impl Handshakes {
         match self.dialer.open(number, &presented).await {
             // Too many requests is no judgement of the credential.
             Err(Failure::Refused { status, .. }) if (400..500).contains(&status) && status != 429 => {
-                Ok(vec![(REFUSED, Instant::now())])
+                Ok(vec![(REFUSED, now())])
             }
             Err(failure) => Err(failure),
             Ok((connection, _)) => Err(Failure::Accepted(closing(connection).await)),

@@ -8,12 +8,13 @@ use std::{
 use serde::Serialize;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
     Credentials, Dialer, Failure, Failures,
+    clock::now,
     connection::Connection,
     engine::{Pace, Run, Span, Surroundings, Work, run},
     handshakes::ACCEPTED,
@@ -144,11 +145,11 @@ pub(crate) async fn hold(
         tracker.spawn(keep(connection, around.stop.child_token(), lost.clone()));
     }
     let end = around.stop.child_token();
-    let began = Instant::now();
+    let began = now();
     let mut least: Option<Memory> = None;
     let mut failures = Failures::default();
     let mut next = began;
-    while began.elapsed() < length && !around.stop.is_cancelled() {
+    while now().duration_since(began) < length && !around.stop.is_cancelled() {
         if let Some(now) = read()? {
             let least = least.get_or_insert(now);
             *least = Memory { resident: least.resident.min(now.resident), dirty: least.dirty.min(now.dirty) };
@@ -164,7 +165,7 @@ pub(crate) async fn hold(
         least.resident = least.resident.min(now.resident);
         least.dirty = least.dirty.min(now.dirty);
     }
-    let held = began.elapsed();
+    let held = now().duration_since(began);
     let mut gone = 0;
     while let Ok(failure) = losses.try_recv() {
         gone += 1;

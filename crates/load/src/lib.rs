@@ -12,6 +12,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded far more than that")]
 #![expect(clippy::cast_sign_loss, reason = "rates, shares and counts are never negative")]
 
+mod clock;
 mod connection;
 mod credentials;
 mod engine;

@@ -11,9 +11,11 @@ use std::{
 
 use portcullis_frame::Message;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use crate::{Credentials, Dialer, Failure, connection::Connection, engine::Work, recorder::Marks};
+use crate::{
+    Credentials, Dialer, Failure, clock::now, connection::Connection, engine::Work, recorder::Marks,
+};
 
 /// What a server does with a message: what counts as its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +164,14 @@ impl Exchanges {
                 connection.send(&text).await?;
                 // What is not the message is something else that the server had to say.
                 while connection.next().await? != Message::Text(text.as_str().into()) {}
-                Ok(vec![(ANSWERED, Instant::now())])
+                Ok(vec![(ANSWERED, now())])
             }
             Profile::Reply => {
                 // What came before the message is no answer to it: a greeting, or news of something else.
                 connection.discard(Duration::ZERO).await?;
                 connection.send(&self.text(number)).await?;
                 connection.next().await?;
-                Ok(vec![(ANSWERED, Instant::now())])
+                Ok(vec![(ANSWERED, now())])
             }
             Profile::Portcullis => self.ask(connection, slot, number).await,
         }
@@ -198,16 +200,16 @@ impl Exchanges {
             match event["type"].as_str().unwrap_or_default() {
                 "message_accepted" if payload["message_id"] == id.as_str() => {
                     run = payload["run_id"].as_str().map(ToOwned::to_owned);
-                    marks.push((TAKEN, Instant::now()));
+                    marks.push((TAKEN, now()));
                 }
                 "error" if run.is_none() => {
                     let reason = payload["reason"].as_str().unwrap_or("error");
                     return Err(Failure::Answered(reason.to_owned()));
                 }
                 kind if run.is_some() && event["run_id"].as_str() == run.as_deref() => match kind {
-                    "agent_started" => marks.push((STARTED, Instant::now())),
+                    "agent_started" => marks.push((STARTED, now())),
                     "agent_completed" => {
-                        marks.insert(0, (COMPLETED, Instant::now()));
+                        marks.insert(0, (COMPLETED, now()));
                         return Ok(marks);
                     }
                     "agent_failed" => {

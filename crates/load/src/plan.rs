@@ -1,10 +1,6 @@
 //! What is asked for, and the way from there to the report.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcullis_event::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Content, Credentials, Dialer, Exceeded, Extras, Failure, Machine, Measured, Pace, Problem, Profile,
     Progress, Report, Server, StormOptions, Target, Trust,
+    clock::CLOCK,
     engine::{Run, Span, Surroundings, Work, run},
     handshakes::Handshakes,
     hold::hold,
@@ -172,7 +169,7 @@ pub async fn measure(
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) -> Result<Report, NotMeasured> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = CLOCK.unix_seconds();
     let started_at = Timestamp::from_unix_seconds(since).to_string();
     let machine = Machine::here();
     let sockets = raise_file_limit()?;

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Failure, Failures, Latencies};
+use crate::{Failure, Failures, Latencies, clock::now};
 
 /// The moments at which an operation got somewhere. The first is what the operation is measured by.
 pub(crate) type Marks = Vec<(&'static str, Instant)>;
@@ -117,7 +117,7 @@ impl Recorder {
         if due < self.begin {
             return;
         }
-        let now = Instant::now().saturating_duration_since(self.begin);
+        let now = now().saturating_duration_since(self.begin);
         let slot = (now.as_nanos() / self.slot.as_nanos().max(1)) as usize;
         self.with(|recording| {
             recording.last = recording.last.max(now);

@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Credentials, Dialer, Failures, Latencies,
+    clock::now,
     connection::Connection,
     engine::{Pace, Progress, Run, Surroundings},
     hold::Opening,
@@ -128,7 +129,7 @@ pub(crate) async fn storm(
         tracker.spawn(client(Arc::clone(&crowd), number, connection));
     }
     ready(opened);
-    let triggered = Instant::now();
+    let triggered = now();
     let restart = restart(&crowd.options).await?;
     crowd.settle(opened, triggered, around).await?;
     crowd.over.cancel();
@@ -192,7 +193,7 @@ impl Crowd {
             };
             let deadline = first.unwrap_or(triggered) + self.options.patience;
             let quiet = latest.filter(|_| lost == back && lost > 0).map(|latest| latest + QUIET);
-            let now = Instant::now();
+            let now = now();
             if around.stop.is_cancelled()
                 || (lost >= opened && back >= lost)
                 || quiet.is_some_and(|quiet| quiet <= now)
@@ -241,7 +242,7 @@ async fn client(crowd: Arc<Crowd>, number: u64, mut connection: Connection) {
         }
     };
     connection.abandon();
-    let left = Instant::now();
+    let left = now();
     crowd.note(|ledger| {
         ledger.losses.add(&loss);
         ledger.lost.push(left);
@@ -255,7 +256,7 @@ async fn client(crowd: Arc<Crowd>, number: u64, mut connection: Connection) {
             () = crowd.over.cancelled() => return,
             () = sleep(pause) => {}
         }
-        let began = Instant::now();
+        let began = now();
         let presented = crowd.credentials.good(number);
         let attempt = tokio::select! {
             () = crowd.over.cancelled() => return,
@@ -354,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn returns_are_summed_up() {
-        let first = Instant::now();
+        let first = now();
         let back: Vec<Instant> = [0, 5, 25, 25].map(|millis| first + Duration::from_millis(millis)).to_vec();
         assert_eq!(returns(Some(first), &back), (SHORTEST_SLOT, vec![2, 2, 4]));
         assert_eq!(returns(None, &[]).1, Vec::<u64>::new());

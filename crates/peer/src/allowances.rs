@@ -100,6 +100,8 @@ impl<K: Eq + Hash> Allowances<K> {
 mod tests {
     use std::num::NonZeroU32;
 
+    use portcullis_units::Clock;
+
     use super::*;
 
     fn table(burst: u32, capacity: usize) -> Allowances<String> {
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own() {
-        let (mut table, now) = (table(1, 9), Instant::now());
+        let (mut table, now) = (table(1, 9), Clock::system().instant());
         assert!(table.take("a".into(), now).is_ok());
         assert_eq!(table.take("a".into(), now).unwrap_err().as_secs(), 5);
         assert!(table.ask(&"b".into(), now).is_ok());
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_does_not_make_room_for_the_one_under_attack() {
-        let (mut table, now) = (table(3, 64), Instant::now());
+        let (mut table, now) = (table(3, 64), Clock::system().instant());
         for _ in 0..3 {
             table.take("ada".into(), now).unwrap();
         }

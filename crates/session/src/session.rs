@@ -342,7 +342,7 @@ mod tests {
 
     use portcullis_frame::Limits;
     use portcullis_reason::CloseProfile;
-    use portcullis_units::Rate;
+    use portcullis_units::{Clock, Rate};
     use proptest::prelude::*;
 
     use super::*;
@@ -367,7 +367,7 @@ mod tests {
 
     impl Peer {
         fn new() -> Self {
-            let (options, now) = (options(), Instant::now());
+            let (options, now) = (options(), Clock::system().instant());
             Self { session: Session::new(&options, now, None, None), options, now }
         }
 

@@ -6,6 +6,7 @@
 //!
 //! Helpers panic where they stand: what goes wrong in them is the test's finding.
 
+mod clock;
 mod log;
 mod memory;
 mod peer;

@@ -11,7 +11,7 @@ use portcullis_frame::{Frame, Limits, Message};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::{PATIENCE, Request, Response};
+use crate::{PATIENCE, Request, Response, clock::CLOCK};
 
 /// One connection, from its first byte.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Peer {
     /// The next block of a stream of Server-Sent Events, by the rules of the HTML standard; none at its end.
     #[track_caller]
     pub fn sse(&mut self) -> Option<SseBlock> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = CLOCK.instant() + PATIENCE;
         let end = loop {
             if let Some(end) = self.incoming.bytes().windows(2).position(|pair| pair == b"\n\n") {
                 break end;
@@ -160,7 +160,7 @@ impl Peer {
 
     #[track_caller]
     fn response_to(&mut self, head_alone: bool) -> Response {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = CLOCK.instant() + PATIENCE;
         let (head, mut response) = loop {
             let come = self.incoming.bytes().to_vec();
             match self.incoming.response() {
@@ -191,7 +191,7 @@ impl Peer {
     pub fn opened(&mut self, request: &Request) {
         let key = request.value("Sec-WebSocket-Key").expect("an upgrade has a key");
         let key = str::from_utf8(key).expect("a key is text");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = CLOCK.instant() + PATIENCE;
         let opened = loop {
             match self.incoming.opened(key, &request.offered()) {
                 Ok(Some(opened)) => break opened,
@@ -229,7 +229,7 @@ impl Peer {
     /// The same; none at the end of the connection.
     #[track_caller]
     fn message_within(&mut self, patience: Duration) -> Option<Message<'static>> {
-        let deadline = Instant::now() + patience;
+        let deadline = CLOCK.instant() + patience;
         loop {
             match self.incoming.message().map(|message| message.map(Message::into_owned)) {
                 Ok(Some(Message::Ping(payload))) if self.answers_pings => {
@@ -354,7 +354,7 @@ impl Peer {
     /// Waits for the end of the connection, and gives what came before it.
     #[track_caller]
     pub fn ended(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = CLOCK.instant() + PATIENCE;
         while self.read(deadline) {}
         std::mem::take(self.incoming.room())
     }
@@ -362,7 +362,7 @@ impl Peer {
     /// Reads once; false at the end of the connection.
     #[track_caller]
     fn read(&mut self, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(CLOCK.instant());
         assert!(!left.is_zero(), "nothing came in time; so far: {}", self.unread_text());
         self.stream.set_read_timeout(Some(left)).expect("a socket option");
         let mut chunk = [0; 16 * 1024];

@@ -1,9 +1,9 @@
 //! Tokens, good and bad.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use portcullis_token::{Secret, Signer, base64url};
 use serde_json::{Map, Value, json};
+
+use crate::clock::CLOCK;
 
 /// Makes tokens that one server takes: signed with its shared secret, with the claims that it asks for.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Tokens {
 
     /// The time, in seconds since 1970.
     pub fn now() -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("1970 is over").as_secs()
+        CLOCK.unix_seconds()
     }
 }
 

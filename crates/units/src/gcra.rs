@@ -114,6 +114,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::Clock;
 
     fn number(n: u32) -> NonZeroU32 {
         NonZeroU32::new(n).unwrap()
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_then_one_each_interval() {
-        let (rate, now) = (Rate::per_second(number(2), number(3)), Instant::now());
+        let (rate, now) = (Rate::per_second(number(2), number(3)), Clock::system().instant());
         let mut allowance = Gcra::default();
         for _ in 0..3 {
             assert_eq!(allowance.take(&rate, now), Ok(()));
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_least_is_the_fullest() {
-        let (rate, now) = (Rate::per_second(number(1), number(9)), Instant::now());
+        let (rate, now) = (Rate::per_second(number(1), number(9)), Clock::system().instant());
         let (mut one, mut two) = (Gcra::default(), Gcra::default());
         one.take(&rate, now).unwrap();
         for _ in 0..2 {
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_what_can_be_configured_overflow_nothing() {
-        let now = Instant::now();
+        let now = Clock::system().instant();
         let mut allowance = Gcra::default();
         let never = Rate::new(Duration::MAX, number(u32::MAX));
         for _ in 0..3 {
@@ -194,7 +195,7 @@ mod tests {
             let rate = Rate::new(Duration::from_nanos(interval), number(burst));
             let full = interval * u64::from(burst);
             let (mut allowance, mut credit) = (Gcra::default(), full);
-            let mut now = Instant::now();
+            let mut now = Clock::system().instant();
             for (pause, step) in steps {
                 now += Duration::from_nanos(pause);
                 credit = (credit + pause).min(full);
@@ -217,7 +218,7 @@ mod tests {
         #[test]
         fn the_wait_is_exact(interval in 1u64..2_000, burst in 1u32..8, pauses in vec(0u64..3_000, 1..100)) {
             let rate = Rate::new(Duration::from_nanos(interval), number(burst));
-            let (mut allowance, mut now) = (Gcra::default(), Instant::now());
+            let (mut allowance, mut now) = (Gcra::default(), Clock::system().instant());
             for pause in pauses {
                 now += Duration::from_nanos(pause);
                 if let Err(wait) = allowance.take(&rate, now) {
@@ -232,7 +233,7 @@ mod tests {
         #[test]
         fn times_out_of_order_give_no_more_than_the_latest(times in vec(0u64..10_000, 1..200)) {
             let rate = Rate::new(Duration::from_micros(1), number(3));
-            let (mut allowance, start) = (Gcra::default(), Instant::now());
+            let (mut allowance, start) = (Gcra::default(), Clock::system().instant());
             let taken = times
                 .iter()
                 .filter(|&&at| allowance.take(&rate, start + Duration::from_nanos(at)).is_ok())

@@ -1,13 +1,13 @@
 //! The record by itself: how many events it takes in a second.
 
-use std::{path::Path, sync::mpsc, time::Instant};
+use std::{path::Path, sync::mpsc};
 
 use anyhow::Context as _;
 use portcullis_event::{Epoch, ThreadId};
 use portcullis_log::{Change, Durability, Embedded, EventLog as _, Owner, Record};
 use tempfile::TempDir;
 
-use crate::report::Figure;
+use crate::{clock::CLOCK, report::Figure};
 
 /// Appends with `device` and `os`, many at a time and one by one. `folder` decides which device it is.
 pub(super) fn figures(folder: &Path, rounds: usize) -> anyhow::Result<Vec<Figure>> {
@@ -24,9 +24,9 @@ pub(super) fn figures(folder: &Path, rounds: usize) -> anyhow::Result<Vec<Figure
                 TempDir::with_prefix_in("portcullis-bench.", folder).context("no temporary folder")?;
             let log = Embedded::open(&place.path().join("events"), durability)?;
             append(&log, 0, count / 10, under_way)?;
-            let began = Instant::now();
+            let began = CLOCK.instant();
             append(&log, count / 10, count, under_way)?;
-            rates.push(count as f64 / began.elapsed().as_secs_f64());
+            rates.push(count as f64 / CLOCK.since(began).as_secs_f64());
             drop(log);
         }
         figures.push(Figure::rate(name, "events/s", rates));

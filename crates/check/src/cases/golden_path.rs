@@ -1,6 +1,6 @@
 //! G: golden path and isolation, as far as the profile knows the server's messages.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_reason::Reason;
 use portcullis_token::base64url;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     admission::Ms,
     case::{Case, Group, Level, Need, case},
+    clock::CLOCK,
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::{MOST_TEXTS, Probe},
@@ -125,11 +126,11 @@ async fn ask(probe: &Probe, peer: &mut Peer, id: &str, thread: &str) -> Result<T
 }
 
 async fn read_answer(probe: &Probe, peer: &mut Peer, thread: &str) -> Result<Talk, Outcome> {
-    let began = Instant::now();
+    let began = CLOCK.instant();
     let deadline = began + probe.times().timeout * 4;
     let mut texts = Vec::new();
     let ended = loop {
-        match peer.event(deadline.saturating_duration_since(Instant::now())).await {
+        match peer.event(deadline.saturating_duration_since(CLOCK.instant())).await {
             // All connections of a user may see all of their threads.
             Event::Text(text) if is_of_another(&text, thread) => {}
             Event::Text(_) if texts.len() >= MOST_TEXTS => {
@@ -153,7 +154,7 @@ async fn read_answer(probe: &Probe, peer: &mut Peer, thread: &str) -> Result<Tal
             other => break Ended::Not(format!("the connection ended: {other:?}")),
         }
     };
-    Ok(Talk { thread: thread.to_owned(), texts, ended, took: began.elapsed() })
+    Ok(Talk { thread: thread.to_owned(), texts, ended, took: CLOCK.since(began) })
 }
 
 /// Whether a message names a thread, and not this one.
@@ -194,9 +195,9 @@ async fn greeting(probe: &Probe) -> Found {
         return Ok(Outcome::not_applicable("the profile knows no greeting"));
     };
     let mut peer = probe.live("a good connection").await?;
-    let deadline = Instant::now() + probe.times().timeout;
+    let deadline = CLOCK.instant() + probe.times().timeout;
     loop {
-        match peer.event(deadline.saturating_duration_since(Instant::now())).await {
+        match peer.event(deadline.saturating_duration_since(CLOCK.instant())).await {
             Event::Text(text) if probe.profile().kind(&text).as_deref() == Some(&wanted) => {
                 let json: Value = serde_json::from_str(&text).unwrap_or_default();
                 let user = probe
@@ -338,10 +339,10 @@ async fn resume(probe: &Probe) -> Found {
     peer.text(&message).await;
     let mut again =
         Talk { thread: talk.thread.clone(), texts: Vec::new(), ended: Ended::Well, took: talk.took };
-    let deadline = Instant::now() + probe.times().timeout;
+    let deadline = CLOCK.instant() + probe.times().timeout;
     let wanted: Vec<u64> = (after + 1..=last).collect();
     while seen(probe, &again).len() < wanted.len() {
-        match peer.event(deadline.saturating_duration_since(Instant::now())).await {
+        match peer.event(deadline.saturating_duration_since(CLOCK.instant())).await {
             Event::Text(text) if again.texts.len() < MOST_TEXTS => again.texts.push(text),
             Event::Binary(_) | Event::Ping | Event::Pong(_) => {}
             _ => break,

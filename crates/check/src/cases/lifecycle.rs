@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     admission::Ms,
     case::{Case, Group, Level, Need, OptIn, case},
+    clock::CLOCK,
     mint::now,
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
@@ -161,11 +162,11 @@ async fn tcp_end(probe: &Probe) -> Found {
     if !matches!(goodbye(probe, &mut peer).await, Event::Close(..) | Event::End(End::Eof)) {
         return Ok(Outcome::inconclusive("the close was not answered"));
     }
-    let began = Instant::now();
+    let began = CLOCK.instant();
     Ok(if peer.ended_within(probe.times().timeout).await {
-        Outcome::pass(format!("after {}", Ms(began.elapsed())))
+        Outcome::pass(format!("after {}", Ms(CLOCK.since(began))))
     } else {
-        Outcome::fail(format!("still open {} after both closes", Ms(began.elapsed())))
+        Outcome::fail(format!("still open {} after both closes", Ms(CLOCK.since(began))))
     })
 }
 
@@ -192,15 +193,15 @@ async fn short_lived(probe: &Probe, what: &str, secs: u64) -> Result<(Peer, Inst
     let token = token.ok_or_else(|| Outcome::inconclusive("there is no key to sign with"))?;
     let (peer, _) = probe.open(what, &probe.with_token(&token)?).await?;
     // `exp` is a whole second, so the end is up to one earlier than it seems.
-    Ok((peer, Instant::now() + Duration::from_secs(exp.saturating_sub(now())), exp))
+    Ok((peer, CLOCK.instant() + Duration::from_secs(exp.saturating_sub(now())), exp))
 }
 
 /// How a connection ends whose token does, and how long after it.
 async fn at_expiry(probe: &Probe) -> Result<Option<(Event, Duration)>, Outcome> {
     let (mut peer, end, _) = short_lived(probe, "a token of three seconds", SHORT).await?;
-    let patience = end.saturating_duration_since(Instant::now()) + probe.times().leeway + GRACE;
+    let patience = end.saturating_duration_since(CLOCK.instant()) + probe.times().leeway + GRACE;
     let ending = peer.ending(patience).await;
-    let late = Instant::now().saturating_duration_since(end);
+    let late = CLOCK.since(end);
     Ok((ending != Event::End(End::Silent)).then_some((ending, late)))
 }
 
@@ -239,7 +240,7 @@ fn renewing(probe: &Probe, token: &str) -> Result<String, Outcome> {
 
 /// Whether the connection is open that long after `end`.
 async fn outlives(probe: &Probe, peer: &mut Peer, end: Instant) -> bool {
-    let patience = end.saturating_duration_since(Instant::now()) + probe.times().leeway + GRACE;
+    let patience = end.saturating_duration_since(CLOCK.instant()) + probe.times().leeway + GRACE;
     peer.ending(patience).await == Event::End(End::Silent)
 }
 
@@ -285,13 +286,13 @@ async fn silence(probe: &Probe) -> Found {
 async fn heartbeat(probe: &Probe) -> Found {
     let mut peer = probe.live("a peer that answers no ping").await?;
     peer.answers_pings = false;
-    let began = Instant::now();
+    let began = CLOCK.instant();
     let silence = probe.times().silence;
     Ok(match peer.ending(silence).await {
         Event::End(End::Silent) => {
             Outcome::fail(format!("a dead peer is not noticed within {}", Ms(silence)))
         }
-        _ => Outcome::pass(format!("a dead peer is dropped after {}", Ms(began.elapsed()))),
+        _ => Outcome::pass(format!("a dead peer is dropped after {}", Ms(CLOCK.since(began)))),
     })
 }
 

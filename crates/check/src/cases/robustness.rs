@@ -1,6 +1,6 @@
 //! R: robustness, within bounds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_frame::{Frame, Header, LengthForm, Opcode};
 use portcullis_reason::Reason;
@@ -10,6 +10,7 @@ use super::judge::{judge, must_not_upgrade};
 use crate::{
     admission::{Admission, Ms},
     case::{Case, Group, Level, Need, case},
+    clock::CLOCK,
     outcome::{Found, Gravity, Outcome},
     peer::{Event, Peer},
     probe::Probe,
@@ -246,9 +247,9 @@ async fn half_open(probe: &Probe) -> Found {
     let head =
         format!("GET {} HTTP/1.1\r\nHost: {}\r\n", probe.shared.target.path, probe.shared.target.authority());
     peer.send(head.as_bytes()).await;
-    let began = Instant::now();
+    let began = CLOCK.instant();
     Ok(if peer.ended_within(probe.times().patience).await {
-        Outcome::pass(format!("ended after {}", Ms(began.elapsed())))
+        Outcome::pass(format!("ended after {}", Ms(CLOCK.since(began))))
     } else {
         Outcome::fail(format!("still open after {}", Ms(probe.times().patience)))
     })
@@ -262,10 +263,10 @@ async fn slow_head(probe: &Probe) -> Found {
         probe.shared.target.authority()
     );
     peer.send(head.as_bytes()).await;
-    let began = Instant::now();
-    while began.elapsed() < probe.times().patience {
+    let began = CLOCK.instant();
+    while CLOCK.since(began) < probe.times().patience {
         if !peer.send(b"x").await || peer.ended_within(Duration::from_millis(400)).await {
-            return Ok(Outcome::pass(format!("ended after {}", Ms(began.elapsed()))));
+            return Ok(Outcome::pass(format!("ended after {}", Ms(CLOCK.since(began)))));
         }
     }
     Ok(Outcome::fail(format!("still open after {}", Ms(probe.times().patience))))
@@ -306,9 +307,9 @@ async fn ends(probe: &Probe, what: &str, codes: &[u16], bytes: fn() -> Vec<u8>) 
     peer.send(&bytes()).await;
     // What ends the connection ends it at once; a server that reads on shows it by its pong.
     peer.frame(Frame::ping(b"still there")).await;
-    let deadline = Instant::now() + probe.times().timeout;
+    let deadline = CLOCK.instant() + probe.times().timeout;
     loop {
-        match peer.event(deadline.saturating_duration_since(Instant::now())).await {
+        match peer.event(deadline.saturating_duration_since(CLOCK.instant())).await {
             Event::Close(Some(code), _) if codes.contains(&code) => {
                 return Ok(Outcome::pass(format!("{what}: closed with {code}")));
             }
@@ -410,10 +411,10 @@ async fn fragments(probe: &Probe) -> Found {
     peer.frame(Frame::ping(b"between")).await;
     peer.send(&odd(Opcode::Continuation, second, |header| header.fin = false)).await;
     peer.send(&odd(Opcode::Continuation, third, |_| {})).await;
-    let deadline = Instant::now() + probe.times().timeout;
+    let deadline = CLOCK.instant() + probe.times().timeout;
     let (mut pong, mut answer) = (false, false);
     while !(pong && answer) {
-        match peer.event(deadline.saturating_duration_since(Instant::now())).await {
+        match peer.event(deadline.saturating_duration_since(CLOCK.instant())).await {
             Event::Pong(payload) => pong |= payload == b"between",
             Event::Text(text) => {
                 let shape = probe.profile().shape(&text);

@@ -7,11 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use portcullis_check::{CouldNotRun, Report, Selection};
 use portcullis_frame::Frame;
+use portcullis_units::Clock;
 
 use crate::{Bed, options};
 
@@ -41,9 +42,9 @@ fn against(serve: fn(TcpStream, &AtomicBool)) -> (Result<Report, CouldNotRun>, D
         }
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (began, port) = (Instant::now(), options.target.port);
+    let (began, port) = (Clock::system().instant(), options.target.port);
     let result = runtime.block_on(portcullis_check::run(options, &()));
-    let took = began.elapsed();
+    let took = Clock::system().since(began);
     over.store(true, Ordering::Relaxed);
     let _ = TcpStream::connect(("127.0.0.1", port));
     thread.join().unwrap();

@@ -15,6 +15,7 @@ use portcullis_check::{
     Finding, FormKind, Login, Options, Profile, Report, Selection, SigningKey, Target, Verdict,
 };
 use portcullis_token::{Secret, Signer};
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, NAME, SECRET};
@@ -62,7 +63,7 @@ fn options(bed: &Bed, selection: Selection) -> Options {
 
 /// A good token.
 fn token(subject: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = Clock::system().unix_seconds();
     sign(SECRET, &json!({ "sub": subject, "iss": NAME, "aud": NAME, "iat": now, "exp": now + 600 }))
 }
 

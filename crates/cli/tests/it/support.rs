@@ -1,9 +1,10 @@
 //! What the tests of this binary have in common.
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 use portcullis_reason::{BearerError, Reason};
 use portcullis_test::{PATIENCE, Peer, Response, Server};
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 
 /// Asserts everything that the answer to a refused handshake promises, and that the log tells the same.
@@ -81,9 +82,9 @@ fn assert_fields(name: &str, response: &Response, reason: Reason) {
 /// Waits until `condition` holds. Each look at it has to be a round trip of its own: nothing here sleeps.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Clock::system().instant() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
+        assert!(Clock::system().instant() < deadline, "{what}: not in time");
     }
 }
 

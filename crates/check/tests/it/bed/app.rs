@@ -1,11 +1,9 @@
 //! The live connection: a few messages of the portcullis protocol, answered from a script.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use portcullis_frame::{Decoder, Frame, Limits, Message, Role};
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -60,19 +58,22 @@ impl Session<'_> {
             return self.send_away(late, &buffer).await;
         }
         self.text(&greeting.to_string()).await?;
-        let (mut heard, mut pinged) = (Instant::now(), false);
+        let (mut heard, mut pinged) = (Clock::system().instant(), false);
         loop {
             self.read_frames(&mut buffer).await?;
             let expiry = self.expires_in();
-            let beat =
-                if self.beats() { BEAT.saturating_sub(heard.elapsed()) } else { Duration::from_secs(30) };
+            let beat = if self.beats() {
+                BEAT.saturating_sub(Clock::system().since(heard))
+            } else {
+                Duration::from_secs(30)
+            };
             tokio::select! {
                 message = received.recv() => self.text(&message?).await?,
                 read = self.stream.read_buf(&mut buffer) => {
                     if read.ok()? == 0 {
                         return None;
                     }
-                    (heard, pinged) = (Instant::now(), false);
+                    (heard, pinged) = (Clock::system().instant(), false);
                 }
                 () = tokio::time::sleep(expiry) => {
                     let code = if self.state.is("rule/expiry-code") { 1000 } else { 1008 };
@@ -82,7 +83,7 @@ impl Session<'_> {
                     if pinged || self.state.is("rule/silence") {
                         return self.leave(1001, "HEARTBEAT_TIMEOUT").await;
                     }
-                    (heard, pinged) = (Instant::now(), true);
+                    (heard, pinged) = (Clock::system().instant(), true);
                     self.put(&Frame::ping(b"there?").to_vec()).await?;
                 }
             }

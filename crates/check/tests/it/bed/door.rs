@@ -1,14 +1,12 @@
 //! The handshake: who comes in, and what the others are told.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use portcullis_frame::{Frame, WireCode};
 use portcullis_handshake::{
     Head, HeadLimits, HeadReader, Reason, Rejection, RejectionContext, Upgrade, write_rejection,
 };
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -99,7 +97,7 @@ async fn read_head(stream: &mut TcpStream, state: &State) -> Option<(Vec<u8>, Ve
     let careless = state.defect.starts_with("rfc6585/5/");
     let mut reader = HeadReader::new(HeadLimits::default());
     let mut buffer = Vec::new();
-    let mut deadline = Instant::now() + HEAD;
+    let mut deadline = Clock::system().instant() + HEAD;
     loop {
         let found = if careless {
             Ok(buffer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4))
@@ -120,12 +118,12 @@ async fn read_head(stream: &mut TcpStream, state: &State) -> Option<(Vec<u8>, Ve
             }
         }
         match state.defect {
-            "rule/half-open" => deadline = Instant::now() + Duration::from_secs(30),
+            "rule/half-open" => deadline = Clock::system().instant() + Duration::from_secs(30),
             // Each byte is a new beginning.
-            "rule/slow-head" => deadline = Instant::now() + HEAD,
+            "rule/slow-head" => deadline = Clock::system().instant() + HEAD,
             _ => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Clock::system().instant());
         match timeout(left, stream.read_buf(&mut buffer)).await {
             Ok(Ok(read)) if read > 0 => {}
             _ => return None,

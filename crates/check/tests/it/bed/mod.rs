@@ -16,12 +16,13 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use portcullis_handshake::Policy;
 use portcullis_token::{Algorithm, KeySet, Secret, Verifier};
+use portcullis_units::Clock;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
@@ -159,7 +160,7 @@ fn secret(text: &str) -> KeySet {
 
 /// Seconds since 1970.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    Clock::system().unix_seconds()
 }
 
 /// How long the right server waits for a head.

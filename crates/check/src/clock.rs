@@ -1,0 +1,6 @@
+//! Servers are tested in real time.
+
+use portcullis_units::Clock;
+
+/// The machine's clock.
+pub(crate) static CLOCK: Clock = Clock::system();
