@@ -17,6 +17,7 @@ mod connection;
 mod credentials;
 mod engine;
 mod failure;
+mod figures;
 mod handshakes;
 mod histogram;
 mod hold;
@@ -34,6 +35,7 @@ pub use connection::{Dialer, Extras};
 pub use credentials::{Credentials, Fault, Form, Mint, Presented, Source, UnknownForm};
 pub use engine::{Pace, Progress};
 pub use failure::{Failure, Failures, Kind};
+pub use figures::{Counted, Ratio};
 pub use histogram::Latencies;
 pub use hold::{Held, HeldMemory};
 pub use html::page;
@@ -42,7 +44,6 @@ pub use messages::{Content, Profile, UnknownProfile};
 pub use plan::{NotMeasured, Observer, Plan, Scenario, Subject, Thresholds, measure};
 pub use portcullis_dial::{Target, TargetError, Trust};
 pub use report::{
-    Counted, Exceeded, Generator, Measured, PaceReport, Problem, Report, Server, ServerCpu, Step, Timeline,
+    Exceeded, Generator, Measured, PaceReport, Problem, Report, Server, ServerCpu, Step, Timeline,
 };
 pub use storm::{Storm, StormOptions};
-pub use versus::Ratio;

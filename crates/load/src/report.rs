@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    Failures, Kind, Latencies, Machine, Pace,
+    Latencies, Machine, Pace,
     engine::{Cost, Run},
+    figures::{Counted, Ratio, counted, milliseconds},
     hold::Held,
     storm::Storm,
-    versus::Ratio,
 };
 
 /// Everything that one call of the program measured.
@@ -162,16 +162,6 @@ pub struct Step {
     pub max_ms: f64,
     /// Points of the curve of quantiles: the quantile, and milliseconds.
     pub curve: Vec<(f64, f64)>,
-}
-
-/// Failures of one kind.
-#[derive(Clone, Debug, Serialize)]
-pub struct Counted {
-    /// The kind.
-    #[serde(flatten)]
-    pub kind: Kind,
-    /// How many.
-    pub count: u64,
 }
 
 /// Operations that ended, over time.
@@ -338,16 +328,6 @@ fn limited(pace: Pace, run: &Run, cores: Option<f64>) -> Option<String> {
 fn busy(cost: &Cost) -> Option<f64> {
     let own = cost.own?;
     (!cost.wall.is_zero()).then(|| own.as_secs_f64() / cost.wall.as_secs_f64())
-}
-
-/// Failures as they stand in a report.
-pub(crate) fn counted(failures: &Failures) -> Vec<Counted> {
-    failures.kinds().into_iter().map(|(kind, count)| Counted { kind: kind.clone(), count }).collect()
-}
-
-/// In milliseconds, to the nanosecond.
-pub(crate) fn milliseconds(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e6
 }
 
 /// The number of this shape.

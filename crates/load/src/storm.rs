@@ -21,9 +21,9 @@ use crate::{
     clock::now,
     connection::Connection,
     engine::{Pace, Progress, Run, Surroundings},
+    figures::{Counted, counted, milliseconds},
     hold::Opening,
     recorder::Recording,
-    report::{Counted, counted, milliseconds},
 };
 
 /// How a storm is made, and how clients come back.

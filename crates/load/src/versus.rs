@@ -7,37 +7,12 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
-use serde::Serialize;
 
 use crate::{
     engine::{Cost, Pace, Run, Span, Surroundings, Work, run},
+    figures::{Ratio, milliseconds},
     recorder::Recording,
-    report::milliseconds,
 };
-
-/// One figure of both servers.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ratio {
-    /// Which scenario.
-    pub scenario: &'static str,
-    /// `p50`, `p90`, `p99`, `mean` (in ms), `rate` (operations a second) or `cpu` (of the server's process, µs for an
-    /// operation; only where both processes were named).
-    pub figure: &'static str,
-    /// Of server A: the median of its slices.
-    pub a: f64,
-    /// Of server B.
-    pub b: f64,
-    /// B's over A's: the geometric mean over the pairs.
-    pub ratio: f64,
-    /// The lower end of the interval that holds 95 % of the bootstrap's ratios; none with too few pairs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub low: Option<f64>,
-    /// Its upper end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub high: Option<f64>,
-    /// Pairs of slices that had the figure.
-    pub pairs: usize,
-}
 
 /// How long a comparison takes.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Text, number};
+use super::text::{Text, number};
 
 pub(super) struct Plot<'p> {
     pub(super) title: &'p str,
