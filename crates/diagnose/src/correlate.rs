@@ -18,8 +18,8 @@ use std::collections::VecDeque;
 use portcullis_reason::Reason;
 
 use crate::{
+    evidence::Evidence,
     keys::{Keys, Relation},
-    report::Evidence,
     signal::{Certainty, Finding, Hop, Symptom},
     time::Millis,
 };

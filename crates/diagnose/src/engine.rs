@@ -6,13 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     correlate::{Correlator, Moment},
-    format::{
-        Format, Outcome, Parsed, Paths, har, json,
-        plain::{self, Context},
-    },
+    evidence::Evidence,
+    format::{Format, Outcome, Parsed, Paths, context::Context, har, json, plain},
     keys::Keys,
     redact::redact,
-    report::{Counts, Evidence, Incidents, Report},
+    report::{Counts, Incidents, Report},
     signal::{Finding, Symptom},
     split::{Item, Place, Splitter},
     time::Millis,

@@ -27,6 +27,7 @@
 mod advice;
 mod correlate;
 mod engine;
+mod evidence;
 mod format;
 mod keys;
 mod markdown;
@@ -42,8 +43,9 @@ mod time;
 mod trace;
 
 pub use engine::Engine;
+pub use evidence::Evidence;
 pub use format::Format;
 pub use plain::is_plain;
-pub use report::{Consequence, Counts, Evidence, Incident, Report, shown};
+pub use report::{Consequence, Counts, Incident, Report, shown};
 pub use signal::{Hop, Symptom};
 pub use signature::Signature;

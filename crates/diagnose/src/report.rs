@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 
 use portcullis_reason::Reason;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::{Format, Hop, Symptom, advice, correlate::Event, series::Series, signal::usual_hop, time};
+use crate::{
+    Format, Hop, Symptom, advice,
+    correlate::Event,
+    evidence::{Evidence, instant},
+    series::Series,
+    signal::usual_hop,
+    time,
+};
 
 /// All that an input comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,18 +107,6 @@ pub struct Consequence {
     pub evidence: Evidence,
 }
 
-/// A line that tells of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Evidence {
-    /// Its number, from 1.
-    pub line: u64,
-    /// Its time.
-    #[serde(serialize_with = "instant")]
-    pub at: Option<i64>,
-    /// Its text, shortened, with credentials replaced by fingerprints.
-    pub text: String,
-}
-
 impl Report {
     /// Whether nothing went wrong.
     pub fn is_clean(&self) -> bool {
@@ -122,15 +117,6 @@ impl Report {
 /// An instant for people: RFC 3339, or a time of day.
 pub fn shown(at: i64) -> String {
     time::shown(at)
-}
-
-// `serialize_with` hands over a reference to the field.
-#[expect(clippy::ref_option, reason = "the signature is serde's")]
-fn instant<S: Serializer>(at: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.serialize_some(&time::shown(*at)),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// Incidents as they grow.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use portcullis_reason::Reason;
 use serde_json::{Map, Value};
 
-use super::{Format, Outcome, Parsed, Paths, plain::Context};
+use super::{Format, Outcome, Parsed, Paths, context::Context};
 use crate::{
     keys::Keys,
     signal::{Finding, Hop, Symptom},

@@ -1,6 +1,7 @@
 //! The formats that are read, and what one line or entry of any of them comes to.
 
 pub(crate) mod access;
+pub(crate) mod context;
 pub(crate) mod har;
 pub(crate) mod json;
 pub(crate) mod nginx;

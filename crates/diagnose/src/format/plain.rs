@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use aho_corasick::AhoCorasick;
 use portcullis_reason::Reason;
 
-use super::{Format, Outcome, Parsed, Paths, access, json, nginx};
+use super::{Format, Outcome, Parsed, Paths, access, context::Context, json, nginx};
 use crate::{
     keys::Keys,
     signature, text,
@@ -59,25 +59,6 @@ pub(crate) fn read<'t>(line: &'t str, context: &Context, paths: &mut Paths) -> P
     };
     let keys = if finding.is_some() { names(rest) } else { Keys::default() };
     context.apply(Parsed { format, at, keys, outcome, shown: Cow::Borrowed(line) })
-}
-
-/// What an entry knows of the lines in it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Context {
-    pub(crate) format: Option<Format>,
-    pub(crate) at: Option<Millis>,
-    pub(crate) keys: Keys,
-}
-
-impl Context {
-    fn apply<'t>(&self, parsed: Parsed<'t>) -> Parsed<'t> {
-        Parsed {
-            format: self.format.or(parsed.format),
-            at: self.at.or(parsed.at),
-            keys: parsed.keys.or(&self.keys),
-            ..parsed
-        }
-    }
 }
 
 /// Our own log as text: `WARN handshake refused request_id="…" peer=… reason=NO_TOKEN detail="…" form=""`.
