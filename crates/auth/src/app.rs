@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use portcullis_peer::{Allowances, Host, Proxies};
 
 use crate::{
     Accounts, Clock, Options, Signing, accounts::SessionPolicy, endings::Endings, limiter::Limiter,
@@ -21,11 +22,12 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     /// For password hashes.
     pub(crate) hashes: Pool,
-    /// For the database: one connection, so one at a time. All requests may wait, and some who ask for its health.
+    /// For the database: one connection, so one at a time.
     pub(crate) database: Pool,
     pub(crate) endings: Arc<Endings>,
-    /// Places for requests that are worked on.
-    pub(crate) requests: Arc<Semaphore>,
+    /// What each host may ask for, whatever it is.
+    pub(crate) requests: Mutex<Allowances<Host>>,
+    pub(crate) proxies: Proxies,
 }
 
 impl fmt::Debug for App {

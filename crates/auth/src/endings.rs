@@ -7,7 +7,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Accounts, accounts::Error, options::MAX_ACCESS_TTL, pool::Pool};
+use crate::{
+    Accounts,
+    accounts::Error,
+    options::MAX_ACCESS_TTL,
+    pool::{Claim, Pool},
+};
 
 /// How often the journal is looked at for what other processes (`portcullis users`) ended: a read of one index.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -60,7 +65,7 @@ pub(crate) async fn watch(database: Pool, accounts: Accounts, endings: Arc<Endin
     loop {
         tokio::time::sleep(INTERVAL).await;
         let (accounts, endings) = (accounts.clone(), Arc::clone(&endings));
-        let told = database.run(move || endings.tell(&accounts)).await;
+        let told = database.run(Claim::OWN, move || endings.tell(&accounts)).await;
         let failed = !matches!(told, Ok(Ok(())));
         if failed && !failing {
             tracing::error!(outcome = ?told, "ended logins cannot be read; their tokens stay good until this is over");

@@ -26,6 +26,7 @@ mod options;
 mod origins;
 mod password;
 mod pool;
+mod seats;
 mod secrets;
 mod server;
 mod service;

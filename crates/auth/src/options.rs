@@ -5,6 +5,7 @@ use std::{
     num::NonZeroU32,
 };
 
+use portcullis_peer::parse_network;
 use portcullis_units::{ByteSize, Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,11 @@ pub struct Options {
     pub audience: String,
     /// What every access token allows, joined by spaces in its `scope` (RFC 9068 §2.2.3). Default: `["chat"]`.
     pub scopes: Vec<String>,
+    /// Proxies, as addresses or networks, whose `X-Forwarded-For` names the client. Whoever is listed can pose as any
+    /// address. Default: those of `gateway.trusted_proxies`, since one proxy stands before both as a rule; `[]` trusts
+    /// none. A proxy that is not listed is one client, and its users share one client's limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_proxies: Option<Vec<String>>,
     /// How long an access token is good, 10 s to 24 h. Default: `15m`. Longer leaves a stolen token good for longer,
     /// shorter costs a refresh more often.
     pub access_ttl: Duration,
@@ -52,6 +58,7 @@ impl Default for Options {
             issuer: "portcullis".into(),
             audience: "portcullis".into(),
             scopes: vec!["chat".into()],
+            trusted_proxies: None,
             access_ttl: Duration::from_mins(15),
             refresh_ttl: Duration::from_days(30),
             session_ttl: Duration::from_days(90),
@@ -78,7 +85,8 @@ pub struct PasswordOptions {
     pub lanes: NonZeroU32,
     /// How many hashes are computed at a time. Default: 2. Each more takes `memory` and a core from the gateway.
     pub concurrency: NonZeroU32,
-    /// How many logins may wait for their turn; a further one is told to come back. Default: 32.
+    /// How many logins may wait for their turn, a quarter of them from one address; over it, those whose address asked
+    /// most are told to come back. Default: 128.
     pub queue: u32,
 }
 
@@ -89,7 +97,7 @@ impl Default for PasswordOptions {
             passes: number(2),
             lanes: number(1),
             concurrency: number(2),
-            queue: 32,
+            queue: 128,
         }
     }
 }
@@ -106,7 +114,8 @@ pub struct AttemptOptions {
     pub account_burst: NonZeroU32,
     /// How long until a name regains one. Default: `30s`. Longer slows guessing, and the owner of a name under attack.
     pub account_interval: Duration,
-    /// Attempts at once from one address. Default: 50. Behind a proxy all users share one address: raise it there.
+    /// Attempts at once from one address. Default: 50. Behind a proxy that is not named in `trusted_proxies` all users
+    /// share one address.
     pub address_burst: NonZeroU32,
     /// How long until an address regains one. Default: `5s`.
     pub address_interval: Duration,
@@ -131,12 +140,20 @@ impl Default for AttemptOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerOptions {
-    /// Connections in all. Default: 512. Over it, new ones wait in the kernel's queue.
+    /// Connections in all. Default: 512. Over it, the oldest that waits for a request makes room, of the address that
+    /// holds most.
     pub max_connections: NonZeroU32,
-    /// Connections from one address. Default: 256. Over it, new ones are closed at once.
+    /// Connections from one address (an IPv6 /64 counts as one), and for one client behind a trusted proxy. Default: 64.
+    /// Over it, new ones are closed at once.
     pub max_connections_per_address: NonZeroU32,
-    /// Requests worked on at a time; over it they are told to come back. Default: 64.
+    /// Requests that may wait for the account database; over it, those whose address asked most are told to come back.
+    /// Default: 64.
     pub max_requests: NonZeroU32,
+    /// Requests of one address each second, whatever they ask for; over it they are answered late, and but for `/health`
+    /// told to come back. Default: 20.
+    pub requests_per_second: NonZeroU32,
+    /// Requests of one address at once. Default: 200.
+    pub request_burst: NonZeroU32,
     /// How long a request's head may take, idle time between two requests included. Default: `10s`.
     pub header_timeout: Duration,
     /// How long a request's body may take. Default: `10s`.
@@ -149,8 +166,10 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: number(512),
-            max_connections_per_address: number(256),
+            max_connections_per_address: number(64),
             max_requests: number(64),
+            requests_per_second: number(20),
+            request_burst: number(200),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
@@ -193,6 +212,14 @@ impl Options {
             "must not be shorter than refresh_ttl, nor longer than 3650d",
         );
 
+        for proxy in self.trusted_proxies.iter().flatten() {
+            rule(
+                parse_network(proxy).is_some(),
+                "trusted_proxies",
+                &format!("`{proxy}` is neither an address nor a network; write `10.0.0.7` or `10.0.0.0/8`"),
+            );
+        }
+
         let passwords = &self.passwords;
         let least = ByteSize::from_kib(8 * u64::from(passwords.lanes.get()));
         rule(
@@ -222,9 +249,12 @@ impl Options {
         ] {
             rule(within(time, second, most), key, &format!("must be 1s to {most}"));
         }
-        for (key, count) in
-            [("server.max_connections", server.max_connections), ("server.max_requests", server.max_requests)]
-        {
+        for (key, count) in [
+            ("server.max_connections", server.max_connections),
+            ("server.max_requests", server.max_requests),
+            ("server.requests_per_second", server.requests_per_second),
+            ("server.request_burst", server.request_burst),
+        ] {
             rule(count.get() <= 65_536, key, "must be at most 65536");
         }
         faults
@@ -283,6 +313,8 @@ mod tests {
             (r#"{"attempts":{"address_interval":"0ms"}}"#, "attempts.address_interval"),
             (r#"{"server":{"header_timeout":"0s"}}"#, "server.header_timeout"),
             (r#"{"server":{"max_requests":70000}}"#, "server.max_requests"),
+            (r#"{"server":{"request_burst":70000}}"#, "server.request_burst"),
+            (r#"{"trusted_proxies":["10.0.0.0/8","proxy.example"]}"#, "trusted_proxies"),
         ];
         for (text, key) in table {
             let options: Options = serde_json::from_str(text).unwrap();

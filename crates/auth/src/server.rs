@@ -1,25 +1,23 @@
 //! The listener: connections in bounded numbers, each with deadlines, and an orderly end.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{Error, app::App, http, limiter::AddressKey};
+use crate::{
+    Error,
+    app::App,
+    http::{self, Connection},
+    seats::Seats,
+};
 
 /// The most bytes of a request's head; hyper answers 431 over it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -40,24 +38,19 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Serves until `drain`, then waits for the connections to end; each does within the drain timeout.
 pub(crate) async fn run(app: Arc<App>, listener: TcpListener, drain: CancellationToken) {
-    let options = app.options.server.clone();
-    let routes = http::routes(app);
-    let slots = Arc::new(Semaphore::new(options.max_connections.get() as usize));
-    let addresses =
-        Arc::new(Addresses { open: Mutex::default(), most: options.max_connections_per_address.get() });
-    let tasks = TaskTracker::new();
+    let options = &app.options.server;
     let times = Times { header: options.header_timeout.get(), drain: options.drain_timeout.get() };
+    let seats = Seats::new(options.max_connections, options.max_connections_per_address);
+    let routes = http::routes(Arc::clone(&app));
+    let tasks = TaskTracker::new();
 
-    while let Some((stream, peer, slot)) = next(&listener, &slots, &drain).await {
-        let Some(place) = addresses.enter(peer.ip()) else {
-            tracing::debug!(address = %peer.ip(), "too many connections from one address");
+    while let Some((stream, peer)) = next(&listener, &drain).await {
+        let Some(seat) = seats.take(peer.ip(), app.proxies.trusts(peer.ip())) else {
+            tracing::debug!(address = %peer.ip(), "a connection found no seat");
             continue;
         };
-        let (routes, drain) = (routes.clone(), drain.clone());
-        tasks.spawn(async move {
-            serve(stream, peer, routes, times, drain).await;
-            drop((slot, place));
-        });
+        let connection = Connection { peer: peer.ip(), seat: Arc::new(seat) };
+        tasks.spawn(serve(stream, connection, routes.clone(), times, drain.clone()));
     }
 
     drop(listener);
@@ -72,17 +65,12 @@ struct Times {
     drain: Duration,
 }
 
-/// The next connection with its slot; none once draining. Over the cap, connections wait in the kernel's queue.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-    drain: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+/// The next connection; none once draining.
+async fn next(listener: &TcpListener, drain: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     let accept = async {
-        let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => return (stream, peer, slot),
+                Ok(connection) => return connection,
                 Err(error) => {
                     // The peer left already, or the process has no file descriptor left: neither ends the service.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -98,11 +86,18 @@ async fn next(
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, routes: Router, times: Times, drain: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    connection: Connection,
+    routes: Router,
+    times: Times,
+    drain: CancellationToken,
+) {
+    let Connection { peer, seat } = connection.clone();
     // Answers are one small write each; waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(connection.clone());
         routes.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()
@@ -116,52 +111,20 @@ async fn serve(stream: TcpStream, peer: SocketAddr, routes: Router, times: Times
     let retired = timeout(LIFETIME, drain.cancelled());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = seat.cut() => {
+            tracing::debug!(address = %peer, "a connection made room for another one");
+            return;
+        }
         _ = retired => {
             connection.as_mut().graceful_shutdown();
             let Ok(ended) = timeout(times.drain, connection).await else {
-                tracing::debug!(address = %peer.ip(), "cut a connection that did not end in time");
+                tracing::debug!(address = %peer, "cut a connection that did not end in time");
                 return;
             };
             ended
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(address = %peer.ip(), %error, "a connection ended early");
-    }
-}
-
-/// How many connections each address has open.
-struct Addresses {
-    open: Mutex<HashMap<AddressKey, u32>>,
-    most: u32,
-}
-
-impl Addresses {
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let key = AddressKey::from(address);
-        let mut open = self.open.lock();
-        let count = open.entry(key).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Place { addresses: Arc::clone(self), key })
-    }
-}
-
-struct Place {
-    addresses: Arc<Addresses>,
-    key: AddressKey,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.addresses.open.lock();
-        if let Some(count) = open.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.key);
-            }
-        }
+        tracing::debug!(address = %peer, %error, "a connection ended early");
     }
 }

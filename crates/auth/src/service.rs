@@ -2,8 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
+use portcullis_peer::{Allowances, Proxies};
+use portcullis_units::Rate;
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,6 +61,7 @@ impl Service {
         }
         let origins = Origins::new(&setup.origins)?;
         let signing = Signing::open(&setup.data_dir, setup.secret.as_ref())?;
+        let requests = Rate::per_second(options.server.requests_per_second, options.server.request_burst);
         let path = accounts::file(&setup.data_dir);
         let accounts = Accounts::open_with(path, &options.passwords, setup.clock.clone())?;
         Ok(Self(Arc::new(App {
@@ -69,9 +73,10 @@ impl Service {
             links: Links::default(),
             counters: Counters::default(),
             hashes: Pool::new(options.passwords.concurrency.get(), options.passwords.queue),
-            database: Pool::new(1, options.server.max_requests.get().saturating_add(16)),
+            database: Pool::new(1, options.server.max_requests.get()),
             endings: Arc::new(Endings::default()),
-            requests: Arc::new(Semaphore::new(options.server.max_requests.get() as usize)),
+            requests: Mutex::new(Allowances::new(requests, options.attempts.table_size.get() as usize)),
+            proxies: Proxies::new(options.trusted_proxies.as_deref().unwrap_or_default()),
             options,
         })))
     }

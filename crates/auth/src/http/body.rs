@@ -11,11 +11,10 @@ use axum::{
 use http_body_util::{BodyExt as _, LengthLimitError};
 use portcullis_reason::{Reason, Rejection};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use tokio::sync::OwnedSemaphorePermit;
 use tower_http::timeout::TimeoutError;
 use zeroize::Zeroizing;
 
-use super::{outcome::Refused, work::overloaded};
+use super::{context::Context, outcome::Refused};
 use crate::app::App;
 
 /// The most bytes of a body.
@@ -81,10 +80,10 @@ impl Expected for LinkCode {
     const HINT: &str = "Send a JSON object with the string `code`.";
 }
 
-/// A body that was read, from a page that may send it, and a place among the requests that are worked on.
+/// A body that was read, from a page that may send it.
 ///
-/// The first fault decides: origin, content type, size and time, room, form.
-pub(super) struct Body<T>(pub(super) T, pub(super) OwnedSemaphorePermit);
+/// The first fault decides: origin, content type, size and time, form.
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: Expected> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Refused;
@@ -92,13 +91,13 @@ impl<T: Expected> FromRequest<Arc<App>> for Body<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refused> {
         check_origin(request.headers(), app)?;
         check_type(request.headers())?;
+        let seat = request.extensions().get::<Context>().map(|context| Arc::clone(&context.seat));
         let bytes = read(request).await?;
-        // Taken once the body is here: a slow sender must not hold a place.
-        let Ok(place) = Arc::clone(&app.requests).try_acquire_owned() else {
-            app.counters.overloads.add();
-            return Err(overloaded("as many requests as allowed are under way").into());
-        };
-        Ok(Self(parse(&bytes)?, place))
+        // Once the body is here: a slow sender makes room for others, and nobody whose request is whole.
+        if let Some(seat) = seat {
+            seat.work();
+        }
+        Ok(Self(parse(&bytes)?))
     }
 }
 

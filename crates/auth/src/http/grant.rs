@@ -10,17 +10,20 @@ use super::{answer, context::Context, work::ending};
 use crate::{
     accounts::{Session, User, hex},
     app::App,
+    pool::Claim,
 };
 
 /// Begins a login; none where the account is disabled or gone, or its password was changed meanwhile.
 pub(super) async fn begin(
     app: &Arc<App>,
+    claim: Claim,
     user_id: String,
     hash: Option<String>,
 ) -> Result<Option<Session>, Rejection> {
     let policy = app.session_policy();
-    // One login too many ends the oldest.
-    ending(app, move |accounts| accounts.start_session(&user_id, hash.as_deref(), policy)).await
+    // One login too many ends the oldest. Whoever comes here has shown who they are.
+    ending(app, claim.known(), move |accounts| accounts.start_session(&user_id, hash.as_deref(), policy))
+        .await
 }
 
 /// The answer to a login, a refresh or a link (RFC 6749 §5.1).
@@ -57,6 +60,6 @@ fn access_token(app: &App, session: &Session) -> String {
 }
 
 pub(super) fn log(context: &Context, action: &'static str, user_id: &str) {
-    let Context { request_id, address } = context;
+    let Context { request_id, address, .. } = context;
     tracing::info!(%request_id, %address, user_id, action, "granted");
 }

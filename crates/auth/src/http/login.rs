@@ -16,13 +16,14 @@ use crate::{
     accounts::{Credential, UserName},
     app::App,
     password,
+    pool::Claim,
 };
 
 /// `POST /auth/login`: one password hash for each attempt that is not limited, whatever comes of it.
 pub(super) async fn login(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Body(body, _place): Body<body::Login>,
+    Body(body): Body<body::Login>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     let name = UserName::parse(&body.username).ok();
@@ -35,10 +36,10 @@ pub(super) async fn login(
                 .with_retry_after(seconds)
         })?;
 
-    let started = match check(app, name, body.password).await {
+    let started = match check(app, context.claim, name, body.password).await {
         Ok(Checked { verified: Some(hash), user_id: Some(id) }) => {
             // Fails where the account was changed since the check, by another process perhaps.
-            begin(app, id.clone(), Some(hash)).await.map(|session| session.ok_or(Some(id)))
+            begin(app, context.claim, id.clone(), Some(hash)).await.map(|session| session.ok_or(Some(id)))
         }
         Ok(Checked { user_id, .. }) => Ok(Err(user_id)),
         Err(rejection) => Err(rejection),
@@ -53,7 +54,7 @@ pub(super) async fn login(
         Ok(Err(user_id)) => {
             app.counters.login_failures.add();
             // The name is not logged: people type passwords into the wrong field.
-            let Context { request_id, address } = context;
+            let Context { request_id, address, .. } = context;
             let user_id = user_id.as_deref().unwrap_or("none");
             tracing::info!(%request_id, %address, user_id, action = "login", "denied");
             // Wrong password, unknown name and disabled account are one and the same to whoever asks.
@@ -77,11 +78,12 @@ struct Checked {
 /// Checks a password, with one hash whatever is found.
 async fn check(
     app: &Arc<App>,
+    claim: Claim,
     name: Option<UserName>,
     password: body::Sensitive,
 ) -> Result<Checked, Rejection> {
     let found = match name {
-        Some(name) => database(app, move |accounts| accounts.credential(&name)).await?,
+        Some(name) => database(app, claim, move |accounts| accounts.credential(&name)).await?,
         None => None,
     };
     let hasher = Arc::clone(app.accounts.hasher());
@@ -92,7 +94,7 @@ async fn check(
         let renewed = if good && verdict.outdated { Some(hasher.hash(&password.0)?) } else { None };
         Ok((found, good, renewed))
     };
-    let checked: Result<_, password::Error> = pooled(app, &app.hashes, work).await?;
+    let checked: Result<_, password::Error> = pooled(app, &app.hashes, claim, work).await?;
     let (found, good, renewed) =
         checked.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))?;
     let Some(Credential { user, hash }) = found else { return Ok(Checked { user_id: None, verified: None }) };
@@ -100,6 +102,6 @@ async fn check(
         return Ok(Checked { user_id: Some(user.id), verified: good.then_some(hash) });
     };
     let (id, new) = (user.id.clone(), renewed.clone());
-    database(app, move |accounts| accounts.upgrade_hash(&id, &hash, &new)).await?;
+    database(app, claim, move |accounts| accounts.upgrade_hash(&id, &hash, &new)).await?;
     Ok(Checked { user_id: Some(user.id), verified: Some(renewed) })
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod context;
+mod door;
 mod grant;
 mod login;
 mod outcome;
@@ -13,14 +14,13 @@ mod work;
 
 use std::{
     any::Any,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
-    Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -38,11 +38,14 @@ use self::{
     outcome::{Outcome, Refused},
     route::Route,
 };
-use crate::{accounts::hex, app::App};
+use crate::app::App;
 
-/// All routes. The order of checks: path, method, origin, content type, size, form; the first that fails decides.
+pub(crate) use self::context::Connection;
+
+/// All routes. The order of checks: the client's share, path, method, origin, content type, size, form; the first that
+/// fails decides.
 ///
-/// A request has to bring its peer's address ([`ConnectInfo`]).
+/// A request has to bring its [`Connection`].
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route(Route::Login.path(), post(login::login))
@@ -54,12 +57,13 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route(Route::Jwks.path(), get(public::jwks))
         .fallback(|| async { Refused::from(Reason::NotFound) })
         .method_not_allowed_fallback(|| async { Refused::from(Reason::MethodNotAllowed) })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), door::check))
         .layer(cors(Arc::clone(&app)))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), preflight))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(RequestBodyDeadlineLayer::new(app.options.server.body_timeout.get()))
         .layer(DefaultBodyLimit::max(body::MAX_BODY))
-        .layer(middleware::from_fn(answer))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), answer))
         .with_state(app)
 }
 
@@ -75,11 +79,19 @@ fn cors(app: Arc<App>) -> CorsLayer {
 const PREFLIGHT_AGE: Duration = Duration::from_hours(2);
 
 /// The answer to `OPTIONS`: what the route takes, beside what the layer for pages of ours says.
-async fn preflight(State(app): State<Arc<App>>, request: Request, next: Next) -> Outcome {
+async fn preflight(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    request: Request,
+    next: Next,
+) -> Outcome {
     if request.method() != Method::OPTIONS {
         return Ok(next.run(request).await);
     }
-    let route = Route::find(request.uri().path()).ok_or(Reason::NotFound)?;
+    // That layer answers by itself, so what is around the routes does not see the request.
+    let route = Route::find(request.uri().path());
+    door::admit(&app, &context, route).await?;
+    let route = route.ok_or(Reason::NotFound)?;
     let origin = request.headers().get(header::ORIGIN);
     if origin.is_some_and(|origin| app.origins.allowed(origin).is_none()) {
         return Err(Reason::OriginNotAllowed.into());
@@ -99,9 +111,14 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 }
 
 /// Names a request, and writes and logs what came of it.
-async fn answer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request, next: Next) -> Response {
+async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(connection): Extension<Connection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
-    let context = Context { request_id: hex(&crate::random::<16>()).into(), address: peer.ip() };
+    let context = door::identify(&app, &connection, request.headers());
     let route = Route::find(request.uri().path());
     let method = request.method().clone();
     request.extensions_mut().insert(context.clone());
@@ -114,6 +131,7 @@ async fn answer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request
         response.headers_mut().extend(cors.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
     }
     answer::finish(&mut response, &context.request_id);
+    connection.seat.rest(connection.peer.into());
     tracing::debug!(
         request_id = %context.request_id,
         address = %context.address,
@@ -144,7 +162,7 @@ fn known(method: &Method) -> &'static str {
 
 /// One line a refusal, as loud as its reason is.
 fn log_refusal(context: &Context, route: Option<Route>, rejection: &Rejection) {
-    let Context { request_id, address } = context;
+    let Context { request_id, address, .. } = context;
     let route = route.map_or("none", Route::path);
     let reason = rejection.reason.id();
     let detail = rejection.detail.as_ref();

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{answer, outcome::Outcome, work::database};
-use crate::{accounts::Accounts, app::App};
+use crate::{accounts::Accounts, app::App, pool::Claim};
 
 /// How long the database may take before `/health` calls it ill.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// `GET /health`.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Outcome {
     let ill = |detail: Cow<'static, str>| Rejection::new(Reason::AuthUnavailable, detail).with_retry_after(5);
-    match timeout(HEALTH_TIMEOUT, database(&app, Accounts::probe)).await {
+    match timeout(HEALTH_TIMEOUT, database(&app, Claim::OWN, Accounts::probe)).await {
         Ok(Ok(())) => {}
         // Whatever ails it, this service cannot do its work at the moment, and says so as such.
         Ok(Err(rejection)) => return Err(ill(rejection.detail).into()),

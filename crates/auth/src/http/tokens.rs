@@ -23,16 +23,16 @@ use crate::{
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Body(body, _place): Body<body::RefreshToken>,
+    Body(body): Body<body::RefreshToken>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     let malformed = || Rejection::new(Reason::TokenMalformed, "not of a refresh token's form");
     let presented = parse(REFRESH_PREFIX, &body.refresh_token.0).ok_or_else(malformed)?;
     let policy = app.session_policy();
-    let rotated = ending(app, move |accounts| accounts.rotate(&presented, policy)).await?;
+    let rotated = ending(app, context.claim, move |accounts| accounts.rotate(&presented, policy)).await?;
     let session = rotated.map_err(|(refusal, user_id)| {
         let user_id = user_id.as_deref().unwrap_or("none");
-        let Context { request_id, address } = context;
+        let Context { request_id, address, .. } = context;
         match refusal {
             Refusal::Unknown => Rejection::new(Reason::TokenRevoked, "an unknown refresh token"),
             Refusal::Expired => Rejection::new(Reason::TokenExpired, "an expired refresh token"),
@@ -54,11 +54,11 @@ pub(super) async fn refresh(
 pub(super) async fn logout(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Body(body, _place): Body<body::RefreshToken>,
+    Body(body): Body<body::RefreshToken>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     if let Some(presented) = parse(REFRESH_PREFIX, &body.refresh_token.0)
-        && let Some(user_id) = ending(app, move |accounts| accounts.logout(&presented)).await?
+        && let Some(user_id) = ending(app, context.claim, move |accounts| accounts.logout(&presented)).await?
     {
         app.counters.logouts.add();
         log(context, "logout", &user_id);
@@ -71,18 +71,18 @@ pub(super) async fn logout(
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Body(body, _place): Body<body::Revoke>,
+    Body(body): Body<body::Revoke>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     let all = body.all;
     let user_id = if let Some(presented) = parse(REFRESH_PREFIX, &body.token.0) {
-        ending(app, move |accounts| match accounts.login_of(&presented)? {
+        ending(app, context.claim, move |accounts| match accounts.login_of(&presented)? {
             Some(session) => accounts.end_login(&session, all),
             None => Ok(None),
         })
         .await?
     } else if let Some(session) = app.signing.session_of(&body.token.0, app.clock.now()) {
-        ending(app, move |accounts| accounts.end_login(&session, all)).await?
+        ending(app, context.claim, move |accounts| accounts.end_login(&session, all)).await?
     } else {
         None
     };
@@ -97,7 +97,7 @@ pub(super) async fn revoke(
 pub(super) async fn link(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
-    Body(body, _place): Body<body::LinkCode>,
+    Body(body): Body<body::LinkCode>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     let (hash, link) = app.links.take(&body.code.0, app.clock.now_ms()).map_err(|reason| {
@@ -105,7 +105,7 @@ pub(super) async fn link(
             "A login link is good once and for a short time. Make a new one, or log in with your password.",
         )
     })?;
-    match begin(app, link.user_id.clone(), None).await {
+    match begin(app, context.claim, link.user_id.clone(), None).await {
         Ok(Some(session)) => {
             app.counters.link_logins.add();
             log(context, "link", &session.user.id);

@@ -1,6 +1,7 @@
 //! The auth service from outside: real sockets on port 0, a hand-moved clock, cheap password hashes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod attack;
 mod gate;
 mod login;
 mod refresh;
