@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use portcullis_peer::{Allowances, Host, Proxies};
 
 use crate::{
-    Accounts, Clock, Options, Signing, accounts::SessionPolicy, endings::Endings, limiter::Limiter,
-    links::Links, origins::Origins, pool::Pool, stats::Counters,
+    Accounts, Clock, Options, Signing, accounts::SessionPolicy, device::Devices, endings::Endings,
+    limiter::Limiter, links::Links, origins::Origins, pool::Pool, stats::Counters,
 };
 
 /// What all requests share.
@@ -28,6 +28,7 @@ pub(crate) struct App {
     /// What each host may ask for, whatever it is.
     pub(crate) requests: Mutex<Allowances<Host>>,
     pub(crate) proxies: Proxies,
+    pub(crate) devices: Devices,
 }
 
 impl fmt::Debug for App {

@@ -16,6 +16,7 @@
 pub mod accounts;
 mod app;
 mod clock;
+mod device;
 mod endings;
 mod error;
 mod files;

@@ -107,20 +107,25 @@ impl Default for PasswordOptions {
 /// Each name and each address (an IPv6 /64 counts as one) has a number of attempts at once, and regains one per
 /// interval. A successful login gives the name its attempts back, the address keeps its count. Names that do not exist
 /// are limited alike.
+///
+/// Strangers cannot use these up for others. A device that logged in before has attempts of its own, and so has a name
+/// at an address that it logged in from; whoever is new to a name has a few first tries while others poll it; and the
+/// addresses of one network (an IPv4 /24, an IPv6 /48) have those of eight together. How it works, and how far it
+/// goes: ADR 8.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttemptOptions {
-    /// Attempts at once for one name. Default: 10.
+    /// Attempts at once for one name, by strangers together and by each device that logged in before. Default: 10.
     pub account_burst: NonZeroU32,
-    /// How long until a name regains one. Default: `30s`. Longer slows guessing, and the owner of a name under attack.
+    /// How long until a name regains one. Default: `30s`. Longer slows guessing.
     pub account_interval: Duration,
     /// Attempts at once from one address. Default: 50. Behind a proxy that is not named in `trusted_proxies` all users
     /// share one address.
     pub address_burst: NonZeroU32,
     /// How long until an address regains one. Default: `5s`.
     pub address_interval: Duration,
-    /// The most names and the most addresses remembered. Default: 65536, some 4 MB. Where it is full, those with the
-    /// fewest attempts are forgotten first.
+    /// The most names, addresses and networks remembered. Default: 65536, some 50 MB where an attack fills every table.
+    /// Where one is full, those with the fewest attempts are forgotten first.
     pub table_size: NonZeroU32,
 }
 

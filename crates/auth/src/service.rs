@@ -10,8 +10,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats, accounts,
+    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats,
+    accounts::{self, UserName},
     app::App,
+    device::{DeviceId, Devices},
     endings::{self, Endings},
     limiter::Limiter,
     links::Links,
@@ -77,6 +79,7 @@ impl Service {
             endings: Arc::new(Endings::default()),
             requests: Mutex::new(Allowances::new(requests, options.attempts.table_size.get() as usize)),
             proxies: Proxies::new(options.trusted_proxies.as_deref().unwrap_or_default()),
+            devices: Devices::open(&setup.data_dir)?,
             options,
         })))
     }
@@ -109,6 +112,17 @@ impl Handle {
     /// [`Error::LinkLifetime`] and [`Error::TooManyLinks`]. Whether the user exists is seen when the link is used.
     pub fn create_link(&self, user_id: &str, lifetime: Duration) -> Result<LinkCode, Error> {
         self.0.links.create(user_id, lifetime, self.0.clock.now_ms())
+    }
+
+    /// A device token for the account of that name, as a login gives one: it opens nothing, and keeps attempts for whoever
+    /// has it. None for a text that can be no name.
+    pub fn device_token(&self, name: &str) -> Option<String> {
+        let name = UserName::parse(name).ok()?;
+        Some(self.0.devices.issue(
+            &name.key,
+            crate::random::<{ size_of::<DeviceId>() }>(),
+            self.0.clock.now(),
+        ))
     }
 
     /// Has `hear` told of each login that ends, whoever ends it: in this process at once, in another one within half a

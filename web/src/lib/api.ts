@@ -99,7 +99,8 @@ async function preflight(gateway: string) {
 async function request(url: URL, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { ...init, credentials: 'omit' });
+    // The one cookie there is keeps attempts to sign in for this device, and opens nothing.
+    response = await fetch(url, { ...init, credentials: 'same-origin' });
   } catch {
     throw new RefusedError(localRefusal('UNREACHABLE', { detail: `Nothing answers at ${url.origin}.` }));
   }

@@ -105,6 +105,11 @@ pub struct User {
 }
 
 impl User {
+    /// The form of the name by which the account is found.
+    pub(crate) fn key(&self) -> String {
+        UserName::parse(&self.name).map_or_else(|_| self.name.clone(), |name| name.key)
+    }
+
     const COLUMNS: &str = "users.id, users.name, users.enabled, users.created_at, users.password_changed_at, users.last_login_at";
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -35,6 +35,9 @@ pub(super) struct Login {
     #[serde(alias = "email")]
     pub username: String,
     pub password: Sensitive,
+    /// What an earlier login of the name gave this device, where it keeps no cookies.
+    #[serde(default)]
+    pub device_token: Option<Sensitive>,
 }
 
 /// `POST /auth/refresh` and `POST /auth/logout`.

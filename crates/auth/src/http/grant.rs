@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::{http::HeaderMap, response::Response};
 use portcullis_reason::Rejection;
 use serde_json::{Map, Value, json};
 
-use super::{answer, context::Context, work::ending};
+use super::{answer, context::Context, device, work::ending};
 use crate::{
     accounts::{Session, User, hex},
     app::App,
+    device::DeviceId,
     pool::Claim,
 };
 
@@ -26,15 +27,36 @@ pub(super) async fn begin(
         .await
 }
 
-/// The answer to a login, a refresh or a link (RFC 6749 §5.1).
-pub(super) fn granted(app: &App, session: &Session) -> Response {
-    let body = json!({
+/// The answer to a login by password or link: tokens, and what the device is known by from now on. `name` is the key form
+/// of the account's.
+pub(super) fn logged_in(
+    app: &App,
+    session: &Session,
+    headers: &HeaderMap,
+    name: &str,
+    device: Option<DeviceId>,
+) -> Response {
+    let token = app.devices.issue(name, device.unwrap_or_else(crate::random), app.clock.now());
+    if device::is_page(headers) {
+        let mut response = granted(app, session, None);
+        device::set_cookie(&mut response, headers, &token);
+        return response;
+    }
+    granted(app, session, Some(&token))
+}
+
+/// The answer to a login or a refresh (RFC 6749 §5.1).
+pub(super) fn granted(app: &App, session: &Session, device_token: Option<&str>) -> Response {
+    let mut body = json!({
         "access_token": access_token(app, session),
         "token_type": "Bearer",
         "expires_in": app.options.access_ttl.as_secs(),
         "refresh_token": session.refresh_token.as_str(),
         "user": { "id": session.user.id, "name": session.user.name },
     });
+    if let Some(token) = device_token {
+        body["device_token"] = token.into();
+    }
     answer::json(&body, "application/json")
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State};
+use axum::{Extension, extract::State, http::HeaderMap};
 use portcullis_reason::{Reason, Rejection};
 
 use super::{
     body::{self, Body},
     context::Context,
-    grant::{begin, granted, log},
+    device,
+    grant::{begin, log, logged_in},
     outcome::Outcome,
     work::{database, pooled},
 };
@@ -23,33 +24,37 @@ use crate::{
 pub(super) async fn login(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
+    headers: HeaderMap,
     Body(body): Body<body::Login>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
     let name = UserName::parse(&body.username).ok();
     // A text that can be no name is limited by what it is, and costs a hash like a name that nobody has.
-    let limited_as = name.as_ref().map_or(body.username.as_str(), |name| &name.key);
+    let key = name.as_ref().map_or(body.username.as_str(), |name| &name.key).to_owned();
+    let token =
+        body.device_token.as_ref().map(|token| token.0.as_str()).or_else(|| device::of_cookie(&headers));
+    let device = token.and_then(|token| app.devices.check(&key, token, app.clock.now()));
     let attempt =
-        app.limiter.attempt(limited_as, context.address, app.clock.now_ms()).map_err(|seconds| {
+        app.limiter.attempt(&key, context.address, device, app.clock.monotonic()).map_err(|wait| {
             app.counters.rate_limited.add();
             Rejection::new(Reason::RateLimited, "too many login attempts for the name or from the address")
-                .with_retry_after(seconds)
+                .with_retry_after(wait.as_secs())
         })?;
 
-    let started = match check(app, context.claim, name, body.password).await {
+    let started = match check(app, attempt.claim, name, body.password).await {
         Ok(Checked { verified: Some(hash), user_id: Some(id) }) => {
             // Fails where the account was changed since the check, by another process perhaps.
-            begin(app, context.claim, id.clone(), Some(hash)).await.map(|session| session.ok_or(Some(id)))
+            begin(app, attempt.claim, id.clone(), Some(hash)).await.map(|session| session.ok_or(Some(id)))
         }
         Ok(Checked { user_id, .. }) => Ok(Err(user_id)),
         Err(rejection) => Err(rejection),
     };
     match started {
         Ok(Ok(session)) => {
-            app.limiter.succeeded(attempt);
+            app.limiter.succeeded(&attempt, app.clock.monotonic());
             app.counters.logins.add();
             log(context, "login", &session.user.id);
-            Ok(granted(app, &session))
+            Ok(logged_in(app, &session, &headers, &key, device))
         }
         Ok(Err(user_id)) => {
             app.counters.login_failures.add();
@@ -61,7 +66,7 @@ pub(super) async fn login(
             Err(Reason::LoginFailed.into())
         }
         Err(rejection) => {
-            app.limiter.take_back(attempt);
+            app.limiter.take_back(&attempt);
             Err(rejection.into())
         }
     }

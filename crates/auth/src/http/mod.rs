@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod context;
+mod device;
 mod door;
 mod grant;
 mod login;

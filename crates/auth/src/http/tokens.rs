@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State};
+use axum::{Extension, extract::State, http::HeaderMap};
 use portcullis_reason::{Reason, Rejection};
 
 use super::{
     answer,
     body::{self, Body},
     context::Context,
-    grant::{begin, granted, log},
+    grant::{begin, granted, log, logged_in},
     outcome::Outcome,
     work::ending,
 };
@@ -47,7 +47,7 @@ pub(super) async fn refresh(
     })?;
     app.counters.refreshes.add();
     log(context, "refresh", &session.user.id);
-    Ok(granted(app, &session))
+    Ok(granted(app, &session, None))
 }
 
 /// `POST /auth/logout`: done when it is done, also for a token that is good for nothing (RFC 7009 §2.2).
@@ -97,6 +97,7 @@ pub(super) async fn revoke(
 pub(super) async fn link(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
+    headers: HeaderMap,
     Body(body): Body<body::LinkCode>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
@@ -109,7 +110,9 @@ pub(super) async fn link(
         Ok(Some(session)) => {
             app.counters.link_logins.add();
             log(context, "link", &session.user.id);
-            Ok(granted(app, &session))
+            let name = session.user.key();
+            app.limiter.meet(&name, context.address, app.clock.monotonic());
+            Ok(logged_in(app, &session, &headers, &name, None))
         }
         Ok(None) => {
             Err(Rejection::new(Reason::TokenRevoked, "a login link of an account that is disabled or gone")

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_auth::ServerOptions;
+use portcullis_auth::{AttemptOptions, ServerOptions};
 use portcullis_units::Duration as Span;
 use tokio::net::TcpSocket;
 
@@ -66,6 +66,75 @@ fn slow(queue: u32) -> Options {
     options
 }
 
+#[tokio::test]
+async fn an_owner_logs_in_where_they_did_before_while_a_stranger_polls_their_name() {
+    let server = Server::start().await;
+    assert_eq!(login(&server, OWNER, "ada", PASSWORD).await.status, 200);
+    for _ in 0..10 {
+        for _ in 0..20 {
+            login(&server, stranger(1), "ada", "a wrong password").await;
+        }
+        // A person who tries again every few seconds.
+        server.clock.advance(Duration::from_secs(5));
+        assert_eq!(login(&server, OWNER, "ada", PASSWORD).await.status, 200);
+    }
+    assert!(server.handle.stats().rate_limited > 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_on_a_new_device_gets_in_while_strangers_poll_their_name_from_everywhere() {
+    let server = Arc::new(Server::start().await);
+    // 60 addresses that poll until all first tries are gone, and the burst.
+    let mut strangers = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let server = Arc::clone(&server);
+        strangers.spawn(async move {
+            let mut last = 0;
+            for _ in 0..20 {
+                last = login(&server, stranger(n), "ada", "a wrong password").await.status;
+            }
+            assert_eq!(last, 429);
+        });
+    }
+    strangers.join_all().await;
+    // All come again when something is free again, which is after five seconds.
+    server.clock.advance(Duration::from_secs(5));
+    for n in 0..60 {
+        login(&server, stranger(n), "ada", "a wrong password").await;
+    }
+    assert_eq!(login(&server, ELSEWHERE, "ada", PASSWORD).await.status, 200);
+    // A name that nobody has is limited alike.
+    for n in 100..160 {
+        for _ in 0..4 {
+            login(&server, stranger(n), "nobody", "a wrong password").await;
+        }
+    }
+    server.clock.advance(Duration::from_secs(5));
+    assert_eq!(login(&server, stranger(100), "nobody", "a wrong password").await.refused().0, 429);
+    assert_eq!(login(&server, ELSEWHERE, "nobody", "a wrong password").await.refused().0, 401);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_is_not_named_a_stranger_keeps_nobody_out_who_logged_in_before() {
+    // Stranger and owner have one address: the proxy's.
+    let attempts = AttemptOptions {
+        address_burst: number(40),
+        address_interval: Span::from_millis(100),
+        ..AttemptOptions::default()
+    };
+    let server = Server::with(Options { attempts, ..options() }, |_| {}).await;
+    assert_eq!(login(&server, OWNER, "ada", PASSWORD).await.status, 200);
+    for n in 0..60 {
+        login(&server, OWNER, &format!("nobody {n}"), "a wrong password").await;
+    }
+    assert_eq!(login(&server, OWNER, "bob", "a wrong password").await.refused().0, 429);
+    for _ in 0..20 {
+        assert_eq!(login(&server, OWNER, "ada", PASSWORD).await.status, 200);
+        server.clock.advance(Duration::from_millis(100));
+        login(&server, OWNER, "nobody", "a wrong password").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_new_gets_a_hash_while_sixty_addresses_keep_the_queue_full() {
     let server = Arc::new(Server::with(slow(16), |_| {}).await);
@@ -94,6 +163,59 @@ async fn whoever_is_new_gets_a_hash_while_sixty_addresses_keep_the_queue_full() 
         turned_away += count.unwrap();
     }
     assert!(turned_away >= 100, "{turned_away}");
+}
+
+#[tokio::test]
+async fn a_device_that_logged_in_before_has_its_own_attempts_from_wherever_it_asks() {
+    let server = Server::start().await;
+    let first = login(&server, OWNER, "ada", PASSWORD).await;
+    assert_eq!(first.field("set-cookie"), None, "no page asked");
+    let token = first.json()["device_token"].as_str().unwrap().to_owned();
+
+    let page = [("Origin", PAGE)];
+    let body = json!({ "username": "ada", "password": PASSWORD });
+    let answer = send(&server, OWNER, "/auth/login", &page, &body).await;
+    assert_eq!(answer.json().get("device_token"), None, "a page never sees it");
+    let cookie = answer.field("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+
+    // The address is used up, and the name.
+    let drain = async |from| {
+        while login(&server, from, "ada", "a wrong password").await.status == 401 {}
+        for n in 0..60 {
+            login(&server, from, &format!("nobody {n}"), "a wrong password").await;
+        }
+    };
+    drain(ELSEWHERE).await;
+    assert_eq!(login(&server, ELSEWHERE, "ada", PASSWORD).await.refused().0, 429);
+    let with_token = json!({ "username": "ADA", "password": PASSWORD, "device_token": token });
+    assert_eq!(send(&server, ELSEWHERE, "/auth/login", &[], &with_token).await.status, 200);
+    drain(stranger(9)).await;
+    let with_cookie = [("Origin", PAGE), ("Cookie", cookie.as_str())];
+    assert_eq!(send(&server, stranger(9), "/auth/login", &with_cookie, &body).await.status, 200);
+
+    // It opens nothing, it is bound to its name, and it is known after a restart.
+    let wrong = json!({ "username": "ada", "password": "a wrong password", "device_token": token });
+    assert_eq!(send(&server, OWNER, "/auth/login", &[], &wrong).await.refused().0, 401);
+    let other = json!({ "username": "nobody", "password": PASSWORD, "device_token": token });
+    drain(stranger(10)).await;
+    assert_eq!(send(&server, stranger(10), "/auth/login", &[], &other).await.refused().0, 429);
+    let server = server.restart().await;
+    while login(&server, stranger(11), "ada", "a wrong password").await.status == 401 {}
+    assert_eq!(send(&server, stranger(11), "/auth/login", &[], &with_token).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_device_guesses_no_more_often_than_anybody() {
+    let server = Server::start().await;
+    let token = login(&server, OWNER, "ada", PASSWORD).await.json()["device_token"].clone();
+    let wrong = json!({ "username": "ada", "password": "a wrong password", "device_token": token });
+    let mut guesses = 0;
+    while send(&server, stranger(1), "/auth/login", &[], &wrong).await.status == 401 {
+        guesses += 1;
+    }
+    assert!((10..=25).contains(&guesses), "{guesses}");
 }
 
 fn tight(burst: u32) -> Options {
@@ -243,4 +365,20 @@ async fn a_client_behind_a_named_proxy_is_counted_for_itself() {
     let answer =
         send(&server, OWNER, "/auth/logout", &[("X-Forwarded-For", "203.0.113.52")], &json!({})).await;
     assert_eq!(answer.refused().0, 400);
+}
+
+#[tokio::test]
+async fn limits_hold_while_the_time_of_day_jumps() {
+    let mut options = options();
+    options.attempts.account_burst = number(3);
+    let server = Server::with(options, |_| {}).await;
+    let hour = 3_600;
+    for jump in [NOW - 2 * hour, NOW + 26 * hour] {
+        while login(&server, stranger(1), "ada", "a wrong password").await.status == 401 {}
+        server.clock.set(jump);
+        let answer = login(&server, stranger(1), "ada", PASSWORD).await;
+        assert_eq!((answer.refused().0, answer.field("retry-after")), (429, Some("30")));
+        server.clock.advance(Duration::from_secs(30));
+        assert_eq!(login(&server, stranger(1), "ada", PASSWORD).await.status, 200);
+    }
 }
