@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tries the proxies' settings of docs/deployment.md with the real programs: nginx and HAProxy in front of a real server, on
 # free ports of loopback, without TLS. Each has to pass an upgrade, its refusal with our reason, the longest token, the
-# page and a login. Needs nginx and haproxy (Debian: nginx-light, haproxy).
+# page and a login, and the client's address with it. Needs nginx and haproxy (Debian: nginx-light, haproxy).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${PORTCULLIS_BIN:-target/release/portcullis}
@@ -80,7 +80,11 @@ for proxy in "nginx $nginx_port" "HAProxy $haproxy_port"; do
     expect 'a refusal' '401' "$answer"
     expect 'its reason' '"reason":"TOKEN_EXPIRED"' "$answer"
     expect 'the page' '<title>' "$(curl -s "http://127.0.0.1:$port/")"
-    expect 'a login' 'access_token' "$(curl -s -H 'Content-Type: application/json' -H "Origin: http://127.0.0.1:$port" \
-        -d '{"username":"ada","password":"correct horse battery"}' "http://127.0.0.1:$port/auth/login")"
+    # From an address of its own for each proxy, so that the log tells whether the client is known by it.
+    client=127.0.0.$((2 + port % 200))
+    expect 'a login' 'access_token' "$(curl -s --interface "$client" -H 'Content-Type: application/json' \
+        -H "Origin: http://127.0.0.1:$port" -d '{"username":"ada","password":"correct horse battery"}' \
+        "http://127.0.0.1:$port/auth/login")"
+    expect 'whose login it was' "\"address\":\"$client\"" "$(grep '"action":"login"' "$work/server.log")"
 done
 exit $failed

@@ -185,7 +185,7 @@ impl Auth {
         let mut setup = AuthSetup::new(data_dir.path());
         setup.origins = own_origins(gateway).chain(config.gateway.allowed_origins.iter().cloned()).collect();
         setup.secret.clone_from(&keys.shared);
-        let service = portcullis_auth::Service::new(config.auth.clone(), setup)?;
+        let service = portcullis_auth::Service::new(config.auth_options(), setup)?;
         let handle = service.handle();
         Ok(Some(Self { service, handle, listener, address }))
     }

@@ -292,6 +292,7 @@ mod tests {
             ("PORTCULLIS_HEARTBEAT__INTERVAL", "45s"),
             ("PORTCULLIS_TOKEN__ISSUERS", "https://a, https://b"),
             ("PORTCULLIS_TOKEN__AUDIENCES", "[\"x\"]"),
+            ("PORTCULLIS_AUTH__TRUSTED_PROXIES", "10.0.0.7, 10.1.0.0/16"),
             ("PORTCULLIS_ENVIRONMENT", "testing"),
         ];
         let config = load_text("", &variables, Vec::new()).unwrap().config;
@@ -301,6 +302,7 @@ mod tests {
         assert_eq!(config.heartbeat.interval.as_secs(), 45);
         assert_eq!(config.token.issuers, ["https://a", "https://b"]);
         assert_eq!(config.token.audiences, ["x"]);
+        assert_eq!(config.auth.trusted_proxies.unwrap(), ["10.0.0.7", "10.1.0.0/16"]);
         assert_eq!(config.environment, super::super::settings::Environment::Testing);
     }
 

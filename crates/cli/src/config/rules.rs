@@ -1,5 +1,7 @@
 //! Rules that the types cannot hold.
 
+use std::net::IpAddr;
+
 use super::{
     loaded::Loaded,
     problem::{Fault, Origin},
@@ -55,6 +57,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             config.auth.listen
         ));
     }
+    warnings.extend(unnamed_proxy(config));
     if !config.gateway.admin_listen.ip().is_loopback() {
         warnings.push(format!(
             "the metrics at {} have no login, and the dashboard's key travels there without TLS: keep strangers away",
@@ -66,6 +69,24 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             .push("token.any_audience is on: tokens that were made for other services are taken".to_owned());
     }
     warnings
+}
+
+/// Where browsers reach the auth service through something that it takes for one client.
+fn unnamed_proxy(config: &Config) -> Option<String> {
+    let auth_url = config.gateway.auth_url.as_deref().filter(|_| config.auth.enabled)?;
+    let (scheme, authority) = auth_url.split_once("://")?;
+    let host = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // The service has no TLS, and one on loopback is reached from elsewhere through something on this machine alone.
+    let is_proxied = scheme == "https" || (config.auth.listen.ip().is_loopback() && !is_local);
+    let names_none = config.auth_options().trusted_proxies.is_none_or(|proxies| proxies.is_empty());
+    (is_proxied && names_none).then(|| {
+        format!(
+            "gateway.auth_url is {auth_url}, so something stands before the auth service, and no proxy is named: all who \
+             log in through it share the limits of one address; name it in gateway.trusted_proxies"
+        )
+    })
 }
 
 /// No two listeners at one address; port 0 is never the same twice.

@@ -50,6 +50,13 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// What the auth service reads. It believes the gateway's proxies where it names none itself.
+    pub(crate) fn auth_options(&self) -> portcullis_auth::Options {
+        let mut options = self.auth.clone();
+        options.trusted_proxies.get_or_insert_with(|| self.gateway.trusted_proxies.clone());
+        options
+    }
+
     /// The sections that the gateway reads.
     pub(crate) fn gateway_options(&self) -> portcullis_gateway::Options {
         portcullis_gateway::Options {

@@ -68,6 +68,34 @@ fn weak_secrets_warn_in_development() {
 }
 
 #[test]
+fn a_proxy_before_the_auth_service_has_to_be_named() {
+    for (gateway, auth, warned) in [
+        ("auth_url = \"https://chat.example.com\"", "", true),
+        ("auth_url = \"http://chat.example.com:8080\"", "", true),
+        ("auth_url = \"https://chat.example.com\"\ntrusted_proxies = [\"127.0.0.1\"]", "", false),
+        ("auth_url = \"https://chat.example.com\"", "trusted_proxies = [\"10.0.0.7\"]", false),
+        (
+            "auth_url = \"https://chat.example.com\"\ntrusted_proxies = [\"10.0.0.7\"]",
+            "trusted_proxies = []",
+            true,
+        ),
+        ("auth_url = \"https://chat.example.com\"", "enabled = false", false),
+        ("auth_url = \"http://127.0.0.1:8081\"", "", false),
+        ("auth_url = \"http://[::1]:8081\"", "", false),
+        ("auth_url = \"http://localhost:8081\"", "", false),
+        ("auth_url = \"http://10.0.0.1:8081\"", "listen = \"10.0.0.1:8081\"", false),
+        ("", "", false),
+    ] {
+        let place = Place::new();
+        let key = if auth.contains("enabled") { "[[token.secrets]]\nfile = \"secret.key\"\n" } else { "" };
+        place.write("secret.key", "q7Rt0-Zx3VbKfLmWpYcN8sHdUeJgA5oTi2");
+        place.write("portcullis.toml", &format!("[gateway]\n{gateway}\n[auth]\n{auth}\n{key}"));
+        let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
+        assert_eq!(ran.stdout.contains("no proxy is named"), warned, "{gateway} {auth}: {}", ran.stdout);
+    }
+}
+
+#[test]
 fn a_missing_file_could_not_run() {
     let ran = Place::new().run(&["config", "check", "nowhere.toml"]).ended(3);
     assert_eq!(
