@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use portcullis_auth::Accounts;
+use portcullis_auth::Handle;
 use portcullis_gateway::ProbeAccount;
 use portcullis_token::Secret;
 use portcullis_units::random;
@@ -74,15 +74,18 @@ fn write_new(file: &Path, key: &Secret) -> io::Result<()> {
     linked
 }
 
-/// The probe's account, with a password that only this process knows. Blocks while it is hashed.
-pub(crate) fn probe_account(accounts: &Accounts, auth: SocketAddr) -> anyhow::Result<ProbeAccount> {
+/// The probe's account at the auth service that listens at `address`, with a password that only this process knows. Blocks
+/// while it is hashed.
+pub(crate) fn probe_account(auth: &Handle, address: SocketAddr) -> anyhow::Result<ProbeAccount> {
+    let accounts = auth.accounts();
     let password = Secret::generate();
     let text = std::str::from_utf8(password.expose()).context("a generated password is text")?;
     let user = match accounts.find(PROBE)? {
         Some(_) => accounts.set_password(PROBE, text)?,
         None => accounts.add(PROBE, text)?,
     };
-    Ok(ProbeAccount { auth, name: user.name, password })
+    let device_token = auth.device_token(&user.name).context("the probe's name is one")?;
+    Ok(ProbeAccount { auth: address, name: user.name, password, device_token })
 }
 
 #[cfg(test)]
@@ -116,11 +119,13 @@ mod tests {
     #[test]
     fn the_probe_has_one_account_and_a_new_password_each_time() {
         let folder = tempfile::tempdir().unwrap();
-        let accounts = Accounts::open(portcullis_auth::accounts::file(folder.path())).unwrap();
-        let auth = SocketAddr::from(([127, 0, 0, 1], 8081));
-        let first = probe_account(&accounts, auth).unwrap();
-        let second = probe_account(&accounts, auth).unwrap();
+        let setup = portcullis_auth::Setup::new(folder.path());
+        let auth =
+            portcullis_auth::Service::new(portcullis_auth::Options::default(), setup).unwrap().handle();
+        let address = SocketAddr::from(([127, 0, 0, 1], 8081));
+        let first = probe_account(&auth, address).unwrap();
+        let second = probe_account(&auth, address).unwrap();
         assert_ne!(first.password.expose(), second.password.expose());
-        assert_eq!(accounts.list().unwrap().len(), 1);
+        assert_eq!(auth.accounts().list().unwrap().len(), 1);
     }
 }

@@ -106,9 +106,9 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     if let Some(auth) = &auth {
         welcome(&config, &data_dir, gateway, admin, auth).await?;
         if !config.probe.interval.is_zero() {
-            let (accounts, address) = (auth.handle.accounts().clone(), auth.address);
+            let (handle, address) = (auth.handle.clone(), auth.address);
             let account =
-                tokio::task::spawn_blocking(move || operator::probe_account(&accounts, address)).await??;
+                tokio::task::spawn_blocking(move || operator::probe_account(&handle, address)).await??;
             service = service.with_probe(account);
         }
     }

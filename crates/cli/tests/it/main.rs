@@ -17,6 +17,7 @@ mod history;
 mod live;
 mod malformed;
 mod plain;
+mod probe;
 mod reasons;
 mod refusals;
 mod resume;

@@ -13,6 +13,8 @@ pub struct ProbeAccount {
     pub name: String,
     /// Its password. Best made anew at each start.
     pub password: Secret,
+    /// A device token of the account's, so that strangers who try its name cannot use up its attempts.
+    pub device_token: String,
 }
 
 impl fmt::Debug for ProbeAccount {

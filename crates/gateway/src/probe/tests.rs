@@ -15,7 +15,12 @@ use super::*;
 use crate::testing::{Running, mint, start};
 
 fn account(auth: SocketAddr) -> ProbeAccount {
-    ProbeAccount { auth, name: "probe".to_owned(), password: Secret::from("a password of this test") }
+    ProbeAccount {
+        auth,
+        name: "probe".to_owned(),
+        password: Secret::from("a password of this test"),
+        device_token: "pcd_".to_owned(),
+    }
 }
 
 /// An auth service that answers every login with `answer`.

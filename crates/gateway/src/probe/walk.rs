@@ -90,7 +90,11 @@ impl Path {
 
     async fn login(&self) -> Result<Login, String> {
         let password = String::from_utf8_lossy(self.account.password.expose());
-        let body = json!({ "username": self.account.name, "password": password });
+        let body = json!({
+            "username": self.account.name,
+            "password": password,
+            "device_token": self.account.device_token,
+        });
         let (status, answer) = wire::post(self.account.auth, "/auth/login", &body).await?;
         if status != 200 {
             return Err(reason(&answer, status));
