@@ -1,9 +1,9 @@
 //! What all requests share.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
-use portcullis_peer::{Allowances, Host, Proxies};
+use portcullis_peer::{Allowances, Host, Lines, Proxies};
 
 use crate::{
     Accounts, Clock, Options, Signing, accounts::SessionPolicy, device::Devices, endings::Endings,
@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) requests: Mutex<Allowances<Host>>,
     pub(crate) proxies: Proxies,
     pub(crate) devices: Devices,
+    /// What is logged of requests, one by one.
+    pub(crate) lines: Lines,
 }
 
 impl fmt::Debug for App {
@@ -38,6 +40,11 @@ impl fmt::Debug for App {
 }
 
 impl App {
+    /// Whether one more line of this kind is logged about a request of this client's.
+    pub(crate) fn may_log(&self, kind: &'static str, address: IpAddr) -> bool {
+        self.lines.may_write(kind, address, self.clock.monotonic())
+    }
+
     pub(crate) fn session_policy(&self) -> SessionPolicy {
         SessionPolicy {
             refresh_ttl: self.options.refresh_ttl.as_secs(),

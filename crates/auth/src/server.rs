@@ -68,12 +68,15 @@ struct Times {
 /// The next connection; none once draining.
 async fn next(listener: &TcpListener, drain: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     let accept = async {
+        let mut told = false;
         loop {
             match listener.accept().await {
                 Ok(connection) => return connection,
                 Err(error) => {
                     // The peer left already, or the process has no file descriptor left: neither ends the service.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use portcullis_peer::{Allowances, Proxies};
+use portcullis_peer::{Allowances, Lines, Proxies};
 use portcullis_units::Rate;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -68,6 +68,7 @@ impl Service {
         let accounts = Accounts::open_with(path, &options.passwords, setup.clock.clone())?;
         Ok(Self(Arc::new(App {
             origins,
+            lines: Lines::new("auth", setup.clock.monotonic()),
             clock: setup.clock,
             accounts,
             signing,
@@ -99,10 +100,21 @@ impl Service {
         tokio::select! {
             () = server::run(Arc::clone(&self.0), listener, drain) => {}
             () = watch => {}
+            () = sum_up(&self.0) => {}
         }
         Ok(())
     }
 }
+
+/// Tells now and then what was left out of the log, for ever.
+async fn sum_up(app: &App) {
+    loop {
+        tokio::time::sleep(SUM_INTERVAL).await;
+        app.lines.sum_up(app.clock.monotonic());
+    }
+}
+
+const SUM_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Handle {
     /// Makes a one-time login link for a user (their [`User::id`](crate::User::id)), good for `lifetime`, a second to a

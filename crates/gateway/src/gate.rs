@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use portcullis_event::Mode;
 use portcullis_frame::Limits;
 use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, SameOrigin};
-use portcullis_peer::Proxies;
+use portcullis_peer::{Lines, Proxies};
 use portcullis_reason::{Reason, Rejection, Severity};
 use portcullis_router::{Outbox, Router, Seat};
 use portcullis_session as session;
@@ -29,7 +29,7 @@ use crate::{
         history::{Gauges, History},
         metrics::Metrics,
         probes::ProbeLog,
-        refusals::{Entry, Evidence, Ledger, OwnRefusal, OwnRefusals, Refusals},
+        refusals::{Entry, Evidence, Ledger, OwnRefusal, OwnRefusals},
     },
     mark::Mark,
     stale,
@@ -60,9 +60,11 @@ pub(crate) struct Gate {
     pub(crate) admission: Arc<Admission>,
     pub(crate) router: Router,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: Lines,
     /// Preflights have a bound of their own, so that a flood of them hides no handshake.
-    pub(crate) preflights: Refusals,
+    pub(crate) preflights: Lines,
+    /// Of requests to the dashboard.
+    pub(crate) dashboard: Lines,
     pub(crate) ledger: Ledger,
     pub(crate) own_refusals: OwnRefusals,
     pub(crate) history: History,
@@ -113,8 +115,9 @@ impl Gate {
             revocations: Revocations::default(),
             router,
             metrics,
-            refusals: Refusals::new(now),
-            preflights: Refusals::new(now),
+            refusals: Lines::new("gateway", now),
+            preflights: Lines::new("preflight", now),
+            dashboard: Lines::new("admin", now),
             ledger: Ledger::default(),
             own_refusals,
             history: History::new(unix_ms()),
@@ -258,7 +261,7 @@ impl Gate {
         if !probe {
             self.metrics.rejected(reason);
         }
-        if !self.refusals.may_log(Instant::now()) {
+        if !self.refusals.may_write(reason.id(), peer.ip(), Instant::now()) {
             return;
         }
         let evidence = head.map(|head| Evidence::of(head, &self.policy));

@@ -140,8 +140,8 @@ fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBo
         Err(rejection) => {
             let stale = stale::of(body.build.as_deref()) == Some(true);
             let rejection = if stale { stale::explain(rejection) } else { rejection };
-            if gate.preflights.may_log(std::time::Instant::now()) {
-                let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
+            let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
+            if gate.preflights.may_write(reason.id(), asker.peer.ip(), std::time::Instant::now()) {
                 tracing::info!(%request_id, peer = %asker.peer, %reason, detail, "preflight refused");
             }
             let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();

@@ -291,6 +291,9 @@ async fn sample(gate: Arc<Gate>, stop: CancellationToken) {
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         gate.history.sample(unix_ms(), gate.metrics.read(), gate.gauges());
+        for lines in [&gate.refusals, &gate.preflights, &gate.dashboard] {
+            lines.sum_up(Instant::now());
+        }
     }
 }
 

@@ -176,6 +176,11 @@ impl Server {
         self.auth.expect("the auth service is on")
     }
 
+    /// Where `/metrics` and the dashboard are.
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.running().child.id()

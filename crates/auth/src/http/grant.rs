@@ -81,7 +81,9 @@ fn access_token(app: &App, session: &Session) -> String {
     app.signing.sign(&claims)
 }
 
-pub(super) fn log(context: &Context, action: &'static str, user_id: &str) {
+pub(super) fn log(app: &App, context: &Context, action: &'static str, user_id: &str) {
     let Context { request_id, address, .. } = context;
-    tracing::info!(%request_id, %address, user_id, action, "granted");
+    if app.may_log(action, *address) {
+        tracing::info!(%request_id, %address, user_id, action, "granted");
+    }
 }

@@ -53,7 +53,7 @@ pub(super) async fn login(
         Ok(Ok(session)) => {
             app.limiter.succeeded(&attempt, app.clock.monotonic());
             app.counters.logins.add();
-            log(context, "login", &session.user.id);
+            log(app, context, "login", &session.user.id);
             Ok(logged_in(app, &session, &headers, &key, device))
         }
         Ok(Err(user_id)) => {
@@ -61,7 +61,9 @@ pub(super) async fn login(
             // The name is not logged: people type passwords into the wrong field.
             let Context { request_id, address, .. } = context;
             let user_id = user_id.as_deref().unwrap_or("none");
-            tracing::info!(%request_id, %address, user_id, action = "login", "denied");
+            if app.may_log("denied", *address) {
+                tracing::info!(%request_id, %address, user_id, action = "login", "denied");
+            }
             // Wrong password, unknown name and disabled account are one and the same to whoever asks.
             Err(Reason::LoginFailed.into())
         }

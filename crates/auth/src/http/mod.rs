@@ -126,7 +126,7 @@ async fn answer(
 
     let mut response = next.run(request).await;
     if let Some(Refused(rejection)) = response.extensions_mut().remove() {
-        log_refusal(&context, route, &rejection);
+        log_refusal(&app, &context, route, &rejection);
         let cors = response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         response = answer::problem(&rejection, &context.request_id, route.map(Route::allow));
         response.headers_mut().extend(cors.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
@@ -161,11 +161,14 @@ fn known(method: &Method) -> &'static str {
     KNOWN.iter().find(|(known, _)| known == method).map_or("another", |&(_, name)| name)
 }
 
-/// One line a refusal, as loud as its reason is.
-fn log_refusal(context: &Context, route: Option<Route>, rejection: &Rejection) {
+/// One line a refusal, as loud as its reason is; of many, so many as are told one by one.
+fn log_refusal(app: &App, context: &Context, route: Option<Route>, rejection: &Rejection) {
     let Context { request_id, address, .. } = context;
     let route = route.map_or("none", Route::path);
     let reason = rejection.reason.id();
+    if !app.may_log(reason, *address) {
+        return;
+    }
     let detail = rejection.detail.as_ref();
     match rejection.reason.severity() {
         Severity::Error => tracing::error!(%request_id, %address, route, reason, detail, "refused"),

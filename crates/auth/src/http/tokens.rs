@@ -39,14 +39,16 @@ pub(super) async fn refresh(
             Refusal::Revoked => Rejection::new(Reason::TokenRevoked, "the refresh token's login has ended"),
             Refusal::Reused => {
                 app.counters.reuses.add();
-                tracing::warn!(%request_id, %address, user_id, "a refresh token was used twice; its login was ended");
+                if app.may_log("reuse", *address) {
+                    tracing::warn!(%request_id, %address, user_id, "a refresh token was used twice; its login was ended");
+                }
                 Rejection::new(Reason::TokenRevoked, "the refresh token was used before; its login has ended")
             }
         }
         .with_hint("Log in again.")
     })?;
     app.counters.refreshes.add();
-    log(context, "refresh", &session.user.id);
+    log(app, context, "refresh", &session.user.id);
     Ok(granted(app, &session, None))
 }
 
@@ -61,7 +63,7 @@ pub(super) async fn logout(
         && let Some(user_id) = ending(app, context.claim, move |accounts| accounts.logout(&presented)).await?
     {
         app.counters.logouts.add();
-        log(context, "logout", &user_id);
+        log(app, context, "logout", &user_id);
     }
     Ok(answer::no_content())
 }
@@ -88,7 +90,7 @@ pub(super) async fn revoke(
     };
     if let Some(user_id) = user_id {
         app.counters.logouts.add();
-        log(context, if all { "revoke all" } else { "revoke" }, &user_id);
+        log(app, context, if all { "revoke all" } else { "revoke" }, &user_id);
     }
     Ok(answer::no_content())
 }
@@ -109,7 +111,7 @@ pub(super) async fn link(
     match begin(app, context.claim, link.user_id.clone(), None).await {
         Ok(Some(session)) => {
             app.counters.link_logins.add();
-            log(context, "link", &session.user.id);
+            log(app, context, "link", &session.user.id);
             let name = session.user.key();
             app.limiter.meet(&name, context.address, app.clock.monotonic());
             Ok(logged_in(app, &session, &headers, &name, None))

@@ -13,6 +13,7 @@ mod diagnose;
 mod disk;
 mod durable;
 mod echo;
+mod flood;
 mod history;
 mod live;
 mod malformed;

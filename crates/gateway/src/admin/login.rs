@@ -43,7 +43,9 @@ pub(super) async fn login(
     admin.gate.metrics.operator_login(outcome.is_ok());
     let rejection = match outcome {
         Ok(secret) => {
-            tracing::info!(%peer, "an operator logged in");
+            if admin.gate.dashboard.may_write("login", peer.ip(), Instant::now()) {
+                tracing::info!(%peer, "an operator logged in");
+            }
             let secure =
                 headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
             return with_cookie(&admin, &secret, admin.sessions.lifetime(), secure);
@@ -54,7 +56,9 @@ pub(super) async fn login(
             .with_hint("Too many wrong keys came from your address; wait a moment.")
             .with_retry_after(wait.as_secs()),
     };
-    tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
+    if admin.gate.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+        tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
+    }
     refuse(&admin.gate, &rejection)
 }
 

@@ -1,9 +1,9 @@
 //! What stands around the dashboard's routes: the guard, and the login.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
@@ -14,11 +14,18 @@ use super::{context::Admin, login::presented};
 use crate::answer::refuse;
 
 /// Lets a request through or refuses it, and guards what the answer may become.
-pub(super) async fn guarded(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+pub(super) async fn guarded(
+    State(admin): State<Arc<Admin>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match admin.guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(rejection) => {
-            tracing::warn!(detail = %rejection.detail, "dashboard request refused");
+            if admin.gate.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+                tracing::warn!(%peer, detail = %rejection.detail, "dashboard request refused");
+            }
             refuse(&admin.gate, &rejection)
         }
     };
