@@ -72,7 +72,7 @@ macro_rules! declarations {
 fn events() -> Result<String> {
     let declarations = declarations! {
         AgentId ApprovalId ConnectionId Epoch EventId ExecutionId MessageId RunId ThreadId Timestamp Mode Position
-        ConnectionEstablished MessageAccepted AgentStarted AgentThinking ToolExecuting ToolCompleted PartialResult
+        ConnectionEstablished MessageAccepted UserSaid AgentStarted AgentThinking ToolExecuting ToolCompleted PartialResult
         AgentCompleted Usage AgentFailed RunError ApprovalRequested ApprovalResolved Resolution TokenExpiring Resumed
         ResumedThread ResumeGap GapReason ErrorNotice Draining Pong
         UserMessage CancelRun Approve Decision Resume ResumePoint Ack Reauthenticate Secret

@@ -331,13 +331,25 @@ export interface UserMessage {
   readonly context?: unknown;
 }
 
+/** Payload of `user_message`, as the server tells it. */
+export interface UserSaid {
+  /** The message. */
+  readonly message_id: MessageId;
+  /** The run that answers it. */
+  readonly run_id: RunId;
+  /** The words, as far as its agent lets them be written down: credentials in them may be replaced by their kinds. Absent where nothing is written down. */
+  readonly content?: string;
+}
+
 /** The payload of each server message, by its type. */
 export interface ServerPayloads {
   /** The first message on every connection: who and where the client is, and what it must respect. */
   readonly connection_established: ConnectionEstablished;
   /** The message is recorded and will end in exactly one terminal event. */
   readonly message_accepted: MessageAccepted;
-  /** The first event of a run. */
+  /** What a user said, on all of their devices and when the thread is read again. */
+  readonly user_message: UserSaid;
+  /** The first thing that a run's agent tells. */
   readonly agent_started: AgentStarted;
   /** A step of the agent's reasoning, for people to read. */
   readonly agent_thinking: AgentThinking;
@@ -371,6 +383,7 @@ export interface ServerPayloads {
 
 /** The types that have a place in a thread's stream. */
 export const EVENT_TYPES = [
+  'user_message',
   'agent_started',
   'agent_thinking',
   'tool_executing',

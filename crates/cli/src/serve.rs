@@ -15,9 +15,12 @@ use portcullis_agent::Agent;
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
 use portcullis_doctor::{Configuration, Doctor};
 use portcullis_event::Mode;
-use portcullis_gateway::{EventStore, Handle as GatewayHandle, Listeners, OwnRefusals, Service, Setup};
+use portcullis_gateway::{
+    EventStore, Handle as GatewayHandle, Listeners, Options, OwnRefusals, Service, Setup,
+};
 use portcullis_handshake::Policy;
-use portcullis_log::{Embedded, EventLog};
+use portcullis_log::{EventLog, Memory};
+use portcullis_log_fjall::{Embedded, Notice, Options as LogOptions};
 use portcullis_router::{Agents, Recovered};
 use portcullis_token::{Algorithm, Secret, Verifier};
 use portcullis_units::Clock;
@@ -84,8 +87,8 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let doctor = move || Arc::new(Doctor::new(Arc::clone(&server) as _).paced(pace)) as Arc<dyn Agent>;
     let agents = Agents::new(doctor);
     let admin = listeners.admin();
-    let log = event_log(&config, &data_dir).await?;
-    let setup = Setup { verifier, agents, log, auth_url, own_refusals };
+    let log = event_log(&options, &data_dir).await?;
+    let setup = Setup { verifier, agents, log, redact: None, auth_url, own_refusals };
     let mut service = Service::new(options, setup, listeners)?;
     recover(service.handle()).await?;
     if let Some(auth) = &auth {
@@ -135,19 +138,23 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
 }
 
 /// Opens the record of events.
-async fn event_log(config: &Config, data_dir: &DataDir) -> anyhow::Result<Option<Arc<dyn EventLog>>> {
-    if config.events.store == EventStore::Memory {
-        return Ok(None);
+async fn event_log(options: &Options, data_dir: &DataDir) -> anyhow::Result<Arc<dyn EventLog>> {
+    let limits = options.limits();
+    if options.events.store == EventStore::Memory {
+        return Ok(Arc::new(Memory::new(limits)));
     }
-    let (path, durability) = (data_dir.path().join("events"), config.events.durability);
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, durability));
-    Ok(Some(Arc::new(opened.await?.context(WITHOUT_RECORD)?)))
+    let path = data_dir.path().join("events");
+    let notice = Arc::new(|notice: Notice| tracing::warn!("the record of events: {notice}"));
+    let options = LogOptions { notice, ..LogOptions::new(options.events.durability, limits) };
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options));
+    Ok(Arc::new(opened.await?.context(WITHOUT_RECORD)?))
 }
 
 /// Takes up what a crash left open.
 async fn recover(gateway: GatewayHandle) -> anyhow::Result<()> {
-    let recovered = tokio::task::spawn_blocking(move || gateway.recover());
-    let Recovered { repeated, ended } = recovered.await?.context(WITHOUT_RECORD)?;
+    let recovered = gateway.recover().await;
+    let Recovered { repeated, ended } =
+        recovered.map_err(|rejection| anyhow::anyhow!(rejection.detail)).context(WITHOUT_RECORD)?;
     if repeated + ended > 0 {
         tracing::warn!(
             repeated,

@@ -29,7 +29,7 @@ pub use payload::{
     AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved,
     ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, PartialResult, Pong,
     Resolution, ResumeGap, Resumed, ResumedThread, RetryAdvice, RunError, TokenExpiring, ToolCompleted,
-    ToolExecuting, Usage,
+    ToolExecuting, Usage, UserSaid,
 };
 pub use server::{Class, MessageType, ServerMessage};
 pub use time::{InvalidTimestamp, Timestamp};

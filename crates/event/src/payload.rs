@@ -48,6 +48,21 @@ pub struct MessageAccepted {
     pub duplicate: bool,
 }
 
+/// Payload of `user_message`, as the server tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct UserSaid {
+    /// The message.
+    pub message_id: MessageId,
+    /// The run that answers it.
+    pub run_id: RunId,
+    /// The words, as far as its agent lets them be written down: credentials in them may be replaced by their kinds. Absent
+    /// where nothing is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    #[ts(optional)]
+    pub content: Option<String>,
+}
+
 /// Payload of `agent_started`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AgentStarted {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::payload::{
     AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved,
     ConnectionEstablished, Draining, ErrorNotice, MessageAccepted, PartialResult, Pong, ResumeGap, Resumed,
-    TokenExpiring, ToolCompleted, ToolExecuting,
+    TokenExpiring, ToolCompleted, ToolExecuting, UserSaid,
 };
 
 macro_rules! messages {
@@ -83,7 +83,9 @@ messages! {
     Control ConnectionEstablished(ConnectionEstablished) = "connection_established";
     /// The message is recorded and will end in exactly one terminal event.
     Control MessageAccepted(MessageAccepted) = "message_accepted";
-    /// The first event of a run.
+    /// What a user said, on all of their devices and when the thread is read again.
+    Event UserMessage(UserSaid) = "user_message";
+    /// The first thing that a run's agent tells.
     Event AgentStarted(AgentStarted) = "agent_started";
     /// A step of the agent's reasoning, for people to read.
     Event AgentThinking(AgentThinking) = "agent_thinking";

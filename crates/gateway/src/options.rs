@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32};
 
-use portcullis_log::Durability;
+use portcullis_log::{Durability, Limits};
 use portcullis_reason::CloseProfile;
 use portcullis_units::{ByteSize, Duration};
 use schemars::JsonSchema;
@@ -332,6 +332,17 @@ pub struct EventOptions {
     pub retention: Duration,
     /// Most threads of one user that are kept on the disk; those that were silent for longest go first.
     pub threads_per_user: usize,
+}
+
+impl Options {
+    /// How much is kept of each user's events.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            events: self.runs.retained_events,
+            bytes: self.runs.retained_bytes.as_usize(),
+            threads: self.events.threads_per_user,
+        }
+    }
 }
 
 impl Default for EventOptions {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use portcullis_event::Timestamp;
-use portcullis_log::{EventLog, Retention};
+use portcullis_log::EventLog;
+use portcullis_reason::Rejection;
 use portcullis_router::{self as router, Agents, Recovered};
 use portcullis_token::{Secret, Verifier};
 use portcullis_units::random;
@@ -34,8 +35,10 @@ pub struct Setup {
     pub verifier: Arc<Verifier>,
     /// Answers messages.
     pub agents: Agents,
-    /// Where events and accepted messages are recorded; in memory without one.
-    pub log: Option<Arc<dyn EventLog>>,
+    /// Where events and accepted messages are recorded.
+    pub log: Arc<dyn EventLog>,
+    /// Replaces what is a credential in users' words, before they are written down; without it none of them is.
+    pub redact: Option<fn(&str) -> String>,
     /// Where browsers reach the auth service, as an origin (`http://127.0.0.1:8081`); none if there is no such service.
     pub auth_url: Option<String>,
     /// Where refusals are kept that are somebody's own, for an agent that is asked about them.
@@ -107,7 +110,7 @@ impl Listeners {
 pub struct Service {
     gate: Arc<Gate>,
     listeners: Listeners,
-    log: Option<Arc<dyn EventLog>>,
+    log: Arc<dyn EventLog>,
     dashboard: Option<Arc<Admin>>,
     probe: Option<ProbeAccount>,
 }
@@ -129,13 +132,12 @@ impl Handle {
         self.0.revoke(logins);
     }
 
-    /// Takes up what the last process left open in the log. Blocks on the disk; to be called once, within a runtime, before
-    /// the gateway runs.
+    /// Takes up what the last process left open in the record; to be called once, before the gateway runs.
     ///
     /// # Errors
-    /// If the log cannot be read or written.
-    pub fn recover(&self) -> Result<Recovered, portcullis_log::Error> {
-        self.0.router.recover()
+    /// If the record cannot be read or written.
+    pub async fn recover(&self) -> Result<Recovered, Rejection> {
+        self.0.router.recover().await
     }
 }
 
@@ -151,7 +153,7 @@ impl Service {
     /// # Errors
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
-        let log = setup.log.clone();
+        let log = Arc::clone(&setup.log);
         let gate = Arc::new(gate(options, setup, listeners.gateway(), timestamp)?);
         Ok(Self { gate, listeners, log, dashboard: None, probe: None })
     }
@@ -191,9 +193,7 @@ impl Service {
         let stop = CancellationToken::new();
         background.spawn(admin::serve(Arc::clone(&gate), dashboard, admin, stop.clone()));
         background.spawn(sweep(Arc::clone(&gate), stop.clone()));
-        if let Some(log) = log {
-            background.spawn(sweep_log(Arc::clone(&gate), log, stop.clone()));
-        }
+        background.spawn(sweep_log(Arc::clone(&gate), log, stop.clone()));
         background.spawn(sample(Arc::clone(&gate), stop.clone()));
         if let Some(account) = probe {
             let address = gateway.local_addr().expect("a bound socket has an address");
@@ -219,7 +219,7 @@ pub(crate) fn gate(
     listen: SocketAddr,
     clock: fn() -> Timestamp,
 ) -> Result<Gate, Error> {
-    let Setup { verifier, agents, log, auth_url, own_refusals } = setup;
+    let Setup { verifier, agents, log, redact, auth_url, own_refusals } = setup;
     // A short name for this process, new at each start.
     let node: Arc<str> = Arc::from(random::hex::<4>());
     let metrics = Arc::new(Metrics::new(&node, embedded::build_id()));
@@ -232,11 +232,10 @@ pub(crate) fn gate(
             run_timeout: runs.timeout.get(),
             run_steps: runs.steps,
             run_output_bytes: runs.output_bytes.as_usize(),
-            retained_events: runs.retained_events,
-            retained_bytes: runs.retained_bytes.as_usize(),
             threads_per_user: runs.threads_per_user,
             retention: runs.retention.get(),
             repeat_runs: runs.repeat,
+            redact,
         },
         agents,
         Arc::clone(&metrics) as Arc<dyn router::Observer>,
@@ -314,13 +313,10 @@ async fn sweep_log(gate: Arc<Gate>, log: Arc<dyn EventLog>, stop: CancellationTo
         let options = &gate.options.events;
         let now = began.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         let before = now.saturating_sub(options.retention.as_millis());
-        let retention = Retention { before, threads: options.threads_per_user };
-        let log = Arc::clone(&log);
-        match tokio::task::spawn_blocking(move || log.sweep(retention)).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(threads)) => tracing::info!(threads, "old threads were removed"),
-            Ok(Err(error)) => tracing::error!(%error, "old threads cannot be removed"),
-            Err(error) => tracing::error!(%error, "removing old threads failed"),
+        match log.sweep(before).await {
+            Ok(0) => {}
+            Ok(threads) => tracing::info!(threads, "old threads were removed"),
+            Err(error) => tracing::error!(%error, "old threads cannot be removed"),
         }
     }
 }

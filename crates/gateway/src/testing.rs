@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_handshake::{ClientRequest, encode_key};
+use portcullis_log::{Limits, Memory};
 use portcullis_router::Agents;
 use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::{Value, json};
@@ -50,7 +51,8 @@ pub(crate) fn start(
     let setup = Setup {
         verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
         agents: Agents::new(|| Arc::new(Parrot)),
-        log: None,
+        log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
+        redact: None,
         auth_url: None,
         own_refusals: crate::OwnRefusals::default(),
     };

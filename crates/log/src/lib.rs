@@ -1,271 +1,213 @@
-//! The record of events and accepted messages: what of it must survive, and a store that sees to it.
+//! The record of events and accepted messages: what of it must survive, and for whom it is kept.
 //!
-//! [`EventLog`] is the contract that the router is written against. A thread's stream looks like this, by `seq`:
+//! [`EventLog`] is the contract that the router is written against, and [`OwnerLog`] the part of it that one user has: it
+//! is opened once, by whoever routes for that user, and from then on no call can name a wrong owner. A thread's stream
+//! looks like this, by `seq`:
 //!
 //! ```text
 //!         trimmed                kept                 on its way
 //!   1 ─────────────── first ─────────────── tail ─────────────────▶
 //!     gone, and said          can be read          numbered, not yet
-//!     so to who asks          again                acknowledged: seen by nobody
+//!     so to who asks          again                committed: seen by nobody
 //! ```
 //!
-//! - A change is acknowledged once it is as durable as the log was asked to be, and changes are acknowledged in the order
-//!   in which they were handed over. What is not acknowledged must be shown to nobody.
-//! - After a failure nothing is acknowledged any more: what a device lost once it may have lost for good, whatever it
-//!   says the next time. A restart reads what really is there.
-//! - An accepted run stays open until the change that ends it, so the next start finds what a crash left undone.
+//! - A change is committed once it is as durable as the log was asked to be, and the changes of one owner are committed in
+//!   the order in which they were handed over. What is not committed must be shown to nobody.
+//! - A refusal is the end of its handle: nothing that was handed over behind it is recorded, and nothing more is taken. So
+//!   a stream never has a hole. Whoever was refused opens the owner's log again, and finds there what really was recorded.
+//! - An accepted run stays open until the change that ends it, so whoever opens the log next finds what was left undone.
+//! - The numbers of a stream are given by whoever has it open: a record's `seq` says that the stream ended one before it.
+//!   A log that others write to as well answers a record that does not fit with [`AppendError::Fenced`].
+//! - A stream whose end may have been lost begins a new epoch, so that no number is taken for another's.
 //!
-//! What was asked is not among it: people paste tokens, and a token is never written down. The exception is a
-//! [`Question`] of which its agent says that it holds nothing of the kind: it stands beside its open run and nowhere else.
-//!
-//! [`Embedded`] is the implementation for one process, in a directory of its own. This crate knows no runtime: an
-//! acknowledgement is a call from the log's own thread.
+//! [`Memory`] keeps all of it for as long as the process lives. This crate knows no runtime: who waits is woken by whichever
+//! thread has the news. [`suite`] is the contract as tests, for every implementation to run.
 
-mod embedded;
+mod change;
+mod commit;
+mod memory;
 mod owner;
+mod renewed;
+#[cfg(feature = "suite")]
+pub mod suite;
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-pub use embedded::{Durability, Embedded};
+pub use change::{Change, OpenRun, Question, Record, Repeat};
+pub use commit::{Commit, Committer};
+pub use memory::{Limits, Memory};
 pub use owner::Owner;
+pub use renewed::renewed;
 
-/// A message that was accepted and whose run has not ended.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenRun {
-    /// Whose it is.
-    pub owner: Owner,
-    /// The run.
-    pub run_id: RunId,
-    /// The thread that it stands in.
-    pub thread_id: ThreadId,
-    /// The message, by which sending it again is recognised.
-    pub message_id: MessageId,
-    /// The agent that answers.
-    pub agent_id: String,
-    /// What kind of agent it is.
-    pub agent_type: String,
-    /// The subject who asked.
-    pub user_id: String,
-    /// When, in milliseconds since 1970; later than the messages that the owner sent before.
-    pub accepted_at: u64,
-    /// Whether it is run again after a crash.
-    #[serde(default, skip_serializing_if = "Repeat::is_never")]
-    pub repeat: Repeat,
-}
-
-/// Whether a run that a crash cut off is run again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Repeat {
-    /// It is not: what was asked is not known any more.
+/// How durable a committed change is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// It is on the device: it survives the loss of power.
     #[default]
-    Never,
-    /// It is, with this question.
-    Once(Question),
-    /// It was, and the question is gone: one that brings the server down does so twice at most.
-    Done,
+    Device,
+    /// The operating system has it: it survives the process, also `kill -9`, and not the machine.
+    Os,
 }
 
-impl Repeat {
-    const fn is_never(&self) -> bool {
-        matches!(self, Self::Never)
-    }
+/// The record of all users. Every method is safe to call from any thread, and returns at once: what takes its time is a
+/// future.
+pub trait EventLog: Send + Sync + 'static {
+    /// Opens what is kept of one owner. Whoever had it open before is fenced.
+    fn open(&self, owner: Owner) -> BoxFuture<'static, Result<Arc<dyn OwnerLog>, OpenError>>;
+
+    /// The owners with runs that have not ended: what a crash left open is taken up by whoever opens their logs.
+    fn unfinished(&self) -> BoxFuture<'static, Result<Vec<Owner>, ReadError>>;
+
+    /// Lets go of the streams whose last event is older than `before`, in milliseconds since 1970, and of the ids of
+    /// messages that are; open runs keep their streams. Says how many streams went.
+    fn sweep(&self, before: u64) -> BoxFuture<'static, Result<usize, ReadError>>;
+
+    /// Whether changes are taken, and if not, why, in words for an operator.
+    ///
+    /// # Errors
+    /// The cause, while nothing can be recorded.
+    fn ready(&self) -> Result<(), Arc<str>>;
 }
 
-/// What was asked, kept for as long as its run is open.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// The words.
-    pub content: String,
-    /// What the front end sent beside them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<Value>,
-    /// Whether the run is a world of its own: a fresh agent, and none of the thread's turns.
-    pub fresh: bool,
+/// The record of one user, open for whoever routes for them.
+pub trait OwnerLog: Send + Sync + 'static {
+    /// Hands a change over, and returns at once. It is on its way whether or not the commit is awaited.
+    fn append(&self, change: Change) -> Commit;
+
+    /// A stream's extent; none if it is not there.
+    fn stream(&self, thread_id: &ThreadId) -> BoxFuture<'static, Result<Option<Stream>, ReadError>>;
+
+    /// The committed events of a stream behind `after`, as many as come to `most` bytes and at least one, from the first one
+    /// that is kept where `after` lies before it; none if the stream is not there.
+    fn read(
+        &self,
+        thread_id: &ThreadId,
+        after: u64,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Option<Page>, ReadError>>;
+
+    /// The streams that come behind `after` in the order of their last events, the latest first, `most` of them.
+    fn threads(
+        &self,
+        after: Option<Place>,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Vec<Summary>, ReadError>>;
+
+    /// What became of the message of that id that was accepted last, as long as that is remembered: of the last 256 at least.
+    fn message(&self, id: &MessageId) -> BoxFuture<'static, Result<Option<Accepted>, ReadError>>;
+
+    /// The runs that have not ended, in the order in which they were accepted.
+    fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>>;
 }
 
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("bytes", &self.content.len()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for OpenRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenRun").field("run_id", &self.run_id).finish_non_exhaustive()
-    }
-}
-
-/// An event with its place.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Whose it is.
-    pub owner: Owner,
-    /// The stream.
-    pub thread_id: ThreadId,
-    /// The stream's life.
-    pub epoch: Epoch,
-    /// Its number, one more than the one before.
-    pub seq: u64,
-    /// Milliseconds since 1970.
-    pub at: u64,
-    /// The event as its v1 text.
-    pub text: Bytes,
-}
-
-/// One thing to be recorded, whole or not at all.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A message was accepted. Handed over again for a run that is open, it takes the place of what was there.
-    Accept(OpenRun),
-    /// A run told something.
-    Event {
-        /// What it told.
-        record: Record,
-        /// Numbers of the same stream that need not be kept any more.
-        trim: Range<u64>,
-        /// The run that ended with this event, and is open no more.
-        ends: Option<RunId>,
-    },
-    /// A stream goes, with the messages that led to it and the runs that are open in it.
-    Forget {
-        /// Whose it is.
-        owner: Owner,
-        /// The stream.
-        thread_id: ThreadId,
-    },
-}
-
-/// A stream as far as it is kept.
+/// A stream as far as it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct Stream {
     /// Its life.
     pub epoch: Epoch,
-    /// The number of the first event of `texts`.
+    /// The number of the first event that is kept; one more than `tail` where none is.
     pub first: u64,
-    /// The events, without gaps; never none.
-    pub texts: Vec<Bytes>,
+    /// The number of the last event.
+    pub tail: u64,
 }
 
-impl Stored {
-    /// The number of the last event.
-    pub fn tail(&self) -> u64 {
-        self.first + self.texts.len() as u64 - 1
-    }
+/// Some events of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The stream.
+    pub stream: Stream,
+    /// The number of the first event of `events`.
+    pub from: u64,
+    /// The events as their v1 texts, without gaps. None only where none is left.
+    pub events: Vec<Bytes>,
+}
+
+/// A stream's place in the order of last events: its time in milliseconds since 1970, then its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When its last event happened.
+    pub at: u64,
+    /// Its name.
+    pub thread_id: ThreadId,
 }
 
 /// A stream in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Which one.
-    pub thread_id: ThreadId,
-    /// Its life.
-    pub epoch: Epoch,
-    /// The number of its last event.
-    pub tail: u64,
-    /// When that happened, in milliseconds since 1970.
-    pub at: u64,
-    /// Its text.
+    /// Where it stands.
+    pub place: Place,
+    /// Its extent.
+    pub stream: Stream,
+    /// The text of its last event.
     pub last: Bytes,
 }
 
-/// How much is kept, beside what [`Change::Event`] trims.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// A stream whose last event is older than this goes, in milliseconds since 1970; open runs keep theirs. So does the
-    /// memory of a message's id.
-    pub before: u64,
-    /// Streams of one owner; those that were silent for longest go first.
-    pub threads: usize,
+/// What a message's id leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The run that answers it.
+    pub run_id: RunId,
+    /// The thread that it stands in.
+    pub thread_id: ThreadId,
 }
 
-/// Why something cannot be recorded or read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder has something in it that this program did not put there.
-    #[error("{} is not a record of events: it has files of something else; name an empty folder", path.display())]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
+/// Why an owner's log cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another node has it, and is the one to ask.
+    #[error("node {node} holds the record of this user")]
+    Held {
+        /// Which one.
+        node: Arc<str>,
     },
-    /// The folder was written by a later version.
-    #[error("{} was written by a later version (format {found}, known is {known}); use a newer program", path.display())]
-    TooNew {
-        /// The folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The latest one known.
-        known: u32,
-    },
-    /// Another process has it open.
-    #[error("{} is in use by another process; stop that one, or name another data directory", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The folder or a file in it cannot be used.
-    #[error("the record of events in {} cannot be used", path.display())]
-    Unusable {
-        /// The folder.
-        path: PathBuf,
-        /// The system's word.
-        #[source]
-        source: std::io::Error,
+    /// Not now: try again after so long.
+    #[error("the record cannot be opened for now: {cause}")]
+    Unavailable {
+        /// Why, for an operator.
+        cause: Arc<str>,
+        /// When to try again.
+        after: Duration,
     },
     /// What is there is damaged. Nothing was deleted.
-    #[error("the record of events in {} is damaged ({detail}); move it away to start without it, nothing in it was changed", path.display())]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// What was found.
-        detail: String,
-    },
-    /// A change could not be made durable: nothing is taken any more until a restart.
-    #[error("the record of events failed: {0}")]
-    Failed(String),
+    #[error("the record is damaged: {0}")]
+    Damaged(Arc<str>),
 }
 
-/// Called once a change is durable, or never will be. From the log's own thread, and soon to return.
-pub type Done = Box<dyn FnOnce(Result<(), &Error>) + Send>;
+/// Why something cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Not now: it may be read later.
+    #[error("the record cannot be read for now: {0}")]
+    Unavailable(Arc<str>),
+    /// What is there is damaged. Nothing was deleted.
+    #[error("the record is damaged: {0}")]
+    Damaged(Arc<str>),
+}
 
-/// The record. All methods are safe to call from any thread; those that read block for as long as reading takes.
-pub trait EventLog: Send + Sync + 'static {
-    /// Hands a change over. Returns at once; `done` is called later, in the order of handing over, never from here.
-    fn append(&self, change: Change, done: Done);
-
-    /// A stream as far as it was acknowledged; none if it is not there, which another owner's looks like.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn thread(&self, owner: &Owner, thread_id: &ThreadId) -> Result<Option<Stored>, Error>;
-
-    /// The streams of an owner, as far as they were acknowledged, in no order.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error>;
-
-    /// The run and thread of a message that this owner sent before, if it is remembered.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn message(&self, owner: &Owner, id: &MessageId) -> Result<Option<(RunId, ThreadId)>, Error>;
-
-    /// The runs that have not ended.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    fn open_runs(&self) -> Result<Vec<OpenRun>, Error>;
-
-    /// Lets go of what need not be kept, and says how many streams went.
-    ///
-    /// # Errors
-    /// If it cannot be read or written.
-    fn sweep(&self, retention: Retention) -> Result<usize, Error>;
+/// Why a change was refused. It is not recorded, nor is what was handed over behind it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else has opened the owner's log since, or this handle was refused something before.
+    #[error("another has opened the record of this user since")]
+    Fenced,
+    /// Not now: the log may be opened again after so long.
+    #[error("the record takes nothing for now: {cause}")]
+    Unavailable {
+        /// Why, for an operator.
+        cause: Arc<str>,
+        /// When to try again.
+        after: Duration,
+    },
+    /// The message of this acceptance was accepted before, in the same thread.
+    #[error("the message was accepted before")]
+    AlreadyAccepted(Accepted),
+    /// Nothing is taken any more, until a restart.
+    #[error("the record has failed: {0}")]
+    Failed(Arc<str>),
 }

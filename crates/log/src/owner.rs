@@ -22,8 +22,14 @@ impl Owner {
         Self(head)
     }
 
-    pub(crate) const fn bytes(&self) -> &[u8; 16] {
+    /// The bytes, by which a store knows the owner.
+    pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// The owner whose bytes these are.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
     }
 }
 

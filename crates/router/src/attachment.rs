@@ -2,26 +2,23 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
 use portcullis_event::{
-    ClientMessage, Command, ConnectionId, Envelope, ErrorNotice, EventId, Format, GapReason, MessageId, Mode,
-    Pong, Resume, ResumeGap, RunId, ServerMessage, ThreadId, UserMessage,
+    ClientMessage, Command, ConnectionId, Format, GapReason, MessageId, Mode, Pong, Resume, ServerMessage,
+    ThreadId, UserMessage,
 };
-use portcullis_log::{Owner, Question, Repeat, Stored, Summary};
+use portcullis_log::{Page, Place, Summary};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
-use portcullis_units::random;
+
+use tokio::sync::oneshot;
 
 use crate::{
-    Outbox, Router, encode, owner, run,
-    thread::Run,
-    world::{Asking, Submitted, World, cancellation},
+    Outbox, Router,
+    world::{self, Message, World},
 };
 
 /// A reserved place for one connection of a verified user. Dropping it gives the place back.
@@ -39,7 +36,6 @@ pub struct Attachment {
     world: Arc<World>,
     mode: Mode,
     number: u64,
-    controls: AtomicU64,
     outbox: Arc<Outbox>,
 }
 
@@ -80,34 +76,34 @@ impl Seat {
         &self.identity
     }
 
-    /// Whose events these are, in the record.
-    fn owner(&self) -> Owner {
-        owner(&self.identity)
-    }
-
-    /// The user's threads, each with its last event, in no order. Reads the record, so it may block.
+    /// The user's threads behind a place, the one that moved last first, `most` of them.
     ///
     /// # Errors
-    /// [`Reason::NotReady`] if that cannot be read.
-    pub fn threads(&self) -> Result<Vec<Summary>, Rejection> {
-        self.world.threads(&self.router.shared, &self.owner())
+    /// [`Reason::NotReady`] if the record cannot be read.
+    pub async fn threads(&self, after: Option<Place>, most: usize) -> Result<Vec<Summary>, Rejection> {
+        self.world.threads(&self.router.shared, after, most).await
     }
 
-    /// A thread's events as far as they are kept. Reads the record, so it may block.
+    /// A thread's events behind `after`, as far as they are kept and come to `most` bytes, one at least.
     ///
     /// # Errors
     /// [`Reason::NotFound`], also for another user's thread; [`Reason::NotReady`] if the record cannot be read.
-    pub fn thread(&self, id: &ThreadId) -> Result<Stored, Rejection> {
-        self.world.thread(&self.router.shared, &self.owner(), id)
+    pub async fn events(&self, id: &ThreadId, after: u64, most: usize) -> Result<Page, Rejection> {
+        self.world.events(&self.router.shared, id, after, most).await
     }
 
-    /// Has a thread forgotten, by this server and its record; its runs are cancelled. Reads the record, so it may block. The
-    /// returned future ends when the thread is gone, false if it could not be taken out of the record.
+    /// Has a thread forgotten, by this server and its record; its runs are cancelled. The future that is given back ends when
+    /// the thread is gone, false if it could not be taken out of the record.
     ///
     /// # Errors
-    /// [`Reason::NotFound`], also for another user's thread; [`Reason::NotReady`] if the record has failed.
-    pub fn forget(&self, id: &ThreadId) -> Result<impl Future<Output = bool> + Send + use<>, Rejection> {
-        let gone = self.world.forget(&self.router.shared, &self.owner(), id)?;
+    /// [`Reason::NotFound`], also for another user's thread; [`Reason::NotReady`] if the record takes nothing.
+    pub async fn forget(&self, id: ThreadId) -> Result<impl Future<Output = bool> + Send + use<>, Rejection> {
+        let (told, doomed) = oneshot::channel();
+        let command = world::Command::Forget { thread_id: id, told };
+        self.world.try_command(&self.router.shared, command)?;
+        let gone = doomed.await.unwrap_or_else(|_| {
+            Err(Rejection::new(Reason::NotReady, "the router ended before the thread was found"))
+        })?;
         Ok(async move { gone.await.is_ok() })
     }
 
@@ -124,7 +120,7 @@ impl Seat {
     pub fn correspond(self, mode: Mode, outbox: Arc<Outbox>) -> Attachment {
         let world = Arc::clone(&self.world);
         let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
-        Attachment { seat: self, world, mode, number, controls: AtomicU64::new(0), outbox }
+        Attachment { seat: self, world, mode, number, outbox }
     }
 
     /// Joins the user's world: from here on `outbox` receives the user's events. `resume` says where the client
@@ -136,19 +132,16 @@ impl Seat {
         established: impl FnOnce(ConnectionId) -> ServerMessage,
         resume: &Resume,
     ) -> Attachment {
+        let shared = Arc::clone(&self.router.shared);
         let world = match mode {
-            Mode::Isolated => Arc::new(World::isolated(self.observed)),
+            Mode::Isolated => Arc::new(World::isolated(self.identity.clone(), self.observed)),
             Mode::Main | Mode::Factory | Mode::Legacy => Arc::clone(&self.world),
         };
-        let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let attachment = Attachment { seat: self, world, mode, number, controls: AtomicU64::new(0), outbox };
+        let number = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let attachment = Attachment { seat: self, world, mode, number, outbox };
         attachment.notify(established(attachment.connection_id()));
-        let nothing = Resume { threads: Vec::new() };
-        let resume = if attachment.may_resume(resume) { resume } else { &nothing };
-        let shared = &attachment.seat.router.shared;
-        let reply = |message| attachment.notify(message);
-        let owner = || attachment.owner();
-        attachment.world.join(shared, owner, mode.format(), &attachment.outbox, resume, &reply);
+        let points = if attachment.may_resume(resume) { resume.threads.clone() } else { Vec::new() };
+        attachment.world.join(&shared, mode.format(), &attachment.outbox, points);
         attachment
     }
 }
@@ -164,24 +157,15 @@ impl Attachment {
         self.mode
     }
 
-    fn owner(&self) -> Owner {
-        self.seat.owner()
-    }
-
     /// The connection's name.
     pub fn connection_id(&self) -> ConnectionId {
-        ConnectionId::new(&self.name()).expect("a node's name and a number are an identifier")
-    }
-
-    /// The text of the connection's name. It is made in every handshake: in one allocation, where `format!` grows it piece
-    /// by piece, and not kept, since every idle connection would pay for it.
-    fn name(&self) -> String {
         let node: &str = &self.seat.router.shared.node;
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(self.number);
+        // In one allocation, where `format!` grows it piece by piece: it is made in every handshake.
         let mut name = String::with_capacity(3 + node.len() + digits.len());
         name.extend(["c-", node, "-", digits]);
-        name
+        ConnectionId::new(&name).expect("a node's name and a number are an identifier")
     }
 
     /// Goes on with a fresh token of the same user.
@@ -202,23 +186,17 @@ impl Attachment {
 
     /// Queues a control message for this connection alone.
     pub fn notify(&self, message: ServerMessage) {
-        if !self.outbox.push(self.control(message)) {
-            self.world.observer(&self.seat.router.shared).overflow();
-        }
+        self.world.reply(&self.seat.router.shared, &self.outbox, self.mode.format(), message);
     }
 
     /// The frame of a control message for this connection alone, which the caller sends by itself.
     pub fn control(&self, message: ServerMessage) -> Bytes {
-        let shared = &self.seat.router.shared;
-        let number = self.controls.fetch_add(1, Ordering::Relaxed);
-        let id = EventId::numbered(&self.name(), number).expect("a connection's id has room for a number");
-        encode(&Envelope::control(id, (shared.clock)(), message), self.mode.format())
+        self.seat.router.shared.control(self.mode.format(), message)
     }
 
     /// Answers a message that was refused.
     pub fn refuse(&self, rejection: &Rejection, id: Option<MessageId>) {
-        self.world.observer(&self.seat.router.shared).refused(rejection.reason);
-        self.notify(ErrorNotice::new(rejection).for_message(id).into());
+        self.world.refuse(&self.seat.router.shared, &self.outbox, self.mode.format(), rejection, id);
     }
 
     /// Acts on a client's message. Answers and events come through the outbox.
@@ -230,12 +208,10 @@ impl Attachment {
         let outcome = match command {
             Command::UserMessage(message) => self.submit(id.clone(), thread_id, message),
             Command::CancelRun(command) => self.world.cancel(&self.seat.router.shared, &command),
-            Command::Resume(command) => {
-                self.resume(&command);
-                Ok(())
-            }
+            Command::Resume(command) => self.resume(command),
             Command::Ping(ping) => {
-                self.notify(Pong { echo: ping.echo }.into());
+                let (shared, pong) = (&self.seat.router.shared, Pong { echo: ping.echo });
+                self.world.ping(shared, &self.outbox, self.mode.format(), pong);
                 Ok(())
             }
             // Events are kept by count and size alone, so a place that a client has reached changes nothing.
@@ -254,58 +230,38 @@ impl Attachment {
     fn submit(
         &self,
         id: Option<MessageId>,
-        thread: Option<ThreadId>,
-        message: UserMessage,
+        thread_id: Option<ThreadId>,
+        said: UserMessage,
     ) -> Result<(), Rejection> {
         let shared = &self.seat.router.shared;
         let fresh = self.mode == Mode::Factory;
-        let UserMessage { content, agent, context } = message;
-        let chosen = shared.agents.choose(agent.as_ref(), fresh)?;
-        let named = thread.is_some();
-        let kept = shared.options.repeat_runs
-            && self.world.is_recorded(shared)
-            && chosen.agent.may_repeat(&content, context.as_ref());
-        let question = || Question { content: content.clone(), context: context.clone(), fresh };
-        let repeat = if kept { Repeat::Once(question()) } else { Repeat::Never };
-        let run = Run {
-            id: RunId::new(&format!("run-{}", random::hex::<12>()))
-                .expect("hexadecimal digits are an identifier"),
-            thread_id: thread.unwrap_or_else(|| {
-                ThreadId::new(&format!("thread-{}", random::hex::<12>()))
-                    .expect("hexadecimal digits are an identifier")
-            }),
+        let chosen = shared.agents.choose(said.agent.as_ref(), fresh)?;
+        let message = Message {
+            outbox: Arc::clone(&self.outbox),
+            format: self.mode.format(),
             user_id: Arc::from(self.identity().subject()),
+            id,
+            thread_id,
+            said,
             chosen,
-            content,
-            context,
-            remembers: !fresh,
-            cancel: cancellation(shared),
-            accepted: tokio::time::Instant::now().into_std(),
-            owner: self.owner(),
-            repeat,
-            recorded: None,
-            again: None,
+            fresh,
+            sent: tokio::time::Instant::now().into_std(),
         };
-        let reply = |message| self.notify(message);
-        let asking = Asking { outbox: &self.outbox, format: self.mode.format(), reply: &reply };
-        match self.world.submit(shared, id, named, run, &asking)? {
-            Submitted::Start(run) => run::start(&self.seat.router, &self.world, *run),
-            Submitted::Nothing => {}
-        }
-        Ok(())
+        self.world.try_command(shared, world::Command::Message(Box::new(message)))
     }
 
-    fn resume(&self, command: &Resume) {
-        if self.may_resume(command) {
-            let shared = &self.seat.router.shared;
-            self.world.resume(shared, &self.owner(), &self.outbox, command, &|message| self.notify(message));
+    fn resume(&self, command: Resume) -> Result<(), Rejection> {
+        if !self.may_resume(&command) {
+            return Ok(());
         }
+        let (outbox, format, points) = (Arc::clone(&self.outbox), self.mode.format(), command.threads);
+        self.world.try_command(&self.seat.router.shared, world::Command::Resume { outbox, format, points })
     }
 
     /// Queues more of what this connection missed, after [`Outgoing::Behind`](crate::Outgoing::Behind).
     pub fn catch_up(&self) {
-        let shared = &self.seat.router.shared;
-        self.world.catch_up(shared, &self.owner(), &self.outbox, &|message| self.notify(message));
+        let (outbox, format) = (Arc::clone(&self.outbox), self.mode.format());
+        self.world.command(&self.seat.router.shared, world::Command::CatchUp { outbox, format });
     }
 
     /// Whether events can be sent again here; if not, the client is told so for each thread that it names.
@@ -314,14 +270,7 @@ impl Attachment {
         let may = self.mode.format() == Format::V1;
         if !may {
             for point in &command.threads {
-                let gap = ResumeGap {
-                    thread_id: point.thread_id.clone(),
-                    epoch: None,
-                    first_available_seq: None,
-                    last_seq: 0,
-                    reason: GapReason::NotResumable,
-                };
-                self.notify(gap.into());
+                self.notify(world::nothing(&point.thread_id, GapReason::NotResumable).into());
             }
         }
         may

@@ -116,9 +116,20 @@ impl Outbox {
         queued
     }
 
+    /// Whether a frame did not fit.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.state.lock().end == Some(Reason::SlowConsumer)
+    }
+
+    /// Bytes of what the client missed that may be queued now. Where nothing waits there is room for a frame of any size.
+    pub(crate) fn room(&self) -> usize {
+        let state = self.state.lock();
+        if state.queue.is_empty() { state.room().max(1) } else { state.room() }
+    }
+
     /// Has the owner told, once all is taken, that there is more of what the client missed.
-    pub(crate) fn set_behind(&self, behind: bool) {
-        self.change(|state| state.behind = behind);
+    pub(crate) fn set_behind(&self) {
+        self.change(|state| state.behind = true);
     }
 
     /// Has the client told that the server is stopping, and when to come back.
@@ -299,7 +310,7 @@ mod tests {
         let outbox = Outbox::new(8);
         let mut missed = VecDeque::from(["ab", "cd", "efghi", "j"]);
         assert!(refill(&outbox, &mut missed));
-        outbox.set_behind(true);
+        outbox.set_behind();
         assert_eq!(outbox.queued_bytes(), 4);
         assert!(outbox.push(Bytes::from_static(b"new")), "half of the queue is free");
         assert!(!refill(&outbox, &mut missed), "no room while it is not read");
@@ -316,7 +327,7 @@ mod tests {
     #[test]
     fn who_is_too_slow_gets_nothing_more_of_what_was_missed() {
         let outbox = Outbox::new(3);
-        outbox.set_behind(true);
+        outbox.set_behind();
         assert!(!outbox.push(Bytes::from_static(b"abcd")));
         assert!(!refill(&outbox, &mut VecDeque::from(["e"])), "it would stand behind a hole");
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));

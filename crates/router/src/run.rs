@@ -9,21 +9,20 @@ use portcullis_event::{
     ToolCompleted, ToolExecuting, Usage,
 };
 use portcullis_reason::Reason;
-use serde_json::Value;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    Router, Shared,
+    shared::Shared,
     thread::Run,
     turn::Turn,
-    world::{Place, World},
+    world::{Lost, World},
 };
 
 /// Events between an agent and the router. A full channel makes the agent wait.
 const EVENTS: usize = 32;
 
-/// Events of a run that the log has not acknowledged: what one run may hold of its queue.
-const UNACKNOWLEDGED: u32 = 64;
+/// Events of a run that the record has not committed: what one run may have on their way.
+const UNCOMMITTED: u32 = 64;
 
 /// Bytes of an answer's pieces that are joined at most, and how long the first of them waits for more.
 const JOINED_BYTES: usize = 4 * 1024;
@@ -33,15 +32,15 @@ const JOINED_FOR: Duration = Duration::from_millis(200);
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// Starts a run, and after it those that wait for it, as one task.
-pub(crate) fn start(router: &Router, world: &Arc<World>, run: Run) {
-    let (router, world) = (router.clone(), Arc::clone(world));
-    let tasks = router.shared.tasks.clone();
-    tasks.spawn(async move {
+pub(crate) fn start(shared: &Arc<Shared>, world: &Arc<World>, run: Run) {
+    let (router, world) = (Arc::clone(shared), Arc::clone(world));
+    shared.tasks.spawn(async move {
         let mut next = Some(run);
         while let Some(run) = next {
-            let place = run.place();
-            let turn = Driver::new(&router.shared, &world, run).drive().await;
-            next = world.finish(&router.shared, &place, turn);
+            let place = run.place.clone();
+            // A run whose record was lost has no end here: whoever opens the record takes it up.
+            let Ok(turn) = Driver::new(&router, &world, run).drive().await else { return };
+            next = world.finish(&router, &place, turn);
         }
     });
 }
@@ -50,8 +49,9 @@ struct Driver<'a> {
     shared: &'a Arc<Shared>,
     world: &'a Arc<World>,
     run: Run,
-    place: Place,
-    /// Room for events that the log has not acknowledged.
+    /// The record was lost: nothing that the run tells has a place any more.
+    lost: bool,
+    /// Room for events on their way into the record.
     window: Arc<Semaphore>,
     /// Bytes of events so far.
     bytes: usize,
@@ -68,36 +68,21 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
-        let (place, window) = (run.place(), Arc::new(Semaphore::new(UNACKNOWLEDGED as usize)));
+        let window = Arc::new(Semaphore::new(UNCOMMITTED as usize));
         let turn = run.remembers.then(|| Turn::asked(run.content.clone()));
         let (joined, joined_at) = (String::new(), Instant::now());
-        Self {
-            shared,
-            world,
-            run,
-            place,
-            window,
-            bytes: 0,
-            steps: 0,
-            joined,
-            joined_at,
-            turn,
-            open: Vec::new(),
-        }
+        let (lost, bytes, steps, open) = (false, 0, 0, Vec::new());
+        Self { shared, world, run, lost, window, bytes, steps, joined, joined_at, turn, open }
     }
 
     /// Drives the run to its terminal event, and gives the turn to remember.
-    async fn drive(mut self) -> Option<Turn> {
-        // It begins once its acceptance is recorded, or that it begins again: what brings the server down does so twice at most.
-        let recorded = match &self.run.again {
-            Some(again) => self.world.reopen(self.shared, again.open.clone()),
-            None => self.run.recorded.take(),
-        };
-        if let Some(recorded) = recorded
-            && recorded.await != Ok(true)
-        {
-            // Nobody was told, or the next start ends it.
-            return None;
+    ///
+    /// # Errors
+    /// [`Lost`] where its record was.
+    async fn drive(mut self) -> Result<Option<Turn>, Lost> {
+        if let Some(again) = &self.run.again {
+            // What brings the server down does so twice at most.
+            self.world.reopen(self.shared, &self.run.place, again.open.clone())?.await.map_err(|_| Lost)?;
         }
         self.emit(self.run.started()).await;
         let outcome = self.run_agent().await;
@@ -106,29 +91,29 @@ impl<'a> Driver<'a> {
             Some(excess) => Err(excess),
             None => Ok(answer),
         });
-        let answer = self.emit_terminal(outcome).await;
+        let answer = self.emit_terminal(outcome).await?;
         if let Some(turn) = &mut self.turn {
             turn.answer(answer);
         }
         // A run that has ended is recorded to its end: nothing of it is on its way any more.
-        let _ = self.window.acquire_many(UNACKNOWLEDGED).await;
-        self.turn
+        let _ = self.window.acquire_many(UNCOMMITTED).await;
+        Ok(self.turn)
     }
 
     async fn run_agent(&mut self) -> Result<Answer, Failure> {
-        let earlier = if self.run.remembers { self.world.history(&self.run.thread_id) } else { Vec::new() };
+        let earlier = if self.run.remembers { self.world.history(&self.run.place).await } else { Vec::new() };
         let mut messages: Vec<_> = earlier.into_iter().flat_map(Turn::into_messages).collect();
         messages.push(Message::user(mem::take(&mut self.run.content)));
         let task = Task {
-            run_id: self.run.id.to_arc(),
-            thread_id: self.run.thread_id.to_arc(),
+            run_id: self.run.place.run_id.to_arc(),
+            thread_id: self.run.place.thread_id.to_arc(),
             user_id: Arc::clone(&self.run.user_id),
             messages,
             context: self.run.context.take(),
         };
         // The tools of a second attempt are others than those of the first.
-        let name =
-            if self.run.is_second() { format!("{}.2", self.run.id).into() } else { self.run.id.to_arc() };
+        let name = &self.run.place.run_id;
+        let name = if self.run.is_second() { format!("{name}.2").into() } else { name.to_arc() };
         let (sink, mut events) = EventSink::channel(name, EVENTS);
         let (agent, stop) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
         let context = RunContext { events: sink, cancel: stop.clone() };
@@ -146,12 +131,12 @@ impl<'a> Driver<'a> {
                     if let Some(excess) = self.excess(self.joined.len()) {
                         break Err(excess);
                     }
-                    if self.shared.ready().is_err() {
-                        break Err(Failure::new(Reason::NotReady, "The answer cannot be recorded any more."));
+                    if self.lost {
+                        break Err(Failure::cancelled());
                     }
                 }
                 outcome = &mut work => break outcome.unwrap_or_else(|_| {
-                    tracing::error!(run_id = %self.run.id, agent = %self.run.chosen.id, "the agent panicked");
+                    tracing::error!(run_id = %self.run.place.run_id, agent = %self.run.chosen.id, "the agent panicked");
                     Err(Failure::new(Reason::Internal, "The agent failed unexpectedly."))
                 }),
                 () = tokio::time::sleep_until(self.joined_at + JOINED_FOR), if !self.joined.is_empty() => {
@@ -255,8 +240,7 @@ impl<'a> Driver<'a> {
 
     async fn tell_end(&mut self, tool: ToolCompleted) {
         if let Some(turn) = &mut self.turn {
-            let result = tool.result.as_ref().map_or_else(|| tool.result_summary.clone(), Value::to_string);
-            turn.tool_ended(tool.execution_id.to_string(), result, tool.ok);
+            turn.tool_completed(&tool);
         }
         self.emit(tool).await;
     }
@@ -276,24 +260,20 @@ impl<'a> Driver<'a> {
     }
 
     /// Emits the one terminal event, and gives the answer's text.
-    async fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> String {
+    ///
+    /// # Errors
+    /// [`Lost`] where it has no place any more.
+    async fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> Result<String, Lost> {
         let elapsed = Instant::from_std(self.run.accepted).elapsed();
         let agent_id = self.run.chosen.id.clone();
-        match outcome {
+        let (end, failure, answer): (ServerMessage, _, _) = match outcome {
             Ok(Answer { final_response, usage }) => {
                 let usage = usage.map(|usage| Usage {
                     input_tokens: Some(usage.input_tokens),
                     output_tokens: Some(usage.output_tokens),
                 });
-                self.emit(AgentCompleted {
-                    agent_id,
-                    final_response: final_response.clone(),
-                    execution_time_ms: milliseconds(elapsed),
-                    usage,
-                })
-                .await;
-                self.world.observer(self.shared).run_ended(None, elapsed);
-                final_response
+                let (answer, execution_time_ms) = (final_response.clone(), milliseconds(elapsed));
+                (AgentCompleted { agent_id, final_response, execution_time_ms, usage }.into(), None, answer)
             }
             Err(failure) => {
                 let Failure { reason, message, retryable } =
@@ -302,11 +282,16 @@ impl<'a> Driver<'a> {
                     } else {
                         failure
                     };
-                self.emit(AgentFailed { agent_id, error: RunError { reason, message, retryable } }).await;
-                self.world.observer(self.shared).run_ended(Some(reason), elapsed);
-                String::new()
+                let error = RunError { reason, message, retryable };
+                (AgentFailed { agent_id, error }.into(), Some(reason), String::new())
             }
+        };
+        self.emit(end).await;
+        if self.lost {
+            return Err(Lost);
         }
+        self.world.observer(self.shared).run_ended(failure, elapsed);
+        Ok(answer)
     }
 
     /// The limit that the run has gone beyond, or would with so many bytes more.
@@ -324,8 +309,11 @@ impl<'a> Driver<'a> {
 
     /// Sends an event on its way; waits while too many are on theirs.
     async fn emit(&mut self, message: impl Into<ServerMessage>) {
-        let room = Arc::clone(&self.window).acquire_owned().await;
-        self.bytes += self.world.emit(self.shared, &self.place, message.into(), room);
+        let Ok(room) = Arc::clone(&self.window).acquire_owned().await else { return };
+        match self.world.emit(self.shared, &self.run.place, message.into(), room) {
+            Ok(bytes) => self.bytes += bytes,
+            Err(Lost) => self.lost = true,
+        }
     }
 }
 

@@ -1,48 +1,39 @@
-//! One thread's stream: its epoch, its events as far as they are kept, its turns, and the runs that wait for it.
+//! One thread: its stream as far as it was numbered and seen, the runs in it, and its turns.
 
-use std::{collections::VecDeque, mem, ops::Range, sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use bytes::Bytes;
-use futures_util::future::Shared;
-use portcullis_event::{
-    AgentStarted, Envelope, Epoch, GapReason, Position, ResumeGap, ResumePoint, ResumedThread, RunId,
-    ServerMessage, ThreadId,
-};
-use portcullis_frame::Opcode;
-use portcullis_log::{OpenRun, Owner, Repeat, Stored};
-use portcullis_units::random;
+use portcullis_event::{AgentStarted, Epoch, Position, RunId, ThreadId};
+use portcullis_log::{OpenRun, Stream};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{agents::Chosen, turn::Turn, world::Place};
+use crate::{agents::Chosen, ids, shared::Shared, turn::Turn};
 
 /// Most turns that an agent is shown, and most bytes of them.
-const HISTORY_TURNS: usize = 20;
+pub(crate) const HISTORY_TURNS: usize = 20;
 const HISTORY_BYTES: usize = 64 * 1024;
 
-/// A thread of one world.
+/// A thread of one world. Its events are in the record alone.
 pub(crate) struct Thread {
     epoch: Epoch,
     /// The last number that was given.
     last_seq: u64,
-    /// The last event that may be seen: with a record, the last that it acknowledged.
+    /// The last event that may be seen: the record has it.
     tail: u64,
-    /// The last events as v1 frames, oldest first; their numbers end with `tail`.
-    kept: VecDeque<Bytes>,
-    /// The first event that the record still has.
-    recorded_from: u64,
-    kept_bytes: usize,
+    /// Messages whose acceptance is on its way into the record.
+    pub(crate) accepting: usize,
     /// The runs that go on: one, or with the policy `parallel` any number.
     pub(crate) active: Vec<Active>,
     pub(crate) waiting: VecDeque<Run>,
-    history: VecDeque<Turn>,
+    /// The turns so far, oldest first; none while they have not been read from the record.
+    turns: Option<VecDeque<Turn>>,
     /// Who waits for the thread to be gone; it goes when its runs have ended and the record has let go of it, and takes
     /// nothing new until then.
     pub(crate) doomed: Vec<oneshot::Sender<()>>,
     pub(crate) last_used: Instant,
 }
 
-/// The run that is going on.
+/// A run that is going on.
 pub(crate) struct Active {
     pub(crate) id: RunId,
     pub(crate) cancel: CancellationToken,
@@ -50,10 +41,18 @@ pub(crate) struct Active {
     ended: bool,
 }
 
+/// Where a run's events go.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// The opening of the record in which the run was accepted or taken up; in a later one it has no place.
+    pub(crate) term: u64,
+    pub(crate) thread_id: ThreadId,
+    pub(crate) run_id: RunId,
+}
+
 /// A run that was accepted.
 pub(crate) struct Run {
-    pub(crate) id: RunId,
-    pub(crate) thread_id: ThreadId,
+    pub(crate) place: Place,
     pub(crate) user_id: Arc<str>,
     pub(crate) chosen: Chosen,
     pub(crate) content: String,
@@ -62,13 +61,7 @@ pub(crate) struct Run {
     pub(crate) remembers: bool,
     pub(crate) cancel: CancellationToken,
     pub(crate) accepted: Instant,
-    /// Whose it is, in the record.
-    pub(crate) owner: Owner,
-    /// Whether a crash has it run again: on its way into the record.
-    pub(crate) repeat: Repeat,
-    /// Whether its acceptance was recorded, once that is known; it begins no sooner. None without a record.
-    pub(crate) recorded: Option<Recorded>,
-    /// What the record has of it where it was accepted before the start of this process.
+    /// What the record has of it where it was accepted before this opening of the record.
     pub(crate) again: Option<Box<Again>>,
 }
 
@@ -79,9 +72,6 @@ pub(crate) struct Again {
     /// It had begun.
     pub(crate) began: bool,
 }
-
-/// Whether something was recorded, once that is known. An end without a word means no.
-pub(crate) type Recorded = Shared<oneshot::Receiver<bool>>;
 
 impl Run {
     /// Its first event, or where it begins anew.
@@ -94,77 +84,56 @@ impl Run {
         }
     }
 
+    /// What of the user's words is written down.
+    pub(crate) fn kept(&self, shared: &Shared) -> Option<String> {
+        shared.options.redact.map(|redact| redact(&self.content))
+    }
+
     /// Whether clients may have seen some of an attempt before this one.
     pub(crate) fn is_second(&self) -> bool {
         self.again.as_ref().is_some_and(|again| again.began)
     }
-
-    /// Where its events go.
-    pub(crate) fn place(&self) -> Place {
-        Place { owner: self.owner, thread_id: self.thread_id.clone(), run_id: self.id.clone() }
-    }
 }
 
 impl Thread {
+    /// A new one.
     pub(crate) fn new(now: Instant) -> Self {
+        Self { turns: Some(VecDeque::new()), ..Self::at(ids::epoch(), 0, now) }
+    }
+
+    /// One that the record has.
+    pub(crate) fn recorded(stream: Stream, now: Instant) -> Self {
+        Self::at(stream.epoch, stream.tail, now)
+    }
+
+    fn at(epoch: Epoch, tail: u64, now: Instant) -> Self {
         Self {
-            epoch: Epoch::new(&random::hex::<8>()).expect("hexadecimal digits are an epoch"),
-            last_seq: 0,
-            tail: 0,
-            kept: VecDeque::new(),
-            recorded_from: 1,
-            kept_bytes: 0,
+            epoch,
+            last_seq: tail,
+            tail,
+            accepting: 0,
             active: Vec::new(),
             waiting: VecDeque::new(),
-            history: VecDeque::new(),
+            turns: None,
             doomed: Vec::new(),
             last_used: now,
         }
     }
 
-    /// A thread as the record has it.
-    pub(crate) fn recorded(stored: &Stored, now: Instant) -> Self {
-        let kept: VecDeque<Bytes> = stored
-            .texts
-            .iter()
-            .map(|text| portcullis_frame::Frame::new(Opcode::Text, &text[..]).to_bytes())
-            .collect();
-        let mut thread = Self {
-            epoch: stored.epoch.clone(),
-            last_seq: stored.tail(),
-            tail: stored.tail(),
-            kept_bytes: kept.iter().map(Bytes::len).sum(),
-            kept,
-            recorded_from: stored.first,
-            ..Self::new(now)
-        };
-        // What was answered is known; what was asked is not written down.
-        let answers = stored.texts.iter().rev().filter_map(answer).take(HISTORY_TURNS);
-        for answer in answers.collect::<Vec<_>>().into_iter().rev() {
-            thread.remember(Turn::answered(answer));
-        }
-        thread
+    /// The stream's life.
+    pub(crate) const fn epoch(&self) -> &Epoch {
+        &self.epoch
     }
 
-    /// What is kept, as the record would have it; none if that is nothing.
-    pub(crate) fn stored(&self) -> Option<Stored> {
-        let texts: Vec<Bytes> = self.kept.iter().map(portcullis_frame::payload_of).collect();
-        (!texts.is_empty()).then(|| Stored { epoch: self.epoch.clone(), first: self.first_kept(), texts })
-    }
-
-    /// The events that the record need not keep any more; they are asked for once.
-    pub(crate) fn take_trimmed(&mut self) -> Range<u64> {
-        let to = self.first_kept();
-        mem::replace(&mut self.recorded_from, to)..to
-    }
-
-    fn first_kept(&self) -> u64 {
-        self.tail + 1 - self.kept.len() as u64
+    /// The last event that may be seen.
+    pub(crate) const fn tail(&self) -> u64 {
+        self.tail
     }
 
     /// Notes that a run goes on.
     pub(crate) fn begin(&mut self, run: &Run) {
-        self.active.push(Active { id: run.id.clone(), cancel: run.cancel.clone(), ended: false });
+        let (id, cancel) = (run.place.run_id.clone(), run.cancel.clone());
+        self.active.push(Active { id, cancel, ended: false });
     }
 
     /// Notes that a run's last event was seen.
@@ -185,9 +154,14 @@ impl Thread {
         Some(next)
     }
 
-    /// Whether a run is going on or waits.
+    /// Whether a run is going on, waits, or is about to be accepted.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.active.is_empty() || !self.waiting.is_empty()
+        self.accepting > 0 || !self.active.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Whether memory needs it no more: what the record has of it is all there is.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        !self.is_busy() && self.doomed.is_empty() && self.last_seq == self.tail
     }
 
     /// The place of the next event.
@@ -196,157 +170,57 @@ impl Thread {
         Position { epoch: self.epoch.clone(), seq: self.last_seq }
     }
 
-    /// Keeps the event behind the tail, which may be seen from now on, and forgets the oldest ones beyond the bounds.
-    pub(crate) fn keep(&mut self, frame: Bytes, most_events: usize, most_bytes: usize) {
+    /// Notes that the event behind the tail may be seen from now on.
+    pub(crate) const fn committed(&mut self) {
         self.tail += 1;
-        self.kept_bytes += frame.len();
-        self.kept.push_back(frame);
-        while self.kept.len() > most_events || self.kept_bytes > most_bytes {
-            let Some(oldest) = self.kept.pop_front() else { break };
-            self.kept_bytes -= oldest.len();
-        }
     }
 
-    /// What is to be sent again after the client's place, or why it cannot be had.
-    pub(crate) fn resume(&self, point: &ResumePoint) -> Result<ResumedThread, ResumeGap> {
-        let fault = match &point.epoch {
-            Some(epoch) if *epoch != self.epoch => Some(GapReason::EpochChanged),
-            None if point.after_seq != 0 => Some(GapReason::EpochChanged),
-            _ if point.after_seq > self.tail => Some(GapReason::Ahead),
-            _ if point.after_seq + 1 < self.first_kept() => Some(GapReason::Trimmed),
-            _ => None,
-        };
-        match fault {
-            Some(reason) => Err(self.gap(&point.thread_id, reason)),
-            None => Ok(ResumedThread {
-                thread_id: point.thread_id.clone(),
-                epoch: self.epoch.clone(),
-                from_seq: point.after_seq + 1,
-                to_seq: self.tail,
-            }),
-        }
+    /// The turns so far, oldest first; none while they have not been read from the record.
+    pub(crate) fn turns(&self) -> Option<Vec<Turn>> {
+        self.turns.as_ref().map(|turns| turns.iter().cloned().collect())
     }
 
-    fn gap(&self, thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
-        ResumeGap {
-            thread_id: thread_id.clone(),
-            epoch: Some(self.epoch.clone()),
-            first_available_seq: (!self.kept.is_empty()).then(|| self.first_kept()),
-            last_seq: self.tail,
-            reason,
-        }
+    /// Takes the turns that the record has, oldest first.
+    pub(crate) fn set_turns(&mut self, turns: impl IntoIterator<Item = Turn>) {
+        self.turns = Some(VecDeque::new());
+        turns.into_iter().for_each(|turn| self.remember(turn));
     }
 
-    /// The event of that number: none at the end of what may be seen.
-    ///
-    /// # Errors
-    /// The gap, if it is kept no longer or the stream is another one by now.
-    pub(crate) fn event(
-        &self,
-        thread_id: &ThreadId,
-        epoch: &Epoch,
-        seq: u64,
-    ) -> Result<Option<&Bytes>, ResumeGap> {
-        if *epoch != self.epoch {
-            return Err(self.gap(thread_id, GapReason::EpochChanged));
-        }
-        let Some(place) = seq.checked_sub(self.first_kept()) else {
-            return Err(self.gap(thread_id, GapReason::Trimmed));
-        };
-        Ok(usize::try_from(place).ok().and_then(|place| self.kept.get(place)))
-    }
-
-    /// The turns so far, oldest first.
-    pub(crate) fn history(&self) -> Vec<Turn> {
-        self.history.iter().cloned().collect()
-    }
-
-    /// Adds a turn, and forgets the oldest ones beyond the bounds.
+    /// Adds a turn, and forgets the oldest ones beyond the bounds. While the earlier ones have not been read, it is among
+    /// those that will be.
     pub(crate) fn remember(&mut self, turn: Turn) {
-        self.history.push_back(turn);
-        let mut bytes: usize = self.history.iter().map(Turn::bytes).sum();
-        while self.history.len() > HISTORY_TURNS || (bytes > HISTORY_BYTES && self.history.len() > 1) {
-            let Some(oldest) = self.history.pop_front() else { break };
+        let Some(turns) = &mut self.turns else { return };
+        turns.push_back(turn);
+        let mut bytes: usize = turns.iter().map(Turn::bytes).sum();
+        while turns.len() > HISTORY_TURNS || (bytes > HISTORY_BYTES && turns.len() > 1) {
+            let Some(oldest) = turns.pop_front() else { break };
             bytes -= oldest.bytes();
         }
-    }
-}
-
-/// The answer that an event tells, where it ends a run with one.
-fn answer(text: &Bytes) -> Option<String> {
-    // Its type stands first: the rest need not be read.
-    let is_one = text.starts_with(br#"{"type":"agent_completed""#);
-    let event = is_one.then(|| Envelope::parse(str::from_utf8(text).ok()?).ok())??;
-    match event.message {
-        ServerMessage::AgentCompleted(end) => Some(end.final_response),
-        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn thread(events: u64, most_events: usize, most_bytes: usize) -> Thread {
-        let mut thread = Thread::new(Instant::now());
-        for _ in 0..events {
-            let place = thread.advance();
-            thread.keep(Bytes::from(place.seq.to_string()), most_events, most_bytes);
-        }
-        thread
-    }
-
-    fn resume(thread: &Thread, epoch: Option<Epoch>, after_seq: u64) -> Result<Vec<u64>, GapReason> {
-        let point = ResumePoint { thread_id: ThreadId::new("t").unwrap(), epoch, after_seq };
-        let resumed = thread.resume(&point).map_err(|gap| gap.reason)?;
-        let frames = (resumed.from_seq..)
-            .map_while(|seq| thread.event(&resumed.thread_id, &resumed.epoch, seq).expect("it is kept"));
-        Ok(frames.map(|frame| str::from_utf8(frame).unwrap().parse().unwrap()).collect())
-    }
 
     #[test]
-    fn a_gap_is_named() {
-        let thread = thread(10, 4, 1_000);
-        let epoch = || Some(thread.epoch.clone());
-        assert_eq!(resume(&thread, epoch(), 6), Ok(vec![7, 8, 9, 10]));
-        assert_eq!(resume(&thread, epoch(), 10), Ok(vec![]));
-        assert_eq!(resume(&thread, epoch(), 5), Err(GapReason::Trimmed));
-        assert_eq!(resume(&thread, epoch(), 11), Err(GapReason::Ahead));
-        assert_eq!(resume(&thread, Some(Epoch::new("other").unwrap()), 6), Err(GapReason::EpochChanged));
-        assert_eq!(
-            resume(&thread, None, 6),
-            Err(GapReason::EpochChanged),
-            "a place without an epoch means nothing"
-        );
-        assert_eq!(resume(&thread, None, 0), Err(GapReason::Trimmed));
-    }
-
-    proptest! {
-        #[test]
-        fn resuming_neither_skips_nor_repeats(
-            events in 0u64..60, most_events in 0usize..40, most_bytes in 0usize..80, after in 0u64..70,
-        ) {
-            let thread = thread(events, most_events, most_bytes);
-            prop_assert!(thread.kept.len() <= most_events && thread.kept_bytes <= most_bytes);
-            match resume(&thread, Some(thread.epoch.clone()), after) {
-                Ok(seqs) => prop_assert_eq!(seqs, (after + 1..=events).collect::<Vec<_>>()),
-                Err(GapReason::Ahead) => prop_assert!(after > events),
-                Err(reason) => {
-                    prop_assert_eq!(reason, GapReason::Trimmed);
-                    prop_assert!(after + 1 < events + 1 - thread.kept.len() as u64);
-                }
-            }
-        }
+    fn a_run_whose_end_was_seen_cannot_be_cancelled_any_more() {
+        let mut thread = Thread::new(Instant::now());
+        let id = RunId::new("r").unwrap();
+        thread.active.push(Active { id: id.clone(), cancel: CancellationToken::new(), ended: false });
+        assert!(thread.going_on(&id).is_some());
+        // Its task has not heard of that yet, so its place is still there.
+        thread.seen_to_end(&id);
+        assert!(thread.going_on(&id).is_none() && thread.is_busy());
     }
 
     #[test]
     fn history_is_bounded_in_turns_and_bytes_but_keeps_the_last() {
-        let mut thread = thread(0, 1, 1);
+        let mut thread = Thread::new(Instant::now());
         let turn = |size: usize| Turn::asked("q".repeat(size));
         (0..50).for_each(|_| thread.remember(turn(1)));
-        assert_eq!(thread.history().len(), HISTORY_TURNS);
+        assert_eq!(thread.turns().unwrap().len(), HISTORY_TURNS);
         thread.remember(turn(HISTORY_BYTES + 1));
-        assert_eq!(thread.history().len(), 1);
+        assert_eq!(thread.turns().unwrap().len(), 1);
     }
 }

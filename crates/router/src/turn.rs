@@ -1,6 +1,8 @@
 //! What one run said, as agents are shown it later.
 
 use portcullis_agent::{Message, Part, ToolCall};
+use portcullis_event::ToolCompleted;
+use serde_json::Value;
 
 /// The question of a run, the tools that were used for it, and its answer.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +20,6 @@ impl Turn {
         Self { messages: vec![Message::user(question)], ..Self::default() }
     }
 
-    /// A turn of which only the answer is known.
-    pub(crate) fn answered(answer: String) -> Self {
-        let mut turn = Self::default();
-        turn.answer(answer);
-        turn
-    }
-
     /// Notes that a tool began. Tools that overlap are calls of one message, so that all results can follow it.
     pub(crate) fn tool_began(&mut self, call: ToolCall) {
         if self.open > 0
@@ -39,9 +34,15 @@ impl Turn {
     }
 
     /// Notes what came of a tool that began; each ends once.
-    pub(crate) fn tool_ended(&mut self, call_id: String, result: String, ok: bool) {
+    fn tool_ended(&mut self, call_id: String, result: String, ok: bool) {
         self.messages.push(Message::Tool { call_id, content: vec![Part::Text(result)], ok });
         self.open = self.open.saturating_sub(1);
+    }
+
+    /// Notes what came of a tool that began, as it was told.
+    pub(crate) fn tool_completed(&mut self, tool: &ToolCompleted) {
+        let result = tool.result.as_ref().map_or_else(|| tool.result_summary.clone(), Value::to_string);
+        self.tool_ended(tool.execution_id.to_string(), result, tool.ok);
     }
 
     /// Notes the answer; an empty one, of a run that failed, says nothing.
@@ -109,7 +110,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_and_what_failed_says_nothing() {
-        assert_eq!(shape(Turn::answered("a".to_owned())), ["assistant a"]);
+        let mut answered = Turn::default();
+        answered.answer("a".to_owned());
+        assert_eq!(shape(answered), ["assistant a"]);
         let mut failed = turn(&["began a", "ended a"]);
         failed.answer(String::new());
         assert_eq!(shape(failed), ["user q", "calls a", "result a"]);

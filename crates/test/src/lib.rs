@@ -21,7 +21,7 @@ mod witness;
 use std::time::Duration;
 
 pub use log::Log;
-pub use memory::{MemoryDisk, MemoryLog};
+pub use memory::{MemoryDisk, MemoryLog, Serving};
 pub use peer::{Close, Peer, SseBlock};
 /// The frames, for tests that write their own.
 pub use portcullis_frame as frame;

@@ -1,34 +1,33 @@
-//! A record in memory, on a disk that a test drives.
+//! A record on a disk that a test drives: slow, and sometimes unavailable or another's.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt, mem,
+    collections::{HashMap, VecDeque},
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
-use portcullis_event::{MessageId, RunId, ThreadId};
-use portcullis_log::{Change, Done, Error, EventLog, OpenRun, Owner, Record, Retention, Stored, Summary};
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
+use parking_lot::Mutex;
+use portcullis_event::{Epoch, MessageId, ThreadId};
+use portcullis_log::{
+    Accepted, AppendError, Change, Commit, Committer, EventLog, Limits, Memory, OpenError, OpenRun, Owner,
+    OwnerLog, Page, Place, ReadError, Stream, Summary,
+};
+use tokio::sync::oneshot;
 
 /// What survives a crash.
-#[derive(Default)]
 pub struct MemoryDisk {
-    tables: Mutex<Tables>,
+    record: Memory,
+    owners: Mutex<HashMap<Owner, Arc<dyn OwnerLog>>>,
 }
-
-#[derive(Default)]
-struct Tables {
-    streams: HashMap<(Owner, ThreadId), Stream>,
-    open: Vec<OpenRun>,
-    messages: HashMap<(Owner, MessageId), (RunId, ThreadId, u64)>,
-}
-
-/// The events of a thread by their number.
-type Stream = BTreeMap<u64, Record>;
 
 impl fmt::Debug for MemoryDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,21 +35,103 @@ impl fmt::Debug for MemoryDisk {
     }
 }
 
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::new(Limits { events: 1 << 20, bytes: 1 << 30, threads: 1 << 20 })
+    }
+}
+
+/// What a future gives that is ready at once, as the ones of a record in memory are.
+fn at_once<T>(future: BoxFuture<'static, T>) -> T {
+    future.now_or_never().expect("memory answers at once")
+}
+
+impl MemoryDisk {
+    /// An empty one.
+    pub fn new(limits: Limits) -> Self {
+        Self { record: Memory::new(limits), owners: Mutex::default() }
+    }
+
+    /// The events of a thread as they are on the disk, as v1 texts.
+    pub fn events(&self, owner: Owner, thread_id: &ThreadId) -> Option<(Stream, Vec<bytes::Bytes>)> {
+        let page = at_once(self.of(owner).read(thread_id, 0, usize::MAX)).expect("memory can be read")?;
+        Some((page.stream, page.events))
+    }
+
+    /// The epoch of a thread.
+    pub fn epoch(&self, owner: Owner, thread_id: &ThreadId) -> Option<Epoch> {
+        self.events(owner, thread_id).map(|(stream, _)| stream.epoch)
+    }
+
+    /// The runs of all owners that have not ended.
+    pub fn open_runs(&self) -> Vec<OpenRun> {
+        let owners: Vec<_> = self.owners.lock().values().map(Arc::clone).collect();
+        owners.iter().flat_map(|own| at_once(own.open_runs()).expect("memory can be read")).collect()
+    }
+
+    /// What a message's id leads to.
+    pub fn message(&self, owner: Owner, id: &MessageId) -> Option<Accepted> {
+        at_once(self.of(owner).message(id)).expect("memory can be read")
+    }
+
+    fn of(&self, owner: Owner) -> Arc<dyn OwnerLog> {
+        let open = || at_once(self.record.open(owner)).expect("memory can be opened");
+        Arc::clone(self.owners.lock().entry(owner).or_insert_with(open))
+    }
+
+    fn write(&self, owner: Owner, change: Change) -> Result<(), AppendError> {
+        let outcome = self.of(owner).append(change).try_known().expect("memory answers at once");
+        if outcome.is_err() {
+            // A handle is at its end with a refusal, and the disk is not.
+            let again = at_once(self.record.open(owner)).expect("memory can be opened");
+            self.owners.lock().insert(owner, again);
+        }
+        outcome
+    }
+}
+
 /// One life of a record on a [`MemoryDisk`]. What is handed over waits until the test writes it, and what was written
 /// until the test acknowledges it: the two are apart so that a test can do them in the wrong order.
-pub struct MemoryLog {
+#[derive(Clone)]
+pub struct MemoryLog(Arc<Life>);
+
+struct Life {
     disk: Arc<MemoryDisk>,
-    pending: Mutex<Pending>,
+    /// Whether reads and openings are answered by [`MemoryLog::acknowledge`] alone.
+    slow: bool,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Pending {
-    unwritten: VecDeque<Change>,
-    unacknowledged: VecDeque<Done>,
+struct State {
+    terms: HashMap<Owner, u64>,
+    handed: VecDeque<Handed>,
+    /// Who waits for an answer.
+    reading: Vec<oneshot::Sender<()>>,
     /// The device takes nothing any more.
     failed: bool,
-    /// The process is gone: nothing that it still hands over arrives.
+    /// Nothing can be read or opened for now.
+    unavailable: bool,
+    /// The process is gone: nothing that it still hands over arrives, and nothing is answered.
     crashed: bool,
+    /// What a process that is gone waits for.
+    forsaken: Vec<Committer>,
+}
+
+struct Handed {
+    owner: Owner,
+    /// None once it is written.
+    change: Option<Change>,
+    outcome: Result<(), AppendError>,
+    /// None once it is acknowledged.
+    committer: Option<Committer>,
+}
+
+/// What one owner has, opened.
+struct Handle {
+    life: Arc<Life>,
+    owner: Owner,
+    term: u64,
 }
 
 impl fmt::Debug for MemoryLog {
@@ -59,189 +140,345 @@ impl fmt::Debug for MemoryLog {
     }
 }
 
+/// How long whoever finds the record unavailable is told to wait.
+const AGAIN: Duration = Duration::from_millis(500);
+
 impl MemoryLog {
-    /// Opens the record on a disk.
+    /// Opens the record on a disk. Reads are answered at once.
     pub fn open(disk: &Arc<MemoryDisk>) -> Self {
-        Self { disk: Arc::clone(disk), pending: Mutex::default() }
+        Self::with(disk, false)
+    }
+
+    /// Opens the record on a disk. Reads are answered when [`acknowledge`](Self::acknowledge) is called.
+    pub fn slow(disk: &Arc<MemoryDisk>) -> Self {
+        Self::with(disk, true)
+    }
+
+    fn with(disk: &Arc<MemoryDisk>, slow: bool) -> Self {
+        Self(Arc::new(Life { disk: Arc::clone(disk), slow, state: Mutex::default() }))
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Arc<MemoryDisk> {
+        &self.0.disk
     }
 
     /// Changes that are not written.
     pub fn unwritten(&self) -> usize {
-        self.pending.lock().unwritten.len()
+        self.0.state.lock().handed.iter().filter(|handed| handed.change.is_some()).count()
+    }
+
+    /// Whether nothing waits to be written or acknowledged.
+    pub fn is_idle(&self) -> bool {
+        self.0.state.lock().handed.is_empty()
     }
 
     /// Writes the first `most` of the changes that wait, unless the device has failed.
     pub fn write(&self, most: usize) {
-        let mut pending = self.pending.lock();
-        if !pending.failed {
-            self.write_to_disk(&mut pending, most);
-        }
-    }
-
-    fn write_to_disk(&self, pending: &mut Pending, most: usize) {
-        let count = most.min(pending.unwritten.len());
-        let mut tables = self.disk.tables.lock();
-        for change in pending.unwritten.drain(..count) {
-            tables.apply(change);
+        let mut state = self.0.state.lock();
+        if !state.failed {
+            state.write(&self.0.disk, most);
         }
     }
 
     /// Changes what waits, or throws it away where `keep` says no, as a disk that lies does.
-    pub fn tamper(&self, keep: impl FnMut(&mut Change) -> bool) {
-        self.pending.lock().unwritten.retain_mut(keep);
+    pub fn tamper(&self, mut keep: impl FnMut(&mut Change) -> bool) {
+        for handed in &mut self.0.state.lock().handed {
+            if handed.change.as_mut().is_some_and(|change| !keep(change)) {
+                handed.change = None;
+            }
+        }
     }
 
-    /// Says what became of everything that was handed over: that it is written, or that it never will be.
+    /// Says of everything that was handed over that it is recorded, or that it never will be, and answers reads.
     pub fn acknowledge(&self) {
-        Self::tell(self.pending.lock());
-    }
-
-    fn tell(mut pending: MutexGuard<'_, Pending>) {
-        let told = mem::take(&mut pending.unacknowledged);
-        let failed = pending.failed;
+        let mut state = self.0.state.lock();
+        if state.crashed {
+            return;
+        }
+        let failed = state.failed;
+        let tell = |handed: &mut Handed| {
+            let outcome = match &handed.outcome {
+                Ok(()) if failed => Err(AppendError::Failed("the device failed".into())),
+                outcome => outcome.clone(),
+            };
+            handed.committer.take().map(|committer| (committer, outcome))
+        };
+        let told: Vec<_> = state.handed.iter_mut().filter_map(tell).collect();
+        state.handed.retain(|handed| handed.change.is_some() && !failed);
+        let answered = std::mem::take(&mut state.reading);
         // Whoever is told may hand over the next change at once.
-        drop(pending);
-        let error = Error::Failed("the device failed".to_owned());
-        for done in told {
-            done(if failed { Err(&error) } else { Ok(()) });
+        drop(state);
+        for (committer, outcome) in told {
+            committer.tell(outcome);
+        }
+        for reading in answered {
+            let _ = reading.send(());
         }
     }
 
     /// Has the device fail from now on.
     pub fn fail(&self) {
-        self.pending.lock().failed = true;
+        self.0.state.lock().failed = true;
+    }
+
+    /// Somebody else opens the record of `owner`, and lets go of it again: what is not written is refused.
+    pub fn fence(&self, owner: Owner) {
+        self.0.state.lock().refuse(|other| other == owner, &AppendError::Fenced);
+    }
+
+    /// Nothing can be recorded, read or opened until [`restore`](Self::restore): what is not written is refused.
+    pub fn interrupt(&self) {
+        let mut state = self.0.state.lock();
+        state.unavailable = true;
+        state.refuse(|_| true, &AppendError::Unavailable { cause: "no leader".into(), after: AGAIN });
+    }
+
+    /// Ends an interruption.
+    pub fn restore(&self) {
+        self.0.state.lock().unavailable = false;
     }
 
     /// Ends this life: of what waits the first `written` changes reach the disk, and nothing is acknowledged any more.
     pub fn crash(&self, written: usize) {
-        let mut pending = self.pending.lock();
-        self.write_to_disk(&mut pending, written);
-        pending.crashed = true;
-        pending.unwritten.clear();
-        let told = mem::take(&mut pending.unacknowledged);
-        // What hangs on them may have a last word, which finds the log free.
-        drop(pending);
-        drop(told);
+        let mut state = self.0.state.lock();
+        state.write(&self.0.disk, written);
+        state.crashed = true;
+        let left: Vec<_> = state.handed.drain(..).filter_map(|handed| handed.committer).collect();
+        state.forsaken.extend(left);
     }
 
-    /// Writes and acknowledges from a thread of its own while `work` goes on.
-    pub fn serving<R>(&self, work: impl FnOnce() -> R) -> R {
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(Ordering::Acquire) {
-                    // Under one lock: what is handed over between the two would be acknowledged unwritten.
-                    let mut pending = self.pending.lock();
-                    if !pending.failed {
-                        self.write_to_disk(&mut pending, usize::MAX);
-                    }
-                    Self::tell(pending);
-                    thread::yield_now();
-                }
-            });
-            let _over = Over(&over);
-            work()
-        })
+    /// Writes and acknowledges from a thread of its own, until what is given back is dropped.
+    pub fn serve(&self) -> Serving {
+        let over = Arc::new(AtomicBool::new(false));
+        let (log, until) = (self.clone(), Arc::clone(&over));
+        let served = thread::spawn(move || {
+            while !until.load(Ordering::Acquire) {
+                log.write(usize::MAX);
+                log.acknowledge_written();
+                thread::yield_now();
+            }
+        });
+        Serving { over, served: Some(served) }
+    }
+
+    /// Writes the next change and acknowledges it; false if none waits.
+    pub fn step(&self) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        if self.0.state.lock().failed {
+            self.acknowledge();
+        } else {
+            self.write(1);
+            self.acknowledge_written();
+        }
+        true
+    }
+
+    /// Acknowledges what is written, and nothing that was handed over since.
+    fn acknowledge_written(&self) {
+        let mut state = self.0.state.lock();
+        let told: Vec<_> = {
+            let written = state.handed.iter().take_while(|handed| handed.change.is_none()).count();
+            state.handed.drain(..written).filter_map(|it| Some((it.committer?, it.outcome))).collect()
+        };
+        let answered = std::mem::take(&mut state.reading);
+        drop(state);
+        for (committer, outcome) in told {
+            committer.tell(outcome);
+        }
+        for reading in answered {
+            let _ = reading.send(());
+        }
     }
 }
 
-/// Says that the work is over, also where it panicked.
-struct Over<'a>(&'a AtomicBool);
+/// A record that is served. It is not any more once this is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    over: Arc<AtomicBool>,
+    served: Option<JoinHandle<()>>,
+}
 
-impl Drop for Over<'_> {
+impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.over.store(true, Ordering::Release);
+        if let Some(served) = self.served.take() {
+            let _ = served.join();
+        }
     }
 }
 
-impl Tables {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Accept(run) => {
-                let message = (run.owner, run.message_id.clone());
-                self.messages.insert(message, (run.run_id.clone(), run.thread_id.clone(), run.accepted_at));
-                self.open.retain(|other| other.run_id != run.run_id);
-                self.open.push(run);
-            }
-            Change::Event { record, trim, ends } => {
-                let stream = self.streams.entry((record.owner, record.thread_id.clone())).or_default();
-                stream.retain(|seq, event| !trim.contains(seq) && event.epoch == record.epoch);
-                stream.insert(record.seq, record);
-                self.open.retain(|run| Some(&run.run_id) != ends.as_ref());
-            }
-            Change::Forget { owner, thread_id } => {
-                self.open.retain(|run| (run.owner, &run.thread_id) != (owner, &thread_id));
-                self.messages.retain(|(of, _), (_, thread, _)| (*of, &*thread) != (owner, &thread_id));
-                self.streams.remove(&(owner, thread_id));
+impl State {
+    fn write(&mut self, disk: &MemoryDisk, most: usize) {
+        let mut refused: Vec<Owner> = Vec::new();
+        for handed in self.handed.iter_mut().filter(|handed| handed.change.is_some()).take(most) {
+            let Some(change) = handed.change.take() else { continue };
+            handed.outcome = if refused.contains(&handed.owner) {
+                Err(AppendError::Fenced)
+            } else {
+                disk.write(handed.owner, change)
+            };
+            if handed.outcome.is_err() {
+                refused.push(handed.owner);
             }
         }
+        for owner in refused {
+            self.refuse(|other| other == owner, &AppendError::Fenced);
+        }
+    }
+
+    /// Refuses what is not written of some owners, the first with `error`, and takes nothing more by their handles.
+    fn refuse(&mut self, of: impl Fn(Owner) -> bool, error: &AppendError) {
+        self.terms.iter_mut().filter(|(owner, _)| of(**owner)).for_each(|(_, term)| *term += 1);
+        for handed in self.handed.iter_mut().filter(|handed| of(handed.owner)) {
+            if handed.change.take().is_some() {
+                handed.outcome = Err(error.clone());
+            }
+        }
+    }
+}
+
+impl Life {
+    /// Answers when the test says so, where it is slow, and not while nothing is to be had.
+    fn answer<T: Send + 'static, E: Send + 'static>(
+        self: &Arc<Self>,
+        answer: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static,
+        unavailable: impl FnOnce() -> E + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, E>> {
+        let life = Arc::clone(self);
+        let (told, turn) = oneshot::channel();
+        if self.slow {
+            self.state.lock().reading.push(told);
+        } else {
+            let _ = told.send(());
+        }
+        async move {
+            let _ = turn.await;
+            if life.state.lock().crashed {
+                future::pending::<()>().await;
+            }
+            let mut state = life.state.lock();
+            if state.unavailable { Err(unavailable()) } else { answer(&mut state) }
+        }
+        .boxed()
+    }
+
+    /// Reads from the disk.
+    fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        owner: Owner,
+        read: impl FnOnce(&dyn OwnerLog) -> BoxFuture<'static, Result<T, ReadError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, ReadError>> {
+        let disk = Arc::clone(&self.disk);
+        let unavailable = || ReadError::Unavailable("no leader".into());
+        self.answer(move |_| at_once(read(&*disk.of(owner))), unavailable)
     }
 }
 
 impl EventLog for MemoryLog {
-    fn append(&self, change: Change, done: Done) {
-        let mut pending = self.pending.lock();
-        if !pending.crashed {
-            pending.unwritten.push_back(change);
-            pending.unacknowledged.push_back(done);
+    fn open(&self, owner: Owner) -> BoxFuture<'static, Result<Arc<dyn OwnerLog>, OpenError>> {
+        let life = Arc::clone(&self.0);
+        let opened = move |state: &mut State| {
+            state.refuse(|other| other == owner, &AppendError::Fenced);
+            let term = *state.terms.entry(owner).or_default();
+            Ok(Arc::new(Handle { life, owner, term }) as Arc<dyn OwnerLog>)
+        };
+        self.0.answer(opened, || OpenError::Unavailable { cause: "no leader".into(), after: AGAIN })
+    }
+
+    fn unfinished(&self) -> BoxFuture<'static, Result<Vec<Owner>, ReadError>> {
+        let disk = Arc::clone(&self.0.disk);
+        self.0
+            .answer(move |_| at_once(disk.record.unfinished()), || ReadError::Unavailable("no leader".into()))
+    }
+
+    fn sweep(&self, before: u64) -> BoxFuture<'static, Result<usize, ReadError>> {
+        let disk = Arc::clone(&self.0.disk);
+        self.0.answer(
+            move |_| at_once(disk.record.sweep(before)),
+            || ReadError::Unavailable("no leader".into()),
+        )
+    }
+
+    fn ready(&self) -> Result<(), Arc<str>> {
+        let state = self.0.state.lock();
+        if state.failed {
+            Err("the device failed".into())
+        } else if state.unavailable {
+            Err("no leader".into())
+        } else {
+            Ok(())
         }
     }
+}
 
-    fn thread(&self, owner: &Owner, thread_id: &ThreadId) -> Result<Option<Stored>, Error> {
-        let tables = self.disk.tables.lock();
-        let stream = tables.streams.get(&(*owner, thread_id.clone()));
-        Ok(stream.and_then(|stream| {
-            let (&first, event) = stream.first_key_value()?;
-            let texts = stream.values().map(|event| event.text.clone()).collect();
-            Some(Stored { epoch: event.epoch.clone(), first, texts })
-        }))
-    }
-
-    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error> {
-        let tables = self.disk.tables.lock();
-        let own = tables.streams.iter().filter(|((of, _), _)| of == owner);
-        let last = own.filter_map(|(_, stream)| stream.last_key_value());
-        Ok(last
-            .map(|(&tail, event)| Summary {
-                thread_id: event.thread_id.clone(),
-                epoch: event.epoch.clone(),
-                tail,
-                at: event.at,
-                last: event.text.clone(),
-            })
-            .collect())
-    }
-
-    fn message(&self, owner: &Owner, id: &MessageId) -> Result<Option<(RunId, ThreadId)>, Error> {
-        let tables = self.disk.tables.lock();
-        let found = tables.messages.get(&(*owner, id.clone()));
-        Ok(found.map(|(run, thread, _)| (run.clone(), thread.clone())))
-    }
-
-    fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
-        Ok(self.disk.tables.lock().open.clone())
-    }
-
-    fn sweep(&self, retention: Retention) -> Result<usize, Error> {
-        let Tables { streams, open, messages } = &mut *self.disk.tables.lock();
-        messages.retain(|_, (_, _, at)| *at >= retention.before);
-        let last = |stream: &Stream| stream.last_key_value().map_or(0, |(_, event)| event.at);
-        let mut by_age: Vec<_> =
-            streams.iter().map(|((owner, id), stream)| (last(stream), *owner, id.clone())).collect();
-        by_age.sort_unstable_by_key(|(at, ..)| *at);
-        let mut left: HashMap<Owner, usize> = HashMap::new();
-        for (_, owner, _) in &by_age {
-            *left.entry(*owner).or_default() += 1;
+impl OwnerLog for Handle {
+    fn append(&self, change: Change) -> Commit {
+        let mut state = self.life.state.lock();
+        let (committer, commit) = Commit::awaited();
+        if state.crashed {
+            state.forsaken.push(committer);
+        } else if state.terms.get(&self.owner) == Some(&self.term) {
+            let (owner, change, committer) = (self.owner, Some(change), Some(committer));
+            state.handed.push_back(Handed { owner, change, outcome: Ok(()), committer });
+        } else {
+            committer.tell(Err(AppendError::Fenced));
         }
-        let before = streams.len();
-        for (at, owner, id) in by_age {
-            let left = left.entry(owner).or_default();
-            let goes = at < retention.before || *left > retention.threads;
-            *left -= 1;
-            if goes && !open.iter().any(|run| (run.owner, &run.thread_id) == (owner, &id)) {
-                streams.remove(&(owner, id));
-            }
-        }
-        Ok(before - streams.len())
+        commit
+    }
+
+    fn stream(&self, thread_id: &ThreadId) -> BoxFuture<'static, Result<Option<Stream>, ReadError>> {
+        let id = thread_id.clone();
+        self.life.read(self.owner, move |own| own.stream(&id))
+    }
+
+    fn read(
+        &self,
+        thread_id: &ThreadId,
+        after: u64,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Option<Page>, ReadError>> {
+        let id = thread_id.clone();
+        self.life.read(self.owner, move |own| own.read(&id, after, most))
+    }
+
+    fn threads(
+        &self,
+        after: Option<Place>,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Vec<Summary>, ReadError>> {
+        self.life.read(self.owner, move |own| own.threads(after, most))
+    }
+
+    fn message(&self, id: &MessageId) -> BoxFuture<'static, Result<Option<Accepted>, ReadError>> {
+        let id = id.clone();
+        self.life.read(self.owner, move |own| own.message(&id))
+    }
+
+    fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>> {
+        self.life.read(self.owner, |own| own.open_runs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_log::suite::LIMITS;
+
+    use super::*;
+
+    fn served(open: fn(&Arc<MemoryDisk>) -> MemoryLog) -> (Arc<dyn EventLog>, Serving) {
+        let log = open(&Arc::new(MemoryDisk::new(LIMITS)));
+        let serving = log.serve();
+        (Arc::new(log), serving)
+    }
+
+    mod prompt {
+        portcullis_log::contract! { super::served(super::MemoryLog::open) }
+    }
+
+    mod slow {
+        portcullis_log::contract! { super::served(super::MemoryLog::slow) }
     }
 }

@@ -152,6 +152,19 @@ impl Witness {
         for (message, run) in &self.accepted {
             let events = threads.iter().flat_map(|(_, stream)| stream.iter());
             let own: Vec<_> = events.filter(|event| event["run_id"] == run.as_str()).collect();
+            let own = match own.split_first() {
+                Some((first, run)) if first["type"] == "user_message" => {
+                    if first["payload"]["message_id"] != message.as_str() {
+                        faults.push(format!("{message} is told as another: {first}"));
+                    }
+                    run.to_vec()
+                }
+                Some((first, _)) => {
+                    faults.push(format!("{message} was not told before its run: {first}"));
+                    continue;
+                }
+                None => own,
+            };
             if own.is_empty() && (open.contains(run) || self.excused.contains(message)) {
                 continue;
             }
@@ -195,20 +208,22 @@ fn check_run(message: &str, events: &[&Value], open: bool, faults: &mut Vec<Stri
         1 => faults.push(format!("out of order: {message} has {kinds:?}")),
         ends => faults.push(format!("{message} has {ends} ends: {kinds:?}")),
     }
-    let mut open = HashSet::new();
+    let mut tools = HashSet::new();
     for event in events {
         let id = event["payload"]["execution_id"].as_str().unwrap_or_default();
         let paired = match event["type"].as_str() {
-            Some("tool_executing") => open.insert(id),
-            Some("tool_completed") => open.remove(id),
+            Some("agent_started") => tools.is_empty(),
+            Some("tool_executing") => tools.insert(id),
+            Some("tool_completed") => tools.remove(id),
             _ => true,
         };
         if !paired {
             faults.push(format!("a tool's end or start is not paired: {event}"));
         }
     }
-    if !open.is_empty() {
-        faults.push(format!("{message} left tools open: {open:?}"));
+    // One that goes on, or that begins again, may have one at work.
+    if !open && !tools.is_empty() {
+        faults.push(format!("{message} left tools open: {tools:?}"));
     }
 }
 
@@ -225,12 +240,18 @@ mod tests {
     #[test]
     fn each_fault_is_found() {
         let event = |seq: u64, kind: &str, tool: &str| json!({ "type": kind, "thread_id": "t", "seq": seq, "run_id": "r", "payload": { "execution_id": tool } });
+        let said = |seq: u64| {
+            let mut said = event(seq, "user_message", "");
+            said["payload"] = json!({ "message_id": "m", "run_id": "r", "content": "think" });
+            said
+        };
         let whole = || {
             vec![
-                event(1, "agent_started", ""),
-                event(2, "tool_executing", "x"),
-                event(3, "tool_completed", "x"),
-                event(4, "agent_completed", ""),
+                said(1),
+                event(2, "agent_started", ""),
+                event(3, "tool_executing", "x"),
+                event(4, "tool_completed", "x"),
+                event(5, "agent_completed", ""),
             ]
         };
         let told = || {
@@ -252,19 +273,23 @@ mod tests {
             stream.remove(index);
             stream
         };
-        found(told(), &without(1), "a hole in the record");
-        found(told(), &without(2), "left tools open");
-        found(told(), &without(1), "not paired");
-        found(told(), &without(3), "m has 0 ends");
-        found(told(), &without(3), "what was seen is not what is there");
-        found(told(), &without(0), "out of order");
+        found(told(), &without(2), "a hole in the record");
+        found(told(), &without(3), "left tools open");
+        found(told(), &without(2), "not paired");
+        found(told(), &without(4), "m has 0 ends");
+        found(told(), &without(4), "what was seen is not what is there");
+        found(told(), &without(1), "out of order");
+        found(told(), &without(0), "was not told before its run");
+        let mut another = whole();
+        another[0]["payload"]["message_id"] = json!("n");
+        found(told(), &another, "told as another");
         let begun_again = |attempt: Option<u64>| {
             let mut stream = [whole(), whole()].concat();
-            stream.remove(3);
+            stream.drain(4..6);
             for (index, event) in stream.iter_mut().enumerate() {
                 event["seq"] = json!(index + 1);
             }
-            stream[3]["payload"]["attempt"] = json!(attempt);
+            stream[4]["payload"]["attempt"] = json!(attempt);
             stream
         };
         let accepted = || Witness { accepted: told().accepted, ..Witness::default() };
@@ -273,16 +298,16 @@ mod tests {
         found(accepted(), &begun_again(None), "begins wrongly");
         found(accepted(), &begun_again(Some(3)), "begins wrongly");
         let mut failed = whole();
-        failed[3]["type"] = json!("agent_failed");
+        failed[4]["type"] = json!("agent_failed");
         let end = accepted().check(&[("t", &failed)], &none());
-        assert_eq!(end, Found { failed: vec![failed[3].clone()], ..Found::default() });
-        found(told(), &[whole(), vec![event(5, "agent_failed", "")]].concat(), "m has 2 ends");
-        found(told(), &[whole(), vec![event(5, "agent_thinking", "")]].concat(), "out of order");
+        assert_eq!(end, Found { failed: vec![failed[4].clone()], ..Found::default() });
+        found(told(), &[whole(), vec![event(6, "agent_failed", "")]].concat(), "m has 2 ends");
+        found(told(), &[whole(), vec![event(6, "agent_thinking", "")]].concat(), "out of order");
         let mut repeated = told();
-        repeated.take(&event(4, "agent_completed", ""));
+        repeated.take(&event(5, "agent_completed", ""));
         found(repeated, &whole(), "a repeat");
         let mut hole = told();
-        hole.take(&event(6, "agent_thinking", ""));
+        hole.take(&event(7, "agent_thinking", ""));
         found(hole, &whole(), "a hole before");
         let mut gap = told();
         let unknown =
@@ -308,7 +333,10 @@ mod tests {
         assert_eq!(deleted.check(&[("t", &[other])], &none()), Found::default(), "and another one");
         found(deleted, &whole(), "what was seen is not what is there");
         let open = HashSet::from(["r".to_owned()]);
-        assert_eq!(accepted().check(&[("t", &whole()[..3])], &open), Found::default());
+        assert_eq!(accepted().check(&[("t", &whole()[..4])], &open), Found::default());
+        let mut at_work = begun_again(Some(2));
+        at_work.truncate(6);
+        assert_eq!(accepted().check(&[("t", &at_work)], &open).faults, [""; 0], "a tool is at work");
         assert_eq!(accepted().check(&[("t", &whole())], &open).faults.len(), 1, "it has ended, and is open");
         let mut twice = told();
         let again = json!({ "type": "message_accepted", "payload": { "message_id": "m", "run_id": "s", "thread_id": "t" } });
@@ -317,5 +345,8 @@ mod tests {
         let mut lost = Witness::default();
         lost.take(&again);
         found(lost, &whole(), "m has 0 ends");
+        let mut early = begun_again(Some(2));
+        early.remove(3);
+        found(accepted(), &early, "not paired");
     }
 }

@@ -16,6 +16,7 @@ use portcullis_event::{
     ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, Timestamp,
     UserMessage,
 };
+use portcullis_log::{Limits, Memory};
 use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::json;
@@ -74,7 +75,9 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
     let teller = Arc::new(Teller { next: Arc::clone(&next) });
     let agents = Agents::new(move || Arc::clone(&teller) as Arc<dyn Agent>);
     let clock = || Timestamp::from_unix_ms(1_700_000_000_000);
-    let router = Router::new(options(), agents, Arc::new(Unheard), None, Arc::from("node"), clock);
+    // Few events are kept, so that what keeps them does not grow while counting.
+    let log = Arc::new(Memory::new(Limits { events: WARM_UP / 2, bytes: 64 << 20, threads: 10 }));
+    let router = Router::new(options(), agents, Arc::new(Unheard), log, Arc::from("node"), clock);
     let crowd = (0..sockets).map(|_| attach(&router)).collect::<anyhow::Result<Vec<_>>>()?;
     crowd[0].1.handle(ClientMessage {
         id: None,
@@ -106,7 +109,7 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
         })
     };
     // The run has to be there first, and then has begun.
-    tell(1);
+    tell(2);
     // What grows once has grown: the run's channel, the thread's list of events.
     tell(WARM_UP);
     let mut taken = 0;
@@ -163,11 +166,9 @@ fn options() -> Options {
         run_timeout: Duration::from_mins(10),
         run_steps: usize::MAX,
         run_output_bytes: 64 << 20,
-        // Fewer than come while warming up, so that the list of what is kept does not grow while counting.
-        retained_events: WARM_UP / 2,
-        retained_bytes: 64 << 20,
         threads_per_user: 10,
         repeat_runs: false,
+        redact: None,
         retention: Duration::from_hours(1),
     }
 }

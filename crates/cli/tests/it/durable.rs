@@ -116,7 +116,7 @@ fn what_a_crash_cuts_off_is_asked_again_but_for_what_must_not_be_written_down() 
     let parts: Vec<&str> = token.split('.').collect();
     let nowhere = |server: &Server| parts.iter().all(|part| !is_written_down(server, part));
     server.kill();
-    assert!(is_written_down(&server, &asked[0].1), "a question that holds nothing is kept");
+    assert!(!is_written_down(&server, &asked[0].1), "what is kept is sealed");
     assert!(nowhere(&server));
     let server = server.crash();
     assert!(nowhere(&server));

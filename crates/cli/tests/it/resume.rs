@@ -120,9 +120,12 @@ fn what_cannot_be_had_is_said_plainly() {
         );
         gap["payload"].clone()
     };
+    let trimmed = gap(&mut peer, "t", &epoch, 0);
+    let first = trimmed["first_available_seq"].as_u64().unwrap();
+    assert!((last - 9..=last - 4).contains(&first), "ten at most, and half of that at least: {trimmed}");
     let stream = |reason: &str| {
         json!({
-            "thread_id": "t", "epoch": epoch, "first_available_seq": last - 9, "last_seq": last, "reason": reason,
+            "thread_id": "t", "epoch": epoch, "first_available_seq": first, "last_seq": last, "reason": reason,
         })
     };
     assert_eq!(gap(&mut peer, "t", &epoch, 0), stream("trimmed"));

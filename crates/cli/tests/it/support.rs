@@ -1,6 +1,6 @@
 //! What the tests of this binary have in common.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use portcullis_reason::{BearerError, Reason};
 use portcullis_test::{PATIENCE, Peer, Response, Server};
@@ -110,13 +110,14 @@ pub(crate) fn events(messages: &[Value]) -> Vec<Value> {
     messages.iter().filter(|message| message["seq"].is_u64()).cloned().collect()
 }
 
-/// Asserts the order that design §5 promises of every run and of every thread, and gives the runs that were seen, each
+/// Asserts the order that docs/protocol.md promises of every run and of every thread, and gives the runs that were seen, each
 /// with its thread and the type of its terminal event.
 #[track_caller]
 pub(crate) fn assert_order(events: &[Value]) -> HashMap<String, (String, String)> {
     let mut last: HashMap<&str, (&str, u64)> = HashMap::new();
     let mut open: HashMap<&str, Vec<&str>> = HashMap::new();
     let mut ended: HashMap<String, (String, String)> = HashMap::new();
+    let mut told = HashSet::new();
     for event in events {
         let text = |name: &str| event[name].as_str().unwrap_or_else(|| panic!("no {name} in {event}"));
         let (kind, run, thread, epoch) = (text("type"), text("run_id"), text("thread_id"), text("epoch"));
@@ -124,6 +125,11 @@ pub(crate) fn assert_order(events: &[Value]) -> HashMap<String, (String, String)
         let expected = last.insert(thread, (epoch, seq)).unwrap_or((epoch, seq - 1));
         assert_eq!((epoch, seq), (expected.0, expected.1 + 1), "a gap before {event}");
         assert!(!ended.contains_key(run), "an event behind the terminal one: {event}");
+        if kind == "user_message" {
+            assert!(told.insert(run), "a message is told twice: {event}");
+            continue;
+        }
+        assert!(told.contains(run), "a message is told before its run: {event}");
         if kind == "agent_started" {
             assert!(open.insert(run, Vec::new()).is_none(), "a second start: {event}");
             continue;

@@ -7,7 +7,7 @@ use portcullis_event::{
     ApprovalResolved, Class, ConnectionEstablished, ConnectionId, Draining, Envelope, Epoch, ErrorNotice,
     EventId, ExecutionId, GapReason, MessageAccepted, MessageId, Mode, PartialResult, Pong, Position,
     Resolution, ResumeGap, Resumed, ResumedThread, RunError, RunId, ServerMessage, ThreadId, Timestamp,
-    TokenExpiring, ToolCompleted, ToolExecuting, Usage,
+    TokenExpiring, ToolCompleted, ToolExecuting, Usage, UserSaid,
 };
 use portcullis_reason::{Reason, Rejection};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -39,6 +39,12 @@ pub(crate) fn messages() -> Vec<ServerMessage> {
             run_id: RunId::new("r-1").unwrap(),
             thread_id: thread_id.clone(),
             duplicate: true,
+        }
+        .into(),
+        UserSaid {
+            message_id: MessageId::new("m-1").unwrap(),
+            run_id: RunId::new("r-1").unwrap(),
+            content: Some("Why 1006?".into()),
         }
         .into(),
         AgentStarted {
@@ -179,6 +185,9 @@ pub(crate) fn any_message() -> impl Strategy<Value = ServerMessage> {
                 }
                 ServerMessage::MessageAccepted(p) => {
                     (p.message_id, p.duplicate) = (MessageId::new(&id).unwrap(), flag);
+                }
+                ServerMessage::UserMessage(p) => {
+                    (p.message_id, p.content) = (MessageId::new(&id).unwrap(), flag.then_some(words));
                 }
                 ServerMessage::AgentStarted(p) => {
                     (p.agent_id, p.user_id) = (AgentId::new(&id).unwrap(), name);

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use portcullis_event::{Envelope, ServerMessage, ThreadId, Timestamp};
-use portcullis_log::{Stored, Summary};
+use portcullis_log::{Page, Place, Stream, Summary};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::Seat;
 use serde::Serialize;
@@ -22,6 +22,10 @@ use crate::{answer::Asker, gate::Gate};
 /// Threads or events of one page: by default, and at most.
 const PAGE: usize = 50;
 const MOST: usize = 200;
+
+/// Bytes of events of one page, as soon as which it ends, and of what is read at a time.
+const PAGE_BYTES: usize = 1 << 20;
+const PIECE: usize = 64 << 10;
 
 /// Characters of an answer that are shown in a list.
 const PREVIEW: usize = 120;
@@ -72,19 +76,11 @@ pub(super) async fn list(
     let answer = async {
         let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
         let (after, limit) = (cursor(&query, list_cursor)?, limit(&query)?);
-        let mut threads = blocking(seat, Seat::threads).await?;
-        // By time and then by name, so that a page goes on where the one before it ended.
-        threads.sort_by(|a, b| key(b).cmp(&key(a)));
-        let behind =
-            |thread: &&Summary| after.as_ref().is_none_or(|(at, id)| key(thread) < (*at, id.as_str()));
-        let mut page: Vec<&Summary> = threads.iter().filter(behind).take(limit + 1).collect();
+        let mut page = seat.threads(after, limit + 1).await?;
         let more = page.len() > limit;
         page.truncate(limit);
-        let next_cursor = page
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{}:{}", last.at, encode(last.thread_id.as_str())));
-        Ok(json(&ThreadPage { threads: page.into_iter().filter_map(listed).collect(), next_cursor }))
+        let next_cursor = page.last().filter(|_| more).map(|last| list_cursor_at(&last.place));
+        Ok(json(&ThreadPage { threads: page.iter().filter_map(listed).collect(), next_cursor }))
     };
     told(&gate, &headers, answer.await)
 }
@@ -102,12 +98,9 @@ pub(super) async fn events(
         let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
         let (after, limit) = (cursor(&query, event_cursor)?, limit(&query)?);
         let id = thread_id(&id)?;
-        let stored = blocking(seat, {
-            let id = id.clone();
-            move |seat| seat.thread(&id)
-        })
-        .await?;
-        page(&id, &stored, after, limit)
+        let stream = seat.events(&id, u64::MAX, 0).await?.stream;
+        let first = behind(&stream, after)?;
+        page(&seat, &id, first, limit).await
     };
     told(&gate, &headers, answer.await)
 }
@@ -122,7 +115,7 @@ pub(super) async fn forget(
     let answer = async {
         let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, "")?;
         let id = thread_id(&id)?;
-        let gone = blocking(seat, move |seat| seat.forget(&id)).await?;
+        let gone = seat.forget(id).await?;
         match timeout(PATIENCE, gone).await {
             Ok(true) => Ok(StatusCode::NO_CONTENT.into_response()),
             Ok(false) => Err(Rejection::new(Reason::NotReady, "a thread cannot be taken out of the record")),
@@ -133,38 +126,40 @@ pub(super) async fn forget(
     told(&gate, &headers, answer.await)
 }
 
-/// Reads the record away from the threads that serve sockets.
-async fn blocking<T: Send + 'static>(
-    seat: Seat,
-    read: impl FnOnce(&Seat) -> Result<T, Rejection> + Send + 'static,
-) -> Result<T, Rejection> {
-    tokio::task::spawn_blocking(move || read(&seat))
-        .await
-        .unwrap_or_else(|_| Err(Rejection::new(Reason::Internal, "reading the record panicked")))
-}
-
-fn page(
-    id: &ThreadId,
-    stored: &Stored,
-    after: Option<(String, u64)>,
-    limit: usize,
-) -> Result<Response, Rejection> {
-    let epoch = stored.epoch.as_str();
-    let after = match after {
-        Some((other, _)) if other != epoch => {
-            return Err(Rejection::new(Reason::BadRequest, "a cursor of another epoch")
-                .with_hint("the thread was begun anew since; ask without a cursor"));
+/// Behind which event a page begins.
+fn behind(stream: &Stream, cursor: Option<(String, u64)>) -> Result<u64, Rejection> {
+    match cursor {
+        Some((other, _)) if other != stream.epoch.as_str() => {
+            Err(Rejection::new(Reason::BadRequest, "a cursor of another epoch")
+                .with_hint("the thread was begun anew since; ask without a cursor"))
         }
         // What was trimmed since is told by `first_seq`.
-        Some((_, after)) => after.max(stored.first - 1),
-        None => stored.first - 1,
+        Some((_, after)) => Ok(after.max(stream.first - 1)),
+        None => Ok(stream.first - 1),
+    }
+}
+
+/// At most `limit` events behind `after`, and about [`PAGE_BYTES`] of them.
+async fn page(seat: &Seat, id: &ThreadId, after: u64, limit: usize) -> Result<Response, Rejection> {
+    let (mut texts, mut bytes, mut last) = (Vec::new(), 0, after);
+    let stream = loop {
+        let Page { stream, events, .. } = seat.events(id, last, PIECE).await?;
+        let end = events.is_empty();
+        for text in events {
+            if texts.len() == limit || bytes > PAGE_BYTES {
+                break;
+            }
+            bytes += text.len();
+            last += 1;
+            texts.push(text);
+        }
+        if end || texts.len() == limit || bytes > PAGE_BYTES {
+            break stream;
+        }
     };
-    let skip = usize::try_from(after + 1 - stored.first).unwrap_or(usize::MAX);
-    let texts = stored.texts.iter().skip(skip).take(limit);
-    let events: Vec<&RawValue> = texts.filter_map(|text| serde_json::from_slice(text).ok()).collect();
-    let last = after + events.len() as u64;
-    let next_cursor = (last < stored.tail()).then(|| format!("{epoch}:{last}"));
-    let (first_seq, last_seq) = (stored.first, stored.tail());
+    let events: Vec<&RawValue> = texts.iter().filter_map(|text| serde_json::from_slice(text).ok()).collect();
+    let next_cursor = (last < stream.tail).then(|| format!("{}:{last}", stream.epoch));
+    let (epoch, first_seq, last_seq) = (stream.epoch.as_str(), stream.first, stream.tail);
     Ok(json(&EventPage { thread_id: id, epoch, first_seq, last_seq, events, next_cursor }))
 }
 
@@ -175,9 +170,9 @@ fn listed(thread: &Summary) -> Option<Listed> {
         _ => None,
     };
     Some(Listed {
-        thread_id: thread.thread_id.clone(),
-        epoch: thread.epoch.as_str().to_owned(),
-        last_seq: thread.tail,
+        thread_id: thread.place.thread_id.clone(),
+        epoch: thread.stream.epoch.as_str().to_owned(),
+        last_seq: thread.stream.tail,
         updated_at: event.timestamp,
         last_event: event.message.kind().as_str(),
         preview,
@@ -196,13 +191,13 @@ fn preview(answer: &str) -> String {
     }
 }
 
-fn key(thread: &Summary) -> (u64, &str) {
-    (thread.at, thread.thread_id.as_str())
+fn list_cursor(text: &str) -> Option<Place> {
+    let (at, id) = text.split_once(':')?;
+    Some(Place { at: at.parse().ok()?, thread_id: ThreadId::new(&decode(id)?).ok()? })
 }
 
-fn list_cursor(text: &str) -> Option<(u64, String)> {
-    let (at, id) = text.split_once(':')?;
-    Some((at.parse().ok()?, decode(id)?))
+fn list_cursor_at(place: &Place) -> String {
+    format!("{}:{}", place.at, encode(place.thread_id.as_str()))
 }
 
 fn event_cursor(text: &str) -> Option<(String, u64)> {
@@ -265,8 +260,8 @@ mod tests {
 
     #[test]
     fn cursors_are_read_as_written_and_nothing_else_is() {
-        let written = format!("17:{}", encode("a:b/ü&"));
-        assert_eq!(list_cursor(&written), Some((17, "a:b/ü&".to_owned())));
+        let place = Place { at: 17, thread_id: ThreadId::new("a:b/&").unwrap() };
+        assert_eq!(list_cursor(&list_cursor_at(&place)), Some(place));
         assert_eq!(event_cursor("e-1:9"), Some(("e-1".to_owned(), 9)));
         for text in ["", "x", ":", "a:b", "1", "e:-1", "e:9007199254740992"] {
             assert!(list_cursor(text).is_none() && event_cursor(text).is_none(), "{text}");

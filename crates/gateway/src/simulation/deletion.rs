@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use portcullis_event::ThreadId;
-use portcullis_log::{EventLog as _, Owner};
-use portcullis_test::MemoryLog;
+use portcullis_log::Owner;
+use portcullis_test::MemoryDisk;
 use rand::{RngExt as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ use super::{
 
 /// A user's deletions in one life of the server.
 pub(super) struct Deletions {
-    pub(super) log: Arc<MemoryLog>,
+    pub(super) disk: Arc<MemoryDisk>,
     /// The epochs of threads that are said to be gone.
     pub(super) deleted: Arc<Mutex<HashSet<String>>>,
     pub(super) devices: Vec<Arc<Mutex<Device>>>,
@@ -37,6 +37,13 @@ impl<'a> Begun<'a> {
     }
 }
 
+impl Begun<'_> {
+    /// It was refused: nothing goes.
+    fn called_off(mut self) {
+        self.devices = &[];
+    }
+}
+
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         for device in self.devices {
@@ -54,9 +61,13 @@ impl Deletions {
             let id = ThreadId::new(thread).unwrap();
             let token = self.devices[0].lock().token().to_owned();
             let Ok(seat) = server.gate.authorize(&token) else { continue };
-            let Ok(gone) = seat.forget(&id) else { continue };
-            let _begun = Begun::new(&self.devices, thread);
-            let epoch = self.log.thread(&owner, &id).unwrap().map(|stored| stored.epoch);
+            let begun = Begun::new(&self.devices, thread);
+            let epoch = self.disk.epoch(owner, &id);
+            let Ok(gone) = seat.forget(id).await else {
+                begun.called_off();
+                continue;
+            };
+            let _begun = begun;
             if gone.await
                 && let Some(epoch) = epoch
             {

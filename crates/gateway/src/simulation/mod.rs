@@ -14,13 +14,16 @@ use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use portcullis_event::{MessageId, ThreadId, Timestamp};
-use portcullis_log::{Change, EventLog, Owner};
+use portcullis_log::{Change, Owner};
 use portcullis_router::{Agents, Recovered};
 use portcullis_test::{Found, MemoryDisk, MemoryLog, Scripted, Tokens, setting};
 use portcullis_token::{KeySet, Policy, Verifier};
@@ -85,11 +88,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(log: &Arc<MemoryLog>, verifier: &Arc<Verifier>, policy: ThreadPolicy) -> Self {
+    fn start(log: &MemoryLog, verifier: &Arc<Verifier>, policy: ThreadPolicy) -> Self {
         let setup = Setup {
             verifier: Arc::clone(verifier),
             agents: Agents::new(Scripted::maker()),
-            log: Some(Arc::clone(log) as Arc<dyn EventLog>),
+            log: Arc::new(log.clone()),
+            redact: Some(str::to_owned),
             auth_url: None,
             own_refusals: OwnRefusals::default(),
         };
@@ -168,15 +172,23 @@ fn simulate(seed: u64, kind: Disk) -> Outcome {
 impl Simulation {
     /// One life of the server after one that ended so; the last one has no end of its own.
     fn life(&mut self, before: Ending, ending: Option<Ending>) {
-        let log = Arc::new(MemoryLog::open(&self.disk));
+        let log = MemoryLog::slow(&self.disk);
+        let calm = Arc::new(AtomicBool::new(true));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let server = runtime.block_on(async { Server::start(&log, &self.verifier, self.policy) });
-        let recovered = log.serving(|| runtime.block_on(async { server.gate.router.recover() })).unwrap();
+        let random = SmallRng::seed_from_u64(self.random.random());
+        runtime.spawn(keep(log.clone(), self.kind, random, Arc::clone(&calm)));
+        let recovered = runtime.block_on(server.gate.router.recover());
+        calm.store(ending.is_none(), Ordering::Relaxed);
+        let recovered = match recovered {
+            Ok(recovered) => recovered,
+            Err(error) => return self.outcome.faults.push(format!("nothing was taken up: {error:?}")),
+        };
         if before == Ending::Stop && recovered != Recovered::default() {
             self.outcome.faults.push(format!("a stop in order left runs open: {recovered:?}"));
         }
-        self.judge(&log);
+        self.judge();
         let mood = Mood { asks: ending.is_some(), suffers: ending.is_some() };
         for (_, device) in &self.devices {
             runtime.spawn(device::live(Arc::clone(device), server.clone(), mood));
@@ -187,14 +199,13 @@ impl Simulation {
                 let own = own.map(|(_, device)| Arc::clone(device)).collect();
                 let random = SmallRng::seed_from_u64(self.random.random());
                 let deletions = deletion::Deletions {
-                    log: Arc::clone(&log),
+                    disk: Arc::clone(&self.disk),
                     deleted: Arc::clone(&self.deleted),
                     devices: own,
                 };
                 runtime.spawn(deletions.go_on(server.clone(), owner(user), random));
             }
         }
-        runtime.spawn(keep(Arc::clone(&log), self.kind, SmallRng::seed_from_u64(self.random.random())));
         let span = Duration::from_millis(self.random.random_range(500..15_000));
         let mut random = SmallRng::seed_from_u64(self.random.random());
         runtime.block_on(async {
@@ -203,6 +214,9 @@ impl Simulation {
                 Some(ending) => {
                     sleep(span).await;
                     if ending == Ending::Stop {
+                        // What was interrupted is taken up again before the end.
+                        calm.store(true, Ordering::Relaxed);
+                        sleep(Duration::from_secs(4)).await;
                         let random = |below| random.random_range(0..below);
                         drain::end_all(&server.gate, &server.connections, random).await;
                     } else if ending == Ending::Failure {
@@ -224,13 +238,13 @@ impl Simulation {
     }
 
     /// Holds each device against the disk.
-    fn judge(&mut self, log: &MemoryLog) {
+    fn judge(&mut self) {
+        let disk = Arc::clone(&self.disk);
         let mut trace = DefaultHasher::new();
-        let open: HashSet<_> =
-            log.open_runs().unwrap().iter().map(|run| run.run_id.as_str().to_owned()).collect();
+        let open: HashSet<_> = disk.open_runs().iter().map(|run| run.run_id.as_str().to_owned()).collect();
         self.outcome = Outcome { faults: std::mem::take(&mut self.outcome.faults), ..Outcome::default() };
         for user in USERS {
-            let threads = THREADS.map(|thread| (thread, stream(log, user, thread)));
+            let threads = THREADS.map(|thread| (thread, stream(&disk, user, thread)));
             let threads: Vec<_> = threads.iter().map(|(id, events)| (*id, &events[..])).collect();
             let mut asked = 0;
             for (_, device) in self.devices.iter().filter(|(owner, _)| *owner == user) {
@@ -244,8 +258,7 @@ impl Simulation {
                 self.outcome.failed += failed.len();
                 self.outcome.connections += device.connections;
                 asked += device.asked();
-                let ran =
-                    |id: &&String| log.message(&owner(user), &MessageId::new(id).unwrap()).unwrap().is_some();
+                let ran = |id: &&String| disk.message(owner(user), &MessageId::new(id).unwrap()).is_some();
                 let refused =
                     device.refused.iter().filter(ran).map(|id| format!("{id} was refused, and ran"));
                 self.outcome.faults.extend(refused);
@@ -268,17 +281,17 @@ impl Simulation {
 
     /// After a time without faults everybody has everything, and nothing is open.
     fn rest(&mut self) {
-        let log = MemoryLog::open(&self.disk);
-        self.judge(&log);
+        self.judge();
         let faults = &mut self.outcome.faults;
-        let open = log.open_runs().unwrap().len();
+        let open = self.disk.open_runs().len();
         if open > 0 {
             faults.push(format!("{open} runs are open at the end"));
         }
         for (user, device) in &self.devices {
             let device = device.lock();
             for thread in THREADS {
-                let (last, seen) = (stream(&log, user, thread).pop(), device.witness.last(thread).cloned());
+                let (last, seen) =
+                    (stream(&self.disk, user, thread).pop(), device.witness.last(thread).cloned());
                 if seen != last && (last.is_some() || !device.witness.deletion_explains(thread)) {
                     faults.push(format!("{} ends at {seen:?}, and {thread} at {last:?}", device.name));
                 }
@@ -294,15 +307,27 @@ impl Simulation {
 /// Time in which all comes to rest.
 const REST: Duration = Duration::from_secs(90);
 
-/// Writes and acknowledges what the server hands over, every few milliseconds.
-async fn keep(log: Arc<MemoryLog>, kind: Disk, mut random: SmallRng) {
+/// Writes and acknowledges what the server hands over, every few milliseconds. Unless it is calm the record is interrupted
+/// now and then, or somebody else opens a user's.
+async fn keep(log: MemoryLog, kind: Disk, mut random: SmallRng, calm: Arc<AtomicBool>) {
     loop {
         sleep(Duration::from_millis(random.random_range(1..15))).await;
+        let disturbed = !calm.load(Ordering::Relaxed);
+        match random.random_range(0..1_500) {
+            0 if disturbed => {
+                log.interrupt();
+                log.acknowledge();
+                sleep(Duration::from_millis(random.random_range(0..3_000))).await;
+                log.restore();
+            }
+            1..3 if disturbed => log.fence(owner(USERS.choose(&mut random).unwrap())),
+            _ => {}
+        }
         match kind {
             Disk::Hasty if random.random_range(0..50) > 0 => {}
             Disk::Honest | Disk::Hasty => log.write(usize::MAX),
             Disk::Leaky => tampered(&log, |_| random.random_range(0..50) > 0),
-            Disk::Unforgetting => tampered(&log, |change| !matches!(change, Change::Forget { .. })),
+            Disk::Unforgetting => tampered(&log, |change| !matches!(change, Change::Forget(_))),
             Disk::Restless => tampered(&log, |change| {
                 if let Change::Event { ends, .. } = change {
                     *ends = None;
@@ -324,9 +349,9 @@ fn owner(user: &str) -> Owner {
 }
 
 /// A thread's events as they are on the disk.
-fn stream(log: &MemoryLog, user: &str, thread: &str) -> Vec<Value> {
-    let stored = log.thread(&owner(user), &ThreadId::new(thread).unwrap()).unwrap();
-    let texts = stored.map(|stored| stored.texts).unwrap_or_default();
+fn stream(disk: &MemoryDisk, user: &str, thread: &str) -> Vec<Value> {
+    let stored = disk.events(owner(user), &ThreadId::new(thread).unwrap());
+    let texts = stored.map(|(_, texts)| texts).unwrap_or_default();
     texts.iter().map(|text| serde_json::from_slice(text).unwrap()).collect()
 }
 

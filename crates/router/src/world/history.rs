@@ -1,111 +1,130 @@
-//! What a user may see of what was said, and have forgotten.
+//! What a user may see of what was said, and what an agent is shown of it.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
-use portcullis_event::{Envelope, ThreadId};
-use portcullis_log::{Change, Owner, Stored, Summary};
+use bytes::Bytes;
+use portcullis_agent::ToolCall;
+use portcullis_event::{Envelope, RunId, ServerMessage, ThreadId};
+use portcullis_log::{self as log, OwnerLog, Page, Summary};
 use portcullis_reason::{Reason, Rejection};
-use tokio::sync::oneshot;
 
-use super::{State, Talk, World, talk::unreadable};
-use crate::{Shared, thread::Thread};
+use super::{World, open::unreadable};
+use crate::{
+    shared::Shared,
+    thread::{HISTORY_TURNS, Place},
+    turn::Turn,
+};
+
+/// Bytes of a stream that are read at a time.
+const PIECE: usize = 64 * 1024;
 
 impl World {
-    /// The threads, in no order. Reads the record, so it may block.
+    /// The threads behind a place, the one that moved last first.
     ///
     /// # Errors
-    /// `NOT_READY` if it cannot be read.
-    pub(crate) fn threads(&self, shared: &Shared, owner: &Owner) -> Result<Vec<Summary>, Rejection> {
-        if let Some(log) = self.log(shared) {
-            return log.threads(owner).map_err(|error| unreadable(&error));
-        }
-        let state = self.state.lock();
-        let threads = state.talk.iter().flat_map(|talk| &talk.threads);
-        Ok(threads.filter_map(|(id, thread)| summary(id, thread)).collect())
+    /// [`Reason::NotReady`] if the record cannot be read.
+    pub(crate) async fn threads(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        after: Option<log::Place>,
+        most: usize,
+    ) -> Result<Vec<Summary>, Rejection> {
+        let record = self.record_for(shared).await?;
+        record.threads(after, most).await.map_err(|error| unreadable(&error))
     }
 
-    /// A thread's events as far as they are kept. Reads the record, so it may block.
+    /// A thread's events behind `after`, as far as they are kept and come to `most` bytes.
     ///
     /// # Errors
-    /// `NOT_READY` if it cannot be read, `NOT_FOUND`.
-    pub(crate) fn thread(&self, shared: &Shared, owner: &Owner, id: &ThreadId) -> Result<Stored, Rejection> {
-        let stored = match self.log(shared) {
-            Some(log) => log.thread(owner, id).map_err(|error| unreadable(&error))?,
-            None => self.state.lock().talk.as_ref().and_then(|talk| talk.threads.get(id)?.stored()),
+    /// [`Reason::NotReady`] if the record cannot be read, [`Reason::NotFound`].
+    pub(crate) async fn events(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        id: &ThreadId,
+        after: u64,
+        most: usize,
+    ) -> Result<Page, Rejection> {
+        let record = self.record_for(shared).await?;
+        let page = record.read(id, after, most).await.map_err(|error| unreadable(&error))?;
+        page.ok_or_else(no_such_thread)
+    }
+
+    /// The turns that a run's agent is shown.
+    pub(crate) async fn history(&self, run: &Place) -> Vec<Turn> {
+        let (record, turns) = {
+            let state = self.state.lock();
+            let talk = state.talk.as_ref().filter(|talk| talk.term == run.term);
+            let thread = talk.and_then(|talk| talk.threads.get(&run.thread_id));
+            (talk.and_then(|talk| talk.record.clone()), thread.and_then(crate::thread::Thread::turns))
         };
-        stored.ok_or_else(no_such_thread)
-    }
-
-    /// Has a thread forgotten: at once, or once its runs have ended, which are cancelled. Tells when it is gone from the
-    /// record as well; an end without a word means that the record failed.
-    ///
-    /// # Errors
-    /// `NOT_READY` if the record cannot be read, `NOT_FOUND`.
-    pub(crate) fn forget(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        owner: &Owner,
-        id: &ThreadId,
-    ) -> Result<oneshot::Receiver<()>, Rejection> {
-        shared.ready()?;
-        let state = &mut *self.state.lock();
-        let now = Instant::now();
-        let talk = state.talk.get_or_insert_with(|| Box::new(Talk::new(now)));
-        // Where all are busy it is one more, until the record has let go of it.
-        let _ = talk.make_room(shared.options.threads_per_user, id);
-        talk.load(self.log(shared), owner, id, now)?;
-        let thread = talk.threads.get_mut(id).ok_or_else(no_such_thread)?;
-        let (told, gone) = oneshot::channel();
-        let first = thread.doomed.is_empty();
-        thread.doomed.push(told);
-        if !thread.is_busy() {
-            // A second one finds the first on its way.
-            if first {
-                self.remove(state, shared, owner, id);
+        let (None, Some(record)) = (&turns, record) else { return turns.unwrap_or_default() };
+        let read = match read_turns(&*record, &run.thread_id).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(%error, "the turns of a thread cannot be read; its agent is shown none");
+                return Vec::new();
             }
-            return Ok(gone);
+        };
+        let mut state = self.state.lock();
+        let talk = state.talk.as_mut().filter(|talk| talk.term == run.term);
+        let Some(thread) = talk.and_then(|talk| talk.threads.get_mut(&run.thread_id)) else {
+            return Vec::new();
+        };
+        if thread.turns().is_none() {
+            thread.set_turns(read);
         }
-        thread.active.iter().for_each(|run| run.cancel.cancel());
-        for run in mem::take(&mut thread.waiting) {
-            self.end_waiting(state, shared, run);
-        }
-        Ok(gone)
+        thread.turns().unwrap_or_default()
     }
+}
 
-    /// Takes a doomed thread without runs out of the record, and then out of memory: until it is gone from there, a
-    /// message or a reader would find it again.
-    pub(super) fn remove(
-        self: &Arc<Self>,
-        state: &mut State,
-        shared: &Arc<Shared>,
-        owner: &Owner,
-        id: &ThreadId,
-    ) {
-        let Some(log) = self.log(shared) else { return state.forget(id) };
-        let (world, router, id) = (Arc::clone(self), Arc::clone(shared), id.clone());
-        log.append(
-            Change::Forget { owner: *owner, thread_id: id.clone() },
-            Box::new(move |outcome| match outcome {
-                Ok(()) => world.state.lock().forget(&id),
-                Err(error) => {
-                    router.fail(error);
-                    world.state.lock().keep_after_all(&id);
+/// What was asked, done and answered in a thread, as far as it is kept; of runs that failed nothing.
+async fn read_turns(record: &dyn OwnerLog, id: &ThreadId) -> Result<Vec<Turn>, log::ReadError> {
+    let (mut open, mut turns): (HashMap<RunId, Turn>, Vec<Turn>) = (HashMap::new(), Vec::new());
+    let mut after = 0;
+    while let Some(Page { from, events, .. }) = record.read(id, after, PIECE).await?
+        && !events.is_empty()
+    {
+        after = from - 1 + events.len() as u64;
+        for event in events.iter().filter_map(told) {
+            let Some(run) = event.run_id else { continue };
+            match event.message {
+                ServerMessage::UserMessage(said) => {
+                    open.insert(run, said.content.map(Turn::asked).unwrap_or_default());
                 }
-            }),
-        );
+                ServerMessage::ToolExecuting(tool) => {
+                    let (id, name) = (tool.execution_id.to_string(), tool.tool_name.to_string());
+                    let call = ToolCall { id, name, arguments: tool.tool_args.to_string() };
+                    open.entry(run).or_default().tool_began(call);
+                }
+                ServerMessage::ToolCompleted(tool) => open.entry(run).or_default().tool_completed(&tool),
+                ServerMessage::AgentCompleted(end) => {
+                    let mut turn = open.remove(&run).unwrap_or_default();
+                    turn.answer(end.final_response);
+                    turns.push(turn);
+                }
+                ServerMessage::AgentFailed(_) => drop(open.remove(&run)),
+                _ => {}
+            }
+        }
+        turns.drain(..turns.len().saturating_sub(HISTORY_TURNS));
     }
+    Ok(turns)
 }
 
-fn summary(id: &ThreadId, thread: &Thread) -> Option<Summary> {
-    let Stored { epoch, first, mut texts } = thread.stored()?;
-    let tail = first + texts.len() as u64 - 1;
-    let last = texts.pop()?;
-    let envelope = Envelope::parse(str::from_utf8(&last).ok()?).ok()?;
-    let at = envelope.timestamp.unix_ms().unsigned_abs();
-    Some(Summary { thread_id: id.clone(), epoch, tail, at, last })
+/// An event of which agents are told later.
+fn told(text: &Bytes) -> Option<Envelope> {
+    // Its type stands first: of the others no more need be read.
+    const KINDS: [&[u8]; 4] = [
+        br#"{"type":"user_message""#,
+        br#"{"type":"tool_"#,
+        br#"{"type":"agent_completed""#,
+        br#"{"type":"agent_failed""#,
+    ];
+    let is_one = KINDS.iter().any(|kind| text.starts_with(kind));
+    is_one.then(|| Envelope::parse(str::from_utf8(text).ok()?).ok())?
 }
 
-fn no_such_thread() -> Rejection {
+pub(super) fn no_such_thread() -> Rejection {
     Rejection::new(Reason::NotFound, "the user has no such thread")
         .with_hint("you have no thread of that name")
 }

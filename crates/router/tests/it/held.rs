@@ -1,127 +1,71 @@
 //! A disk that survives, and lives of a process on it that end whenever the test says.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-use portcullis_event::{MessageId, RunId, ThreadId};
-use portcullis_log::{
-    Change, Done, Durability, Embedded, Error, EventLog, OpenRun, Owner, Retention, Stored, Summary,
-};
+use portcullis_log::EventLog;
 use portcullis_router::{Agents, Options, Recovered, Router};
+use portcullis_test::{MemoryDisk, MemoryLog};
 
 use crate::{
     script::scripted,
     world::{recording_with, roomy},
 };
 
-/// A real log whose acknowledgements are held back until the test lets them go, one by one.
-pub(crate) struct Held {
-    disk: Arc<Disk>,
-    /// What the process has handed over; when it ends, this is what was never recorded.
-    waiting: Mutex<VecDeque<(Change, Done)>>,
-    /// Nothing is held back.
-    flowing: AtomicBool,
-    failed: AtomicBool,
-}
-
-struct Disk {
-    log: Embedded,
-    _folder: tempfile::TempDir,
-}
+/// A log whose acknowledgements are held back until the test lets them go, one by one.
+pub(crate) struct Held(MemoryLog);
 
 impl Held {
-    pub(crate) fn new() -> Arc<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let log = Embedded::open(&folder.path().join("events"), Durability::Os).unwrap();
-        Self::on(Arc::new(Disk { log, _folder: folder }))
-    }
-
-    fn on(disk: Arc<Disk>) -> Arc<Self> {
-        let (flowing, failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { disk, waiting: Mutex::default(), flowing, failed })
+    pub(crate) fn new() -> Self {
+        Self(MemoryLog::open(&Arc::default()))
     }
 
     /// The same disk for the next process. What the one before has not recorded, and whatever its tasks say from now on,
     /// goes nowhere.
-    pub(crate) fn restart(&self) -> Arc<Self> {
-        Self::on(Arc::clone(&self.disk))
+    pub(crate) fn restart(&self) -> Self {
+        self.0.crash(0);
+        Self(MemoryLog::open(self.0.disk()))
     }
 
-    pub(crate) fn router(self: &Arc<Self>) -> Router {
+    pub(crate) fn router(&self) -> Router {
         self.router_with(roomy(), scripted())
     }
 
-    pub(crate) fn router_with(self: &Arc<Self>, options: Options, agents: Agents) -> Router {
-        recording_with(options, agents, Some(Arc::clone(self) as Arc<dyn EventLog>))
+    pub(crate) fn router_with(&self, options: Options, agents: Agents) -> Router {
+        recording_with(options, agents, Arc::new(self.0.clone()) as Arc<dyn EventLog>)
     }
 
-    /// Takes up what the process before left open. What that has to say is recorded at once, and nothing after it.
-    pub(crate) fn recover(&self, router: &Router) -> Recovered {
-        self.flowing.store(true, Ordering::Relaxed);
-        let recovered = router.recover().unwrap();
-        self.flowing.store(false, Ordering::Relaxed);
-        recovered
+    /// Takes up what the process before left open. What that has to say is recorded at once.
+    pub(crate) async fn recover(&self, router: &Router) -> Recovered {
+        let mut recovered = std::pin::pin!(router.recover());
+        loop {
+            tokio::select! {
+                biased;
+                recovered = &mut recovered => return recovered.unwrap(),
+                () = tokio::task::yield_now() => drop(self.next()),
+            }
+        }
     }
 
     /// Records the next change, and acknowledges it; false if none waits.
     pub(crate) fn next(&self) -> bool {
-        let Some((change, done)) = self.waiting.lock().pop_front() else { return false };
-        if self.failed.load(Ordering::Relaxed) {
-            done(Err(&Error::Failed("as the test says".to_owned())));
-            return true;
-        }
-        let (told, outcome) = mpsc::channel();
-        self.disk.log.append(change, Box::new(move |outcome| told.send(outcome.is_ok()).unwrap()));
-        assert!(outcome.recv().unwrap());
-        done(Ok(()));
-        true
+        self.0.step()
     }
 
     pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+        self.0.fail();
     }
 
     /// Whether nothing waits to be recorded.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.lock().is_empty()
-    }
-}
-
-impl EventLog for Held {
-    fn append(&self, change: Change, done: Done) {
-        if self.flowing.load(Ordering::Relaxed) {
-            self.disk.log.append(change, done);
-        } else {
-            self.waiting.lock().push_back((change, done));
-        }
+        self.0.is_idle()
     }
 
-    fn thread(&self, owner: &Owner, thread_id: &ThreadId) -> Result<Option<Stored>, Error> {
-        self.disk.log.thread(owner, thread_id)
+    pub(crate) fn log(&self) -> &MemoryLog {
+        &self.0
     }
 
-    fn threads(&self, owner: &Owner) -> Result<Vec<Summary>, Error> {
-        self.disk.log.threads(owner)
-    }
-
-    fn message(&self, owner: &Owner, id: &MessageId) -> Result<Option<(RunId, ThreadId)>, Error> {
-        self.disk.log.message(owner, id)
-    }
-
-    fn open_runs(&self) -> Result<Vec<OpenRun>, Error> {
-        self.disk.log.open_runs()
-    }
-
-    fn sweep(&self, retention: Retention) -> Result<usize, Error> {
-        self.disk.log.sweep(retention)
+    pub(crate) fn disk(&self) -> &MemoryDisk {
+        self.0.disk()
     }
 }
 

@@ -73,41 +73,41 @@ struct History {
 }
 
 impl History {
-    fn new() -> Self {
+    async fn new() -> Self {
         let router = router(roomy());
         // One device of each user sees everything there is to see.
-        let devices: Vec<_> = USERS.iter().map(|user| Device::connect(&router, user, Mode::Main)).collect();
+        let devices: Vec<_> = Device::each(&router, USERS).await.into();
         Self { router, devices, owners: HashMap::new(), cancelled: HashSet::new() }
     }
 
     async fn take(&mut self, step: &Step) {
         match step {
             Step::Connect { user, mode } => {
-                let device = Device::connect(&self.router, USERS[*user], Mode::ALL[*mode]);
+                let device = Device::connect(&self.router, USERS[*user], Mode::ALL[*mode]).await;
                 self.devices.push(device);
             }
             Step::Disconnect(device) => {
                 // The first of each user stays.
                 let others = &mut self.devices[USERS.len()..];
                 if !others.is_empty() {
-                    device.get_mut(others).disconnect();
+                    device.get_mut(others).disconnect().await;
                 }
             }
-            Step::Return(device) => self.come_back(*device),
+            Step::Return(device) => self.come_back(*device).await,
             Step::Say { device, thread, script, id } => {
                 let device = device.get(&self.devices);
                 let id = id.map(|id| format!("m-{id}"));
-                device.say(id.as_deref(), &format!("t-{thread}"), SCRIPTS[*script]);
+                device.say(id.as_deref(), &format!("t-{thread}"), SCRIPTS[*script]).await;
             }
-            Step::Cancel { device, run } => self.cancel(*device, *run),
+            Step::Cancel { device, run } => self.cancel(*device, *run).await,
             Step::Wait(time) => tokio::time::sleep(Duration::from_millis(*time)).await,
-            Step::Read(device) => device.get_mut(&mut self.devices).read(),
+            Step::Read(device) => device.get_mut(&mut self.devices).read().await,
         }
         tokio::task::yield_now().await;
     }
 
     /// A device that left returns, with all that it has seen.
-    fn come_back(&mut self, device: Index) {
+    async fn come_back(&mut self, device: Index) {
         let others = &mut self.devices[USERS.len()..];
         if others.is_empty() {
             return;
@@ -116,15 +116,15 @@ impl History {
         if old.mode == Mode::Isolated || old.mode == Mode::Legacy {
             return;
         }
-        old.disconnect();
+        old.disconnect().await;
         // It may have come back before; what it has seen since it first came is what counts.
-        let mut new = Device::resume(&self.router, &old.user, old.mode, &old.places());
+        let mut new = Device::resume(&self.router, &old.user, old.mode, &old.places()).await;
         new.seen = std::mem::take(&mut old.seen);
         *old = new;
     }
 
-    fn cancel(&mut self, device: Index, run: Index) {
-        self.look();
+    async fn cancel(&mut self, device: Index, run: Index) {
+        self.look().await;
         let mut runs: Vec<_> = self.owners.keys().cloned().collect();
         if runs.is_empty() {
             return;
@@ -145,9 +145,9 @@ impl History {
     }
 
     /// Notes the runs that were accepted since.
-    fn look(&mut self) {
+    async fn look(&mut self) {
         for (place, device) in self.devices.iter_mut().enumerate() {
-            device.read();
+            device.read().await;
             let isolated = (device.mode == Mode::Isolated).then_some(place);
             for (_, run, _) in device.accepted() {
                 self.owners.entry(run.clone()).or_insert_with(|| (device.user.clone(), isolated));
@@ -263,19 +263,19 @@ proptest! {
     fn no_event_crosses_and_every_run_ends(steps in prop::collection::vec(step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut history = History::new();
+            let mut history = History::new().await;
             for step in &steps {
                 history.take(step).await;
             }
             assert_eq!(settle(&history.router).await, 0, "a run without an end");
-            history.look();
+            history.look().await;
             history.check();
             // Whoever comes anew and asks for all of it gets all of it.
             for (user, watcher) in USERS.iter().zip(&history.devices) {
                 let mut resume = watcher.places();
                 for point in &mut resume.threads { point.after_seq = 0; }
-                let mut anew = Device::resume(&history.router, user, Mode::Main, &resume);
-                anew.read();
+                let mut anew = Device::resume(&history.router, user, Mode::Main, &resume).await;
+                anew.read().await;
                 let told: HashSet<_> = anew.events().map(|event| event.id.as_str()).collect();
                 let all: HashSet<_> = watcher.events().map(|event| event.id.as_str()).collect();
                 assert_eq!(told, all);

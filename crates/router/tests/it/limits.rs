@@ -11,12 +11,12 @@ use crate::world::{Device, End, assert_order, identity, roomy, router, settle};
 /// Runs scripts one after the other on one thread, and gives their ends in order.
 async fn ends(options: Options, scripts: &[&str]) -> Vec<End> {
     let router = router(options);
-    let mut device = Device::connect(&router, "ann", Mode::Main);
+    let mut device = Device::connect(&router, "ann", Mode::Main).await;
     for script in scripts {
-        device.say(None, "t", script);
+        device.say(None, "t", script).await;
     }
     assert_eq!(settle(&router).await, 0);
-    device.read();
+    device.read().await;
     let ended = assert_order(device.events());
     device.accepted().map(|(_, run, _)| ended[run].clone()).collect()
 }
@@ -53,12 +53,12 @@ async fn a_run_has_an_end_in_time() {
 async fn a_run_says_only_so_much() {
     let options = Options { run_output_bytes: 4_000, ..roomy() };
     let router = router(options);
-    let mut device = Device::connect(&router, "ann", Mode::Main);
+    let mut device = Device::connect(&router, "ann", Mode::Main).await;
     let endless = ["flood:1000"; 1_000].join(" ");
-    device.say(None, "t", &endless);
-    device.say(None, "t", "flood:1000 flood:1000");
+    device.say(None, "t", &endless).await;
+    device.say(None, "t", "flood:1000 flood:1000").await;
     assert_eq!(settle(&router).await, 0);
-    device.read();
+    device.read().await;
     let ended = assert_order(device.events());
     let ends: Vec<_> = device.accepted().map(|(_, run, _)| &ended[run]).collect();
     assert_eq!(ends, [&End::Failure(Reason::RunLimit), &answer(1)]);
@@ -73,10 +73,10 @@ async fn a_run_takes_only_so_many_steps() {
     for steps in [1, 2, 3, 100] {
         let options = Options { run_steps: steps, ..roomy() };
         let router = router(options.clone());
-        let mut device = Device::connect(&router, "ann", Mode::Main);
-        device.say(None, "t", "circle");
+        let mut device = Device::connect(&router, "ann", Mode::Main).await;
+        device.say(None, "t", "circle").await;
         assert_eq!(settle(&router).await, 0);
-        device.read();
+        device.read().await;
         // Each tool has its end.
         assert_eq!(
             assert_order(device.events()).into_values().collect::<Vec<_>>(),
@@ -99,43 +99,46 @@ async fn a_run_takes_only_so_many_steps() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_listen_is_stopped_all_the_same() {
     let router = router(roomy());
-    let mut device = Device::connect(&router, "ann", Mode::Main);
-    let mut other = Device::connect(&router, "ann", Mode::Factory);
+    let mut device = Device::connect(&router, "ann", Mode::Main).await;
+    let mut other = Device::connect(&router, "ann", Mode::Factory).await;
     for script in ["think deaf:3600000", "tool:3600000", "wait:3600000"] {
         let began = tokio::time::Instant::now();
-        device.say(None, "t", script);
+        device.say(None, "t", script).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
-        device.read();
+        device.read().await;
         let run = device.accepted().last().unwrap().1.clone();
         // From another device of the same user.
         other.cancel(&run);
         assert_eq!(settle(&router).await, 0);
         assert!(began.elapsed() < Duration::from_secs(5), "{script}: {:?}", began.elapsed());
-        device.read();
+        device.read().await;
         assert_eq!(assert_order(device.events())[&run], End::Failure(Reason::RunCancelled), "{script}");
     }
-    other.read();
+    other.read().await;
     assert_eq!(other.errors(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_isolated_world_ends_with_its_connection() {
     let router = router(roomy());
-    let mut others = [Mode::Main, Mode::Isolated].map(|mode| Device::connect(&router, "ann", mode));
+    let mut others = [
+        Device::connect(&router, "ann", Mode::Main).await,
+        Device::connect(&router, "ann", Mode::Isolated).await,
+    ];
     for script in ["tool:3600000", "deaf:3600000"] {
-        let mut isolated = Device::connect(&router, "ann", Mode::Isolated);
-        isolated.say(None, "t", script);
-        isolated.say(None, "t", "think");
-        others[0].say(None, "t", "wait:60000");
+        let mut isolated = Device::connect(&router, "ann", Mode::Isolated).await;
+        isolated.say(None, "t", script).await;
+        isolated.say(None, "t", "think").await;
+        others[0].say(None, "t", "wait:60000").await;
         tokio::time::sleep(Duration::from_millis(10)).await;
-        isolated.disconnect();
+        isolated.disconnect().await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(router.runs(), 1, "{script}: what another device began goes on");
         assert_eq!(settle(&router).await, 0);
     }
     let [main, isolated] = &mut others;
-    main.read();
-    isolated.read();
+    main.read().await;
+    isolated.read().await;
     assert_eq!(assert_order(main.events()).len(), 2);
     assert_eq!(isolated.events().count(), 0);
 }
@@ -143,19 +146,19 @@ async fn an_isolated_world_ends_with_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn messages_wait_for_each_other_and_run_in_order() {
     let router = router(roomy());
-    let mut device = Device::connect(&router, "ann", Mode::Main);
+    let mut device = Device::connect(&router, "ann", Mode::Main).await;
     for number in 0..5 {
-        device.say(Some(&format!("m-{number}")), "t", &format!("think wait:{}", 500 - 100 * number));
+        device.say(Some(&format!("m-{number}")), "t", &format!("think wait:{}", 500 - 100 * number)).await;
     }
-    device.say(Some("elsewhere"), "u", "think");
+    device.say(Some("elsewhere"), "u", "think").await;
     tokio::time::sleep(Duration::from_millis(10)).await;
-    device.read();
+    device.read().await;
     let runs: Vec<_> = device.accepted().map(|(id, run, _)| (id.as_str().to_owned(), run.clone())).collect();
     assert_eq!(runs.len(), 6);
     // One that waits is cancelled before it began: it has its start and its end all the same.
     device.cancel(&runs[3].1);
     assert_eq!(settle(&router).await, 0);
-    device.read();
+    device.read().await;
     let ended: Vec<_> = device
         .events()
         .filter(|event| event.message.kind().is_terminal())
@@ -169,16 +172,16 @@ async fn messages_wait_for_each_other_and_run_in_order() {
 #[tokio::test(start_paused = true)]
 async fn the_same_message_runs_once() {
     let router = router(roomy());
-    let mut ann = Device::connect(&router, "ann", Mode::Main);
-    let mut again = Device::connect(&router, "ann", Mode::Factory);
-    let mut bob = Device::connect(&router, "bob", Mode::Main);
+    let mut ann = Device::connect(&router, "ann", Mode::Main).await;
+    let mut again = Device::connect(&router, "ann", Mode::Factory).await;
+    let mut bob = Device::connect(&router, "bob", Mode::Main).await;
     for device in [&ann, &again, &bob, &ann] {
-        device.say(Some("m"), "t", "wait:100");
+        device.say(Some("m"), "t", "wait:100").await;
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
     assert_eq!(settle(&router).await, 0);
     for device in [&mut ann, &mut again, &mut bob] {
-        device.read();
+        device.read().await;
     }
     let told =
         |device: &Device| device.accepted().map(|(_, run, twice)| (run.clone(), twice)).collect::<Vec<_>>();
@@ -193,16 +196,16 @@ async fn the_same_message_runs_once() {
 #[tokio::test(start_paused = true)]
 async fn runs_are_counted_for_each_user_and_in_all() {
     let router = router(Options { runs_per_user: 2, runs: 3, ..roomy() });
-    let mut devices = ["ann", "bob", "cem"].map(|user| Device::connect(&router, user, Mode::Main));
+    let mut devices = Device::each(&router, ["ann", "bob", "cem"]).await;
     for device in &devices {
         for thread in ["t", "t", "u"] {
-            device.say(None, thread, "wait:1000");
+            device.say(None, thread, "wait:1000").await;
         }
     }
     assert_eq!(router.runs(), 3);
     let many = Reason::TooManyRuns;
     for (device, (accepted, refused)) in devices.iter_mut().zip([(2, 1), (1, 2), (0, 3)]) {
-        device.read();
+        device.read().await;
         assert_eq!(
             (device.accepted().count(), device.errors()),
             (accepted, vec![many; refused]),
@@ -212,9 +215,9 @@ async fn runs_are_counted_for_each_user_and_in_all() {
     }
     assert_eq!(settle(&router).await, 0);
     // The places are free again.
-    devices[2].say(None, "t", "think");
+    devices[2].say(None, "t", "think").await;
     assert_eq!(settle(&router).await, 0);
-    devices[2].read();
+    devices[2].read().await;
     assert_eq!(assert_order(devices[2].events()).len(), 1);
 }
 
@@ -222,14 +225,14 @@ async fn runs_are_counted_for_each_user_and_in_all() {
 async fn stopping_waits_for_runs_and_then_ends_them() {
     for (script, expected) in [("wait:3000", answer(0)), ("deaf:60000", End::Failure(Reason::Draining))] {
         let router = router(roomy());
-        let mut device = Device::connect(&router, "ann", Mode::Main);
-        device.say(None, "t", script);
+        let mut device = Device::connect(&router, "ann", Mode::Main).await;
+        device.say(None, "t", script).await;
         tokio::time::sleep(Duration::from_millis(1)).await;
         let stopping = tokio::time::Instant::now();
         router.shutdown(Duration::from_secs(5)).await;
         assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
-        device.say(None, "t", "think");
-        device.read();
+        device.say(None, "t", "think").await;
+        device.read().await;
         assert_eq!(device.errors(), [Reason::Draining], "nothing new is begun");
         assert_eq!(assert_order(device.events()).into_values().collect::<Vec<_>>(), [expected]);
     }
@@ -238,13 +241,13 @@ async fn stopping_waits_for_runs_and_then_ends_them() {
 #[tokio::test(start_paused = true)]
 async fn factory_makes_everything_new_for_each_run() {
     let router = router(roomy());
-    let mut factory = Device::connect(&router, "ann", Mode::Factory);
-    let main = Device::connect(&router, "ann", Mode::Main);
+    let mut factory = Device::connect(&router, "ann", Mode::Factory).await;
+    let main = Device::connect(&router, "ann", Mode::Main).await;
     for device in [&factory, &main, &factory, &main] {
-        device.say(None, "t", "think");
+        device.say(None, "t", "think").await;
     }
     assert_eq!(settle(&router).await, 0);
-    factory.read();
+    factory.read().await;
     let answers: Vec<_> = factory
         .events()
         .filter_map(|event| match &event.message {

@@ -5,6 +5,7 @@ mod held;
 mod history;
 mod interleavings;
 mod limits;
+mod lost;
 mod pace;
 mod policy;
 mod recorded;

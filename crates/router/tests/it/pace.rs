@@ -4,11 +4,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use portcullis_event::{Epoch, GapReason, Mode, Resume, ResumePoint, ServerMessage, ThreadId};
-use portcullis_log::{Durability, Embedded, EventLog};
+use portcullis_log::{Limits, Memory};
 use portcullis_router::{Options, Router};
 use proptest::prelude::*;
 
-use crate::world::{Device, assert_order, recording, roomy, router, settle};
+use crate::world::{Device, LIMITS, assert_order, recording, roomy, router, settle};
 
 const QUEUE: usize = 16 * 1024;
 
@@ -22,14 +22,12 @@ fn from_the_start(threads: &[String]) -> Resume {
 
 /// Answers of some hundred kilobytes on each thread.
 async fn fill(router: &Router, threads: &[String]) {
-    let device = Device::connect(router, "ann", Mode::Main);
+    let device = Device::connect(router, "ann", Mode::Main).await;
     for thread in threads {
-        device.say(None, thread, &["flood:1000"; 200].join(" "));
-        device.say(None, thread, "flood:30000 think tool delta");
+        device.say(None, thread, &["flood:1000"; 200].join(" ")).await;
+        device.say(None, thread, "flood:30000 think tool delta").await;
     }
-    while router.runs() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    assert_eq!(settle(router).await, 0);
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -60,18 +58,18 @@ async fn a_long_stream_comes_through_a_narrow_queue_while_it_grows() {
     let router = router(roomy());
     let threads = names(2);
     fill(&router, &threads).await;
-    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE);
-    let other = Device::connect(&router, "ann", Mode::Main);
+    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE).await;
+    let other = Device::connect(&router, "ann", Mode::Main).await;
     let (mut pieces, mut largest) = (0, 0);
     loop {
         largest = largest.max(late.queued_bytes());
-        if !late.read_piece() {
+        if !late.read_piece().await {
             break;
         }
         if pieces % 10 == 0 && pieces < 100 {
             // The stream that is being sent grows, and so does another one.
-            other.say(None, "t0", "think tool delta");
-            other.say(None, "new", "think");
+            other.say(None, "t0", "think tool delta").await;
+            other.say(None, "new", "think").await;
             assert_eq!(settle(&router).await, 0);
         }
         pieces += 1;
@@ -84,26 +82,26 @@ async fn a_long_stream_comes_through_a_narrow_queue_while_it_grows() {
     assert_whole(&late, &threads);
     // From here on what happens is heard at once.
     let heard = late.events().count();
-    other.say(None, "t1", "think");
+    other.say(None, "t1", "think").await;
     assert_eq!(settle(&router).await, 0);
-    late.read();
-    assert_eq!(late.events().count(), heard + 3);
+    late.read().await;
+    assert_eq!(late.events().count(), heard + 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_overtaken_by_what_is_kept_is_told_of_the_gap() {
-    let router = router(Options { retained_events: 50, ..roomy() });
+    let router = recording(roomy(), Arc::new(Memory::new(Limits { events: 50, ..LIMITS })));
     let threads = names(1);
-    let other = Device::connect(&router, "ann", Mode::Main);
-    other.say(None, "t0", &["flood:1000"; 40].join(" "));
+    let other = Device::connect(&router, "ann", Mode::Main).await;
+    other.say(None, "t0", &["flood:1000"; 40].join(" ")).await;
     assert_eq!(settle(&router).await, 0);
-    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE);
-    late.read_piece();
+    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE).await;
+    late.read_piece().await;
     let seen = late.events().count() as u64;
     assert!(seen < 40, "more is to come");
-    other.say(None, "t0", &["flood:1000"; 100].join(" "));
+    other.say(None, "t0", &["flood:1000"; 100].join(" ")).await;
     assert_eq!(settle(&router).await, 0);
-    late.read();
+    late.read().await;
     let gap = late.seen.iter().find_map(|envelope| match &envelope.message {
         ServerMessage::ResumeGap(gap) => Some(gap),
         _ => None,
@@ -129,23 +127,23 @@ fn pieces(device: &Device) -> Vec<&str> {
 async fn for_a_slow_reader_pieces_of_an_answer_are_joined_and_none_is_lost() {
     let router = router(roomy());
     let nothing = Resume { threads: Vec::new() };
-    let mut slow = Device::narrow(&router, "ann", Mode::Main, &nothing, QUEUE);
-    let mut fast = Device::connect(&router, "ann", Mode::Main);
+    let mut slow = Device::narrow(&router, "ann", Mode::Main, &nothing, QUEUE).await;
+    let mut fast = Device::connect(&router, "ann", Mode::Main).await;
     // A thousand events would be twenty times what the slow one's queue holds.
     let said = ["delta"; 1_000].join(" ");
-    fast.say(None, "t", &said);
+    fast.say(None, "t", &said).await;
     assert_eq!(settle(&router).await, 0);
-    slow.read();
-    fast.read();
+    slow.read().await;
+    fast.read().await;
     assert_eq!(slow.ended, None);
     assert_eq!(pieces(&slow).concat(), "ann|0|0;".repeat(1_000));
     assert!(pieces(&slow).len() < 100, "{}", pieces(&slow).len());
     assert_eq!(pieces(&fast), pieces(&slow), "all see the same stream");
     // With nobody slow each piece is told as it comes.
-    fast.say(None, "t", "delta delta delta");
+    fast.say(None, "t", "delta delta delta").await;
     let before = pieces(&fast).len();
     assert_eq!(settle(&router).await, 0);
-    fast.read();
+    fast.read().await;
     assert_eq!(pieces(&fast).len(), before + 3);
 }
 
@@ -153,34 +151,31 @@ async fn for_a_slow_reader_pieces_of_an_answer_are_joined_and_none_is_lost() {
 async fn a_piece_that_waits_for_more_does_not_wait_for_long() {
     let router = router(roomy());
     let nothing = Resume { threads: Vec::new() };
-    let slow = Device::narrow(&router, "ann", Mode::Main, &nothing, QUEUE);
-    let mut fast = Device::connect(&router, "ann", Mode::Main);
-    fast.say(None, "t", "flood:6000 delta delta wait:1000 delta");
+    let slow = Device::narrow(&router, "ann", Mode::Main, &nothing, QUEUE).await;
+    let mut fast = Device::connect(&router, "ann", Mode::Main).await;
+    fast.say(None, "t", "flood:6000 delta delta wait:1000 delta").await;
     tokio::time::sleep(Duration::from_millis(150)).await;
-    fast.read();
+    fast.read().await;
     assert_eq!(pieces(&fast).len(), 1, "two wait");
     tokio::time::sleep(Duration::from_millis(100)).await;
-    fast.read();
+    fast.read().await;
     assert_eq!(pieces(&fast)[1..], ["ann|0|0;ann|0|0;"]);
     assert_eq!(settle(&router).await, 0);
-    fast.read();
+    fast.read().await;
     assert_order(fast.events());
     assert_eq!(pieces(&fast).len(), 3);
     assert_eq!(slow.ended, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn more_threads_than_memory_holds_are_resumed_from_the_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let log: Arc<dyn EventLog> =
-        Arc::new(Embedded::open(&folder.path().join("events"), Durability::Os).unwrap());
-    let router = recording(Options { threads_per_user: 2, ..roomy() }, Some(log));
+    let router = router(Options { threads_per_user: 2, ..roomy() });
     let threads = names(6);
     for thread in &threads {
         fill(&router, std::slice::from_ref(thread)).await;
     }
-    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE);
-    late.read();
+    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE).await;
+    late.read().await;
     assert_whole(&late, &threads);
 }
 
@@ -197,40 +192,37 @@ proptest! {
             let router = router(roomy());
             let threads = names(3);
             fill(&router, &threads).await;
-            let other = Device::connect(&router, "ann", Mode::Main);
-            let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), queue);
+            let other = Device::connect(&router, "ann", Mode::Main).await;
+            let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), queue).await;
             for step in reads {
                 match step {
-                    None => drop(late.read_piece()),
+                    None => drop(late.read_piece().await),
                     Some(thread) => {
-                        other.say(None, &threads[thread], "think delta");
+                        other.say(None, &threads[thread], "think delta").await;
                         assert_eq!(settle(&router).await, 0);
                     }
                 }
             }
-            late.read();
+            late.read().await;
             assert_eq!(late.ended, None);
             assert_whole(&late, &threads);
         });
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_thread_is_resumed_though_memory_is_full_of_busy_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    let log: Arc<dyn EventLog> =
-        Arc::new(Embedded::open(&folder.path().join("events"), Durability::Os).unwrap());
-    let router = recording(Options { threads_per_user: 1, ..roomy() }, Some(log));
+    let router = router(Options { threads_per_user: 1, ..roomy() });
     let threads = names(1);
     fill(&router, &threads).await;
-    let mut busy = Device::connect(&router, "ann", Mode::Main);
-    busy.say(None, "busy", "think wait:60000");
+    let mut busy = Device::connect(&router, "ann", Mode::Main).await;
+    busy.say(None, "busy", "think wait:60000").await;
     while busy.events().count() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        busy.read();
+        busy.read().await;
     }
-    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE);
-    late.read();
+    let mut late = Device::narrow(&router, "ann", Mode::Main, &from_the_start(&threads), QUEUE).await;
+    late.read().await;
     assert!(late.events().count() > 200);
     assert!(!late.seen.iter().any(|it| matches!(it.message, ServerMessage::ResumeGap(_))));
     let seqs = &seqs(&late)["t0"];

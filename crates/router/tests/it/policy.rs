@@ -16,13 +16,13 @@ fn with(thread_policy: ThreadPolicy) -> Router {
 
 /// Asks `count` times on one thread, the first run well under way, and reads what came of it.
 async fn ask(router: &Router, count: usize) -> Device {
-    let mut ann = Device::connect(router, "ann", Mode::Main);
+    let mut ann = Device::connect(router, "ann", Mode::Main).await;
     for number in 0..count {
-        ann.say(Some(&format!("m{number}")), "t", LONG);
+        ann.say(Some(&format!("m{number}")), "t", LONG).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(settle(router).await, 0);
-    ann.read();
+    ann.read().await;
     ann
 }
 
@@ -50,10 +50,10 @@ async fn a_second_run_is_refused_and_taken_once_the_first_has_ended() {
     assert_eq!(ends(&ann).len(), 1);
     assert_eq!(ann.errors(), [Reason::TooManyRuns, Reason::TooManyRuns]);
     // Another thread is free, and so is this one now.
-    ann.say(Some("other"), "t2", LONG);
-    ann.say(Some("again"), "t", LONG);
+    ann.say(Some("other"), "t2", LONG).await;
+    ann.say(Some("again"), "t", LONG).await;
     assert_eq!(settle(&router).await, 0);
-    ann.read();
+    ann.read().await;
     assert_eq!(ends(&ann).len(), 3);
     assert_eq!(ann.errors().len(), 2);
 }
@@ -79,6 +79,7 @@ async fn parallel_runs_share_the_stream_and_each_is_whole() {
         let of_run = |event: &&portcullis_event::Envelope| event.run_id.as_ref() == Some(run);
         let kinds: Vec<_> = ann.events().filter(of_run).map(|event| event.message.kind()).collect();
         let whole = [
+            MessageType::UserMessage,
             MessageType::AgentStarted,
             MessageType::AgentThinking,
             MessageType::PartialResult,
@@ -96,15 +97,15 @@ async fn parallel_runs_share_the_stream_and_each_is_whole() {
 #[tokio::test(start_paused = true)]
 async fn any_of_parallel_runs_can_be_cancelled() {
     let router = with(ThreadPolicy::Parallel);
-    let mut ann = Device::connect(&router, "ann", Mode::Main);
-    ann.say(Some("m0"), "t", LONG);
-    ann.say(Some("m1"), "t", LONG);
+    let mut ann = Device::connect(&router, "ann", Mode::Main).await;
+    ann.say(Some("m0"), "t", LONG).await;
+    ann.say(Some("m1"), "t", LONG).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    ann.read();
+    ann.read().await;
     let runs: Vec<RunId> = ann.accepted().map(|(_, run, _)| run.clone()).collect();
     ann.cancel(&runs[1]);
     assert_eq!(settle(&router).await, 0);
-    ann.read();
+    ann.read().await;
     let end = |run: &RunId| {
         let last = ann.events().filter(|event| event.run_id.as_ref() == Some(run)).last();
         last.map(|event| event.message.kind())

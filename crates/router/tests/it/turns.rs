@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use portcullis_agent::{Agent, Answer, Message, RunContext, RunFuture, Task, ToolError, ToolOutput};
 use portcullis_event::Mode;
+use portcullis_log::Memory;
 use portcullis_router::{Agents, Router};
 use serde_json::json;
 
-use crate::world::{Device, End, assert_order, recording_with, roomy, settle};
+use crate::world::{Device, End, LIMITS, assert_order, recording_with, roomy, settle};
 
 /// Uses two tools at once, leaves a third, and answers what it was shown.
 struct Witness;
@@ -58,12 +59,12 @@ fn shape(message: &Message) -> String {
 
 /// The answers to `questions` on one thread.
 async fn ask(router: &Router, mode: Mode, questions: &[&str]) -> Vec<String> {
-    let mut ann = Device::connect(router, "ann", mode);
+    let mut ann = Device::connect(router, "ann", mode).await;
     for (number, question) in questions.iter().enumerate() {
-        ann.say(Some(&format!("m{number}")), "t", question);
+        ann.say(Some(&format!("m{number}")), "t", question).await;
         assert_eq!(settle(router).await, 0);
     }
-    ann.read();
+    ann.read().await;
     let ends = assert_order(ann.events());
     ann.accepted()
         .map(|(_, run, _)| match &ends[run] {
@@ -75,7 +76,7 @@ async fn ask(router: &Router, mode: Mode, questions: &[&str]) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_is_shown_questions_tools_and_answers() {
-    let router = recording_with(roomy(), Agents::new(|| Arc::new(Witness)), None);
+    let router = recording_with(roomy(), Agents::new(|| Arc::new(Witness)), Arc::new(Memory::new(LIMITS)));
     let answers = ask(&router, Mode::Main, &["first", "second"]).await;
     assert_eq!(answers[0], "user: first");
     assert_eq!(
@@ -95,6 +96,6 @@ async fn an_agent_is_shown_questions_tools_and_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_of_its_own_is_shown_its_question_alone() {
-    let router = recording_with(roomy(), Agents::new(|| Arc::new(Witness)), None);
+    let router = recording_with(roomy(), Agents::new(|| Arc::new(Witness)), Arc::new(Memory::new(LIMITS)));
     assert_eq!(ask(&router, Mode::Factory, &["first", "second"]).await, ["user: first", "user: second"]);
 }

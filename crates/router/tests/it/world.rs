@@ -1,7 +1,7 @@
 //! Users, their devices, and what each of them has seen.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -11,8 +11,8 @@ use portcullis_event::{
     AgentStarted, CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId,
     Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, Timestamp, UserMessage,
 };
-use portcullis_frame::{Decoder, Limits, Message, Role};
-use portcullis_log::EventLog;
+use portcullis_frame::{self as frame, Decoder, Message, Role};
+use portcullis_log::{EventLog, Limits, Memory};
 use portcullis_reason::Reason;
 use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
@@ -37,24 +37,33 @@ pub(crate) fn roomy() -> Options {
         run_timeout: Duration::from_mins(10),
         run_steps: 10_000,
         run_output_bytes: 1 << 20,
-        retained_events: 100_000,
-        retained_bytes: 64 << 20,
         threads_per_user: 1_000,
         retention: Duration::from_hours(1),
         repeat_runs: true,
+        redact: Some(|words| words.replace("secret", "[redacted]")),
     }
 }
 
+/// How much a record of a test keeps where nothing is to go.
+pub(crate) const LIMITS: Limits = Limits { events: 100_000, bytes: 64 << 20, threads: 1_000 };
+
+/// A router with a record in memory.
 pub(crate) fn router(options: Options) -> Router {
-    recording(options, None)
+    recording(options, Arc::new(Memory::new(LIMITS)))
 }
 
-/// A router with a log.
-pub(crate) fn recording(options: Options, log: Option<Arc<dyn EventLog>>) -> Router {
+pub(crate) fn recording(options: Options, log: Arc<dyn EventLog>) -> Router {
     recording_with(options, scripted(), log)
 }
 
-pub(crate) fn recording_with(options: Options, agents: Agents, log: Option<Arc<dyn EventLog>>) -> Router {
+/// Lets tasks go as far as they come without time or the log.
+pub(crate) async fn turn() {
+    for _ in 0..32 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn recording_with(options: Options, agents: Agents, log: Arc<dyn EventLog>) -> Router {
     Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), || Timestamp::from_unix_ms(0))
 }
 
@@ -83,16 +92,29 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn connect(router: &Router, user: &str, mode: Mode) -> Self {
-        Self::resume(router, user, mode, &Resume { threads: Vec::new() })
+    /// A connection of each of some users.
+    pub(crate) async fn each<const COUNT: usize>(router: &Router, users: [&str; COUNT]) -> [Self; COUNT] {
+        let devices = users.map(|user| Self::connect(router, user, Mode::Main));
+        let devices = futures_util::future::join_all(devices).await;
+        devices.try_into().unwrap_or_else(|_| panic!("as many as users"))
     }
 
-    pub(crate) fn resume(router: &Router, user: &str, mode: Mode, resume: &Resume) -> Self {
-        Self::narrow(router, user, mode, resume, 64 << 20)
+    pub(crate) async fn connect(router: &Router, user: &str, mode: Mode) -> Self {
+        Self::resume(router, user, mode, &Resume { threads: Vec::new() }).await
+    }
+
+    pub(crate) async fn resume(router: &Router, user: &str, mode: Mode, resume: &Resume) -> Self {
+        Self::narrow(router, user, mode, resume, 64 << 20).await
     }
 
     /// With a queue of so many bytes.
-    pub(crate) fn narrow(router: &Router, user: &str, mode: Mode, resume: &Resume, queue: usize) -> Self {
+    pub(crate) async fn narrow(
+        router: &Router,
+        user: &str,
+        mode: Mode,
+        resume: &Resume,
+        queue: usize,
+    ) -> Self {
         let seat = router.admit(identity(user), u32::MAX).unwrap();
         let outbox = Arc::new(Outbox::new(queue));
         let established = |connection_id| {
@@ -108,12 +130,16 @@ impl Device {
             })
         };
         let attachment = seat.attach(mode, Arc::clone(&outbox), established, resume);
+        turn().await;
         Self {
             user: user.to_owned(),
             mode,
             outbox,
             attachment: Some(attachment),
-            decoder: Decoder::new(Role::Client, Limits { frame: 8 << 20, message: 8 << 20, fragments: 1 }),
+            decoder: Decoder::new(
+                Role::Client,
+                frame::Limits { frame: 8 << 20, message: 8 << 20, fragments: 1 },
+            ),
             ended: None,
             seen: Vec::new(),
             flat: Vec::new(),
@@ -125,15 +151,16 @@ impl Device {
     }
 
     /// Takes what came and leaves.
-    pub(crate) fn disconnect(&mut self) {
-        self.read();
+    pub(crate) async fn disconnect(&mut self) {
+        self.read().await;
         self.attachment = None;
     }
 
-    pub(crate) fn say(&self, id: Option<&str>, thread: &str, script: &str) {
+    pub(crate) async fn say(&self, id: Option<&str>, thread: &str, script: &str) {
         let content = script.to_owned();
         let command = Command::UserMessage(UserMessage { content, agent: None, context: None });
         self.send(id, Some(thread), command);
+        turn().await;
     }
 
     pub(crate) fn cancel(&self, run: &RunId) {
@@ -151,8 +178,8 @@ impl Device {
     }
 
     /// Reads everything that waits or can be had.
-    pub(crate) fn read(&mut self) {
-        while self.read_piece() {}
+    pub(crate) async fn read(&mut self) {
+        while self.read_piece().await {}
     }
 
     /// Bytes that wait.
@@ -161,13 +188,15 @@ impl Device {
     }
 
     /// Reads what waits in the queue, and says whether there was something.
-    pub(crate) fn read_piece(&mut self) -> bool {
+    pub(crate) async fn read_piece(&mut self) -> bool {
+        turn().await;
         let mut frames = VecDeque::new();
         loop {
             match self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut frames) {
                 Poll::Ready(Outgoing::Behind) => {
                     if let Some(attachment) = &self.attachment {
                         attachment.catch_up();
+                        turn().await;
                     }
                 }
                 Poll::Ready(Outgoing::End(reason)) => {
@@ -235,6 +264,7 @@ impl Device {
 
 /// Lets every run come to its end, and says how many are left after an hour.
 pub(crate) async fn settle(router: &Router) -> usize {
+    turn().await;
     for _ in 0..3_600 {
         if router.runs() == 0 {
             break;
@@ -251,7 +281,7 @@ pub(crate) enum End {
     Failure(Reason),
 }
 
-/// Asserts the order that design §5 promises of each run and thread, and gives each run's end.
+/// Asserts the order that docs/protocol.md promises of each run and thread, and gives each run's end.
 ///
 /// One run at a time on each thread: a second message waits for the first one's run. One that is cancelled while it waits,
 /// or that is not run again after a crash, has its start and its end at once, between two events of the other. One that is
@@ -261,12 +291,19 @@ pub(crate) fn assert_order<'e>(events: impl Iterator<Item = &'e Envelope>) -> Ha
     let mut last = HashMap::new();
     let mut going_on: HashMap<ThreadId, Vec<(RunId, Vec<ExecutionId>)>> = HashMap::new();
     let mut ended: HashMap<RunId, End> = HashMap::new();
+    let mut told = HashSet::new();
     for event in events {
         let (thread, run) = (event.thread_id.clone().unwrap(), event.run_id.clone().unwrap());
         let position = event.position.clone().unwrap();
         if let Some((epoch, seq)) = last.insert(thread.clone(), (position.epoch.clone(), position.seq)) {
             assert_eq!((epoch, seq + 1), (position.epoch, position.seq), "a gap in {thread}");
         }
+        if let ServerMessage::UserMessage(said) = &event.message {
+            assert_eq!(said.run_id, run);
+            assert!(told.insert(run), "a message is told twice");
+            continue;
+        }
+        assert!(told.contains(&run), "a message is told before its run begins");
         let runs = going_on.entry(thread).or_default();
         if let ServerMessage::AgentStarted(AgentStarted { attempt: Some(2), .. }) = event.message {
             let tools = runs.iter().find(|(id, _)| *id == run).map(|(_, tools)| tools.len());

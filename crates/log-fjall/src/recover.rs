@@ -1,0 +1,273 @@
+//! Opening the record: what is on the disk is proven to be what was committed, or what is missing is told.
+
+use std::{collections::VecDeque, fs, io, path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    Error, Notice, Options,
+    chain::{self, Chain},
+    failure::{Failure, caught},
+    folder::Folder,
+    keys,
+    questions::Questions,
+    room::Room,
+    slots::{Held, Slots},
+    state::StateFile,
+    store::{Store, damaged},
+    values::{self, Link},
+    writer::{Begin, Writer},
+};
+
+/// What stays while the database is closed and opened.
+pub(crate) struct Keeper {
+    folder: Folder,
+    state: StateFile,
+    slots: Arc<Slots>,
+    options: Options,
+    next_term: u64,
+    /// Why what was written may be lost though the system is the same.
+    lossy: Option<Arc<str>>,
+    /// Whether a write failed since it was opened last.
+    suspect: bool,
+    #[cfg(test)]
+    pub(crate) fault: Arc<crate::tests::Fault>,
+}
+
+impl Keeper {
+    /// Opens the record in a folder, or makes it.
+    pub(crate) fn start(path: &Path, options: Options) -> Result<(Self, Writer), Error> {
+        let (folder, _found) = Folder::claim(path)?;
+        let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+        let damaged = |detail| Error::Damaged { path: path.to_owned(), detail };
+        let state = folder.state().try_clone().map_err(unusable)?;
+        let (mut state, there) = StateFile::open(state).map_err(unusable)?;
+        if !there {
+            if folder.has_keys() || folder.tables().symlink_metadata().is_ok() {
+                return Err(damaged("the file state is gone, or damaged".to_owned()));
+            }
+            let id = u64::from_be_bytes(crate::secrets::random());
+            state.keep(|state| (state.id, state.clean) = (id, true)).map_err(unusable)?;
+            folder.sync().map_err(unusable)?;
+        }
+        if state.state().batch > 0 && !folder.has_keys() {
+            return Err(damaged("the file keys is gone, and nothing can be read without it".to_owned()));
+        }
+        let keys = folder.keys().map_err(unusable)?;
+        let slots = Slots::open(keys, state.state().id).map_err(unusable)?.map_err(damaged)?;
+        let mut keeper = Self {
+            folder,
+            state,
+            slots: Arc::new(slots),
+            options,
+            next_term: 1,
+            lossy: None,
+            suspect: false,
+            #[cfg(test)]
+            fault: Arc::default(),
+        };
+        let writer = caught(|| keeper.open()).map_err(|failure| match failure {
+            Failure::System(source) => unusable(source),
+            Failure::Locked => Error::InUse { path: path.to_owned() },
+            Failure::Damaged(detail) | Failure::Fault(detail) => damaged(detail),
+            Failure::Poisoned => unusable(io::Error::other("a write failed")),
+        })?;
+        Ok((keeper, writer))
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) const fn pauses(&self) -> (Duration, Duration) {
+        self.options.pauses
+    }
+
+    pub(crate) fn tell(&self, notice: Notice) {
+        (self.options.notice)(notice);
+    }
+
+    /// Opens the database, and proves what is in it.
+    pub(crate) fn open(&mut self) -> Result<Writer, Failure> {
+        self.look()?;
+        self.folder.close_off()?;
+        if self.suspect {
+            self.reread()?;
+        }
+        let mut store = Store::open(&self.folder.tables(), Arc::clone(&self.slots))?;
+        let found = links(&store)?;
+        let state = self.state.state().clone();
+        if found.last.is_some_and(|(_, link)| link.id != state.id) {
+            return Err(Failure::Damaged("the database is another record's".to_owned()));
+        }
+        let lost = found.lost(state.batch);
+        let cause = self.unproven(lost);
+        store.renewals = state.renewals + u32::from(cause.is_some());
+        // Before anybody sees a new epoch: no other loss may lead to the same one.
+        self.state.keep(|state| {
+            state.renewals = store.renewals;
+            state.boot_id.clone_from(&self.options.boot_id);
+            state.clean = false;
+        })?;
+        let questions = Questions::new(&self.slots)?;
+        let mut held = Vec::new();
+        self.slots.each(|_, slot| held.push(slot))?;
+        let leftovers = leftovers(&store)?;
+        let mut writer = Writer::new(Begin {
+            durability: self.options.durability,
+            limits: self.options.limits,
+            chain: Chain::new(state.id, found, state.batch),
+            questions,
+            room: Room::default(),
+            next_term: self.next_term,
+            free: Vec::new(),
+            end: held.len() as u32,
+            leftovers,
+            #[cfg(test)]
+            fault: Arc::clone(&self.fault),
+            store,
+        });
+        writer.chain.reserve(held.iter().flatten().map(|held| held.serial + 1).max().unwrap_or(1));
+        // What cannot be read may still be somebody's.
+        let is_free = |(_, held): &(usize, &Option<Held>)| held.is_some_and(|held| !held.live);
+        writer.free.extend(held.iter().enumerate().filter(is_free).map(|(slot, _)| slot as u32));
+        if !state.clean || lost > 0 {
+            let threads = writer.reconcile(&held, lost > 0)?;
+            if lost > 0 || !threads.is_empty() {
+                self.tell(Notice::Lost { batches: lost, threads });
+            }
+        }
+        if let Some(cause) = cause {
+            self.tell(Notice::Renewed { cause });
+        }
+        (self.lossy, self.suspect) = (None, false);
+        Ok(writer)
+    }
+
+    /// Has the system read from the device what it may have kept in memory though the device did not take it.
+    fn reread(&self) -> io::Result<()> {
+        let mut folders = vec![self.folder.tables()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let file = fs::File::open(entry.path())?;
+                    file.sync_all()?;
+                    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether the database is there before it is opened: opening makes what is missing.
+    fn look(&self) -> Result<(), Failure> {
+        let tables = self.folder.tables();
+        let is_there = |path: &str| tables.join(path).symlink_metadata().is_ok();
+        if self.state.state().batch > 0 {
+            let parts = ["version", "keyspaces/0/current", "keyspaces/1/current"];
+            if let Some(missing) = parts.into_iter().find(|part| !is_there(part)) {
+                return Err(Failure::Damaged(format!("tables/{missing} is gone")));
+            }
+        } else if is_there("") && !is_there("version") {
+            // Making it was cut off, and nothing is in it.
+            fs::remove_dir_all(&tables)?;
+        }
+        Ok(())
+    }
+
+    /// Why the end of the streams may have been lost, if it may.
+    fn unproven(&self, lost: u64) -> Option<Arc<str>> {
+        let state = self.state.state();
+        if lost > 0 {
+            return Some(format!("{lost} writes are missing").into());
+        }
+        if let Some(cause) = &self.lossy {
+            return Some(Arc::clone(cause));
+        }
+        let same = state.boot_id.is_some() && state.boot_id == self.options.boot_id;
+        (!state.clean && !same).then(|| "the system went down while the record was open".into())
+    }
+
+    /// Does what has to be done from time to time.
+    pub(crate) fn tick(&mut self, writer: &mut Writer) -> Result<(), Failure> {
+        // Says whether something failed in the database's own threads.
+        writer.store.database.persist(fjall::PersistMode::Buffer)?;
+        if !writer.leftovers.is_empty() {
+            writer.clear_leftovers();
+            writer.commit()?;
+        }
+        if writer.questions.are_due() {
+            writer.renew_questions()?;
+        }
+        self.note(writer)?;
+        Ok(())
+    }
+
+    /// Notes beside the database how far the record has come.
+    fn note(&mut self, writer: &mut Writer) -> io::Result<()> {
+        for (slot, (serial, tail)) in writer.progress.drain() {
+            self.slots.note(slot, serial, tail)?;
+        }
+        let number = writer.chain.number();
+        self.state.note(|state| state.batch = number)
+    }
+
+    /// Closes the database after a failure, whatever state it is in.
+    pub(crate) fn abandon(&mut self, mut writer: Writer, failure: &Failure) {
+        self.next_term = writer.next_term;
+        self.suspect = true;
+        // What was told to be committed has to be there again.
+        let _ = self.note(&mut writer);
+        if failure.loses() {
+            self.lossy = Some(failure.cause(self.folder.path()));
+        }
+        let _ = caught(|| {
+            drop(writer);
+            Ok(())
+        });
+    }
+
+    /// Closes the record: everything is on the device then, and the next opening has nothing to prove.
+    pub(crate) fn close(mut self, mut writer: Writer) {
+        let closed: Result<(), Failure> = caught(|| {
+            if writer.questions.are_left() {
+                writer.renew_questions()?;
+            }
+            self.note(&mut writer)?;
+            writer.store.database.persist(fjall::PersistMode::SyncAll)?;
+            drop(writer);
+            self.slots.sync()?;
+            self.state.keep(|state| state.clean = true)?;
+            Ok(())
+        });
+        if let Err(failure) = closed {
+            self.tell(Notice::Failed { cause: failure.cause(self.folder.path()) });
+        }
+    }
+}
+
+/// Reads the records of batches.
+fn links(store: &Store) -> Result<chain::Found, Failure> {
+    let form = || Failure::from(damaged("the record of a batch is not of the known form"));
+    let parse = |entry: fjall::Guard| {
+        let (key, value) = entry.into_inner()?;
+        keys::number(&key).zip(Link::read(&value)).ok_or_else(form)
+    };
+    let Some(last) = store.table.prefix(keys::CHAINS).next_back() else {
+        return Ok(chain::Found::default());
+    };
+    let last = parse(last)?;
+    let records = store.table.range(keys::chain(last.1.low)..=keys::chain(last.0));
+    chain::Found::new(last, records.map(parse))
+}
+
+fn leftovers(store: &Store) -> Result<VecDeque<(u64, u64, u64)>, Failure> {
+    let entries = store.table.prefix(keys::LEFTOVERS).map(|entry| {
+        let (key, value) = entry.into_inner()?;
+        let found = keys::number(&key).zip(values::read_leftover(&value));
+        let (serial, (from, to)) = found.ok_or_else(|| damaged("a key is not of the known form"))?;
+        Ok((serial, from, to))
+    });
+    entries.collect()
+}

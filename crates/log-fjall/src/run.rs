@@ -1,0 +1,96 @@
+//! The writer's thread: at work, and back to work after a failure.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Notice, Shared,
+    failure::{Failure, caught},
+    queue::{Status, Taken},
+    recover::Keeper,
+    writer::{Group, Writer},
+};
+
+/// Works until the record is closed, or has failed for good.
+pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) {
+    loop {
+        let Some((failure, group)) = work(shared, &mut keeper, &mut writer) else {
+            shared.gate.close(crate::queue::CLOSED.into());
+            keeper.close(writer);
+            return;
+        };
+        let failure = failure.explained(keeper.folder());
+        let cause = failure.cause(keeper.folder());
+        let mut pause = keeper.pauses().0;
+        let status = Status::Down { cause: Arc::clone(&cause), after: pause };
+        // From here on nothing waits for what will not come.
+        let waiting = shared.queue.fail(status.clone());
+        group.refuse(&status);
+        for job in waiting {
+            job.refuse(&status);
+        }
+        keeper.tell(Notice::Failed { cause: Arc::clone(&cause) });
+        shared.gate.close(cause);
+        keeper.abandon(writer, &failure);
+        let mut in_vain = 0;
+        writer = loop {
+            if shared.queue.pause(pause) {
+                return;
+            }
+            match caught(|| keeper.open()) {
+                Ok(writer) => break writer,
+                Err(failure) => {
+                    in_vain = if failure.lasts() { in_vain + 1 } else { 0 };
+                    pause = (pause * 2).min(keeper.pauses().1);
+                    let cause = failure.cause(keeper.folder());
+                    if in_vain == IN_VAIN {
+                        drop(shared.queue.fail(Status::Failed(cause)));
+                        return;
+                    }
+                    drop(shared.queue.fail(Status::Down { cause, after: pause }));
+                }
+            }
+        };
+        shared.gate.open(writer.store.clone());
+        shared.queue.resume();
+        keeper.tell(Notice::Recovered);
+    }
+}
+
+/// Does what is handed over, until nothing will be any more, or something fails: then with what is still to be told.
+fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Option<(Failure, Group)> {
+    let mut next = Instant::now() + TICK;
+    loop {
+        match shared.queue.take(next) {
+            Taken::Closed => return None,
+            Taken::Nothing => {}
+            Taken::Jobs(jobs) => {
+                let mut group = Group::default();
+                if let Err(failure) = caught(|| writer.work(jobs, &mut group)) {
+                    return Some((failure, group));
+                }
+                // Whoever is woken may do so with code of their own.
+                if let Err(failure) = caught(|| {
+                    group.tell(shared);
+                    Ok(())
+                }) {
+                    return Some((failure, Group::default()));
+                }
+            }
+        }
+        if Instant::now() >= next {
+            if let Err(failure) = caught(|| keeper.tick(writer)) {
+                return Some((failure, Group::default()));
+            }
+            shared.queue.set_full(writer.room.full.clone());
+            next = Instant::now() + TICK;
+        }
+    }
+}
+
+/// How often it is noted beside the database how far the record has come, and looked whether there is room.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the database is opened in vain where trying again is not expected to help.
+const IN_VAIN: u32 = 5;

@@ -1,0 +1,280 @@
+//! A message is accepted: it gets its thread and run, and is told to be accepted once the record has that.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use portcullis_event::{
+    ErrorNotice, Format, MessageAccepted, MessageId, ServerMessage, ThreadId, UserMessage, UserSaid,
+};
+use portcullis_log::{Accepted, Change, OpenRun, OwnerLog, Question, Repeat};
+use portcullis_reason::{Reason, Rejection};
+
+use super::{
+    State, World,
+    deliver::Numbered,
+    open::unreadable,
+    pump::Then,
+    talk::{Accepting, Talk},
+};
+use crate::{
+    Outbox, ThreadPolicy,
+    agents::Chosen,
+    ids,
+    shared::Shared,
+    thread::{Place, Run, Thread},
+};
+
+/// A message of a user on its way to its agent.
+pub(crate) struct Message {
+    /// The connection that sent it.
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) format: Format,
+    pub(crate) user_id: Arc<str>,
+    pub(crate) id: Option<MessageId>,
+    pub(crate) thread_id: Option<ThreadId>,
+    pub(crate) said: UserMessage,
+    pub(crate) chosen: Chosen,
+    /// Whether its run is a world of its own: a fresh agent, and none of the thread's turns.
+    pub(crate) fresh: bool,
+    pub(crate) sent: Instant,
+}
+
+impl Message {
+    /// Whether it is for that thread, or names none.
+    fn may_stand_in(&self, thread_id: &ThreadId) -> bool {
+        self.thread_id.as_ref().is_none_or(|named| named == thread_id)
+    }
+}
+
+impl World {
+    /// Accepts a message, in the thread that the client named or in a new one, or tells why not.
+    pub(super) async fn message(self: &Arc<Self>, shared: &Arc<Shared>, message: Message) {
+        let (outbox, format, id) = (Arc::clone(&message.outbox), message.format, message.id.clone());
+        if let Err(rejection) = self.accept(shared, message).await {
+            self.refuse(shared, &outbox, format, &rejection, id);
+        }
+    }
+
+    /// Answers a message that was refused.
+    pub(crate) fn refuse(
+        &self,
+        shared: &Shared,
+        outbox: &Outbox,
+        format: Format,
+        rejection: &Rejection,
+        id: Option<MessageId>,
+    ) {
+        self.observer(shared).refused(rejection.reason);
+        self.reply(shared, outbox, format, ErrorNotice::new(rejection).for_message(id).into());
+    }
+
+    /// Queues a control message for one connection.
+    pub(crate) fn reply(&self, shared: &Shared, outbox: &Outbox, format: Format, message: ServerMessage) {
+        self.push(shared, outbox, shared.control(format, message));
+    }
+
+    /// Queues a frame for one connection.
+    pub(super) fn push(&self, shared: &Shared, outbox: &Outbox, frame: Bytes) {
+        if !outbox.push(frame) && outbox.has_overflowed() {
+            self.observer(shared).overflow();
+        }
+    }
+
+    async fn accept(self: &Arc<Self>, shared: &Arc<Shared>, message: Message) -> Result<(), Rejection> {
+        let record = self.record(shared).await?;
+        if let Some(id) = &message.id {
+            if self.is_accepting(id, &message) {
+                return Ok(());
+            }
+            let before = record.message(id).await.map_err(|error| unreadable(&error))?;
+            if let Some(accepted) = before.filter(|it| message.may_stand_in(&it.thread_id)) {
+                let answer = answer(id.clone(), accepted, true);
+                self.reply(shared, &message.outbox, message.format, answer);
+                return Ok(());
+            }
+        }
+        if shared.tasks.is_closed() {
+            return Err(Rejection::new(Reason::Draining, "a message came while draining"));
+        }
+        shared.ready()?;
+        self.may_run(shared)?;
+        let thread_id = match &message.thread_id {
+            None => ids::thread(),
+            Some(id) => {
+                self.load(shared, &*record, id).await?;
+                id.clone()
+            }
+        };
+        let repeat = self.repeat(shared, &message);
+        let state = &mut *self.state.lock();
+        self.hand_over(state, shared, message, thread_id, repeat)
+    }
+
+    /// Whether a message of that id is about to be accepted: who sent it again is told with the first.
+    fn is_accepting(&self, id: &MessageId, message: &Message) -> bool {
+        let mut state = self.state.lock();
+        let talk = state.talk.as_mut();
+        let same = |it: &&mut Accepting| it.id == *id && message.may_stand_in(&it.accepted.thread_id);
+        let first = talk.and_then(|talk| talk.accepting.iter_mut().find(same));
+        first.is_some_and(|first| {
+            first.again.push((Arc::clone(&message.outbox), message.format));
+            true
+        })
+    }
+
+    /// Whether the user may have one more run.
+    fn may_run(&self, shared: &Shared) -> Result<(), Rejection> {
+        let state = self.state.lock();
+        let own = state.talk.as_ref().map_or(0, |talk| talk.runs);
+        let all = shared.runs.load(Ordering::Relaxed);
+        if own >= shared.options.runs_per_user || all >= shared.options.runs {
+            return Err(too_many_runs());
+        }
+        Ok(())
+    }
+
+    /// Has a thread at hand as the record has it; one that is nowhere is not made.
+    pub(super) async fn load(
+        &self,
+        shared: &Shared,
+        record: &dyn OwnerLog,
+        id: &ThreadId,
+    ) -> Result<(), Rejection> {
+        if self.state.lock().talk.as_ref().is_some_and(|talk| talk.threads.contains_key(id)) {
+            return Ok(());
+        }
+        let stream = record.stream(id).await.map_err(|error| unreadable(&error))?;
+        let mut state = self.state.lock();
+        let talk = self.talk(&mut state, shared);
+        talk.make_room(shared.options.threads_per_user, id)?;
+        if let Some(stream) = stream {
+            talk.threads.insert(id.clone(), Thread::recorded(stream, super::talk::now()));
+        }
+        Ok(())
+    }
+
+    /// Whether the message is run again where a crash cuts its run off.
+    fn repeat(&self, shared: &Shared, message: &Message) -> Repeat {
+        let UserMessage { content, context, .. } = &message.said;
+        let may = self.retains
+            && shared.options.repeat_runs
+            && message.chosen.agent.may_repeat(content, context.as_ref());
+        if !may {
+            return Repeat::Never;
+        }
+        Repeat::Once(Question { content: content.clone(), context: context.clone(), fresh: message.fresh })
+    }
+
+    /// Hands an acceptance to the record.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyRuns`] where the thread takes none.
+    fn hand_over(
+        self: &Arc<Self>,
+        state: &mut State,
+        shared: &Arc<Shared>,
+        message: Message,
+        thread_id: ThreadId,
+        repeat: Repeat,
+    ) -> Result<(), Rejection> {
+        let talk = self.talk(state, shared);
+        let Some(record) = talk.record.clone() else {
+            return Err(
+                Rejection::new(Reason::NotReady, "the record was closed meanwhile").with_retry_after(1)
+            );
+        };
+        takes_another(talk, &thread_id, shared.options.thread_policy)?;
+        if !self.retains {
+            message.outbox.set_carries_runs(true);
+        }
+        self.observer(shared).accepted();
+        let Message { outbox, format, user_id, id, said, chosen, fresh, sent, .. } = message;
+        let run_id = ids::run();
+        let id = id.unwrap_or_else(|| MessageId::new(run_id.as_str()).expect("a run's id is a message's id"));
+        let open = OpenRun {
+            run_id: run_id.clone(),
+            thread_id: thread_id.clone(),
+            message_id: id.clone(),
+            agent_id: chosen.id.as_str().to_owned(),
+            agent_type: chosen.kind.to_string(),
+            user_id: user_id.to_string(),
+            accepted_at: talk.accepted_at(shared.unix_ms()),
+            repeat,
+        };
+        let run = Run {
+            place: Place { term: talk.term, thread_id: thread_id.clone(), run_id: run_id.clone() },
+            user_id,
+            chosen,
+            content: said.content,
+            context: said.context,
+            remembers: !fresh,
+            cancel: shared.stop.child_token(),
+            accepted: sent,
+            again: None,
+        };
+        let accepted = Accepted { run_id, thread_id };
+        let frame = shared.control(format, answer(id.clone(), accepted.clone(), false));
+        let message_id = id.clone();
+        let said = UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared) };
+        talk.runs += 1;
+        shared.runs.fetch_add(1, Ordering::Relaxed);
+        let thread = talk.thread(&accepted.thread_id);
+        thread.accepting += 1;
+        let said = Numbered::new(thread.advance(), &run.place, (shared.clock)(), said.into());
+        talk.accepting.push(Accepting { id, accepted, again: Vec::new() });
+        let commit = record.append(Change::Accept { run: open, told: Some(said.record()) });
+        let then = Then::Accepted { run: Box::new(run), said, outbox, answer: frame };
+        self.await_commit(state, shared, commit, then);
+        Ok(())
+    }
+
+    /// An acceptance is in the record: it is told, and its run gets its place.
+    pub(super) fn accepted(
+        self: &Arc<Self>,
+        state: &mut State,
+        shared: &Arc<Shared>,
+        run: Run,
+        said: Numbered,
+        outbox: &Outbox,
+        frame: Bytes,
+    ) {
+        let talk = self.talk(state, shared);
+        let place = talk.accepting.iter().position(|it| it.accepted.run_id == run.place.run_id);
+        let Accepting { id, accepted, again } =
+            talk.accepting.swap_remove(place.expect("an acceptance stands here until it is known"));
+        talk.thread(&accepted.thread_id).accepting -= 1;
+        self.push(shared, outbox, frame);
+        for (outbox, format) in again {
+            self.reply(shared, &outbox, format, answer(id.clone(), accepted.clone(), true));
+        }
+        self.deliver(state, shared, said);
+        self.queue(state, shared, run);
+    }
+}
+
+pub(super) fn too_many_runs() -> Rejection {
+    Rejection::new(Reason::TooManyRuns, "the cap on runs is reached")
+        .with_hint("too many runs are going on; wait for one to end or cancel one")
+}
+
+/// Whether a thread takes one more message.
+fn takes_another(talk: &Talk, id: &ThreadId, policy: ThreadPolicy) -> Result<(), Rejection> {
+    let Some(thread) = talk.threads.get(id) else { return Ok(()) };
+    if !thread.doomed.is_empty() {
+        return Err(Rejection::new(Reason::TooManyRuns, "the thread is being deleted")
+            .with_hint("this thread is being deleted; ask again in a moment, or in another one"));
+    }
+    if thread.is_busy() && policy == ThreadPolicy::Reject {
+        return Err(Rejection::new(Reason::TooManyRuns, "a run is going on in the thread")
+            .with_hint("a run is going on in this thread; wait for its end, or cancel it"));
+    }
+    Ok(())
+}
+
+fn answer(message_id: MessageId, accepted: Accepted, duplicate: bool) -> ServerMessage {
+    let Accepted { run_id, thread_id } = accepted;
+    MessageAccepted { message_id, run_id, thread_id, duplicate }.into()
+}

@@ -1,0 +1,274 @@
+//! What a connection missed is sent to it from the record, in pieces, one thread after the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis_event::{Epoch, Format, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId};
+use portcullis_frame::{Frame, Opcode};
+use portcullis_log::{OwnerLog, Page, ReadError, Stream};
+use portcullis_reason::Rejection;
+
+use super::{
+    World,
+    open::unreadable,
+    talk::{Behind, Talk},
+};
+use crate::{Outbox, shared::Shared};
+
+impl World {
+    /// Says what can be resumed, and begins to send it; a thread that cannot be resumed has its own `resume_gap`.
+    pub(super) async fn resume(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        outbox: &Arc<Outbox>,
+        format: Format,
+        points: Vec<ResumePoint>,
+    ) {
+        if let Err(rejection) = self.begin_resume(shared, outbox, format, points).await {
+            self.refuse(shared, outbox, format, &rejection, None);
+            // What it missed cannot be had now, and it must not hear what comes after it.
+            outbox.end(rejection.reason);
+        }
+    }
+
+    async fn begin_resume(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        outbox: &Arc<Outbox>,
+        format: Format,
+        points: Vec<ResumePoint>,
+    ) -> Result<(), Rejection> {
+        let record = self.record(shared).await?;
+        let mut resumed = Resumed::default();
+        let mut behind = Vec::new();
+        for point in points {
+            match self.resumable(&*record, &point).await? {
+                Ok(thread) => {
+                    behind.push(Behind {
+                        thread_id: point.thread_id,
+                        epoch: Some(thread.epoch.clone()),
+                        next_seq: thread.from_seq,
+                    });
+                    resumed.threads.push(thread);
+                }
+                Err(gap) => {
+                    let mut state = self.state.lock();
+                    self.talk(&mut state, shared).caught_up(outbox, &point.thread_id);
+                    self.reply(shared, outbox, format, gap.into());
+                }
+            }
+        }
+        if resumed.threads.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut state = self.state.lock();
+            self.talk(&mut state, shared).set_behind(outbox, behind);
+            self.reply(shared, outbox, format, resumed.into());
+        }
+        self.send_missed(shared, &*record, outbox, format).await
+    }
+
+    /// What is to be sent again after the client's place, or why it cannot be had.
+    async fn resumable(
+        &self,
+        record: &dyn OwnerLog,
+        point: &ResumePoint,
+    ) -> Result<Result<ResumedThread, ResumeGap>, Rejection> {
+        let id = &point.thread_id;
+        if !self.retains {
+            return Ok(Err(nothing(id, GapReason::NotResumable)));
+        }
+        let recorded = record.stream(id).await.map_err(|error| unreadable(&error))?;
+        let state = self.state.lock();
+        let at_hand = state.talk.as_ref().and_then(|talk| talk.threads.get(id));
+        // Of a thread at hand, no more than what everybody may have seen.
+        let stream = match (recorded, at_hand) {
+            (None, None) => return Ok(Err(nothing(id, GapReason::UnknownThread))),
+            (Some(stream), None) => stream,
+            (recorded, Some(thread)) => Stream {
+                epoch: thread.epoch().clone(),
+                first: recorded.map_or(1, |stream| stream.first),
+                tail: thread.tail(),
+            },
+        };
+        Ok(resumable(&stream, point))
+    }
+
+    /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
+    pub(super) async fn catch_up(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        outbox: &Arc<Outbox>,
+        format: Format,
+    ) {
+        let sent = match self.record(shared).await {
+            Ok(record) => self.send_missed(shared, &*record, outbox, format).await,
+            Err(rejection) => Err(rejection),
+        };
+        if let Err(rejection) = sent {
+            outbox.end(rejection.reason);
+        }
+    }
+
+    /// Queues what a connection missed, one thread after the other, until there is no room for more.
+    async fn send_missed(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        record: &dyn OwnerLog,
+        outbox: &Arc<Outbox>,
+        format: Format,
+    ) -> Result<(), Rejection> {
+        loop {
+            let behind = self.state.lock().talk.as_mut().and_then(|talk| talk.behind(outbox).cloned());
+            let Some(Behind { thread_id, epoch: Some(epoch), next_seq }) = behind else { return Ok(()) };
+            let room = outbox.room();
+            if room == 0 {
+                outbox.set_behind();
+                return Ok(());
+            }
+            let page = record.read(&thread_id, next_seq - 1, room).await;
+            let page = page.map_err(|error: ReadError| unreadable(&error))?;
+            let mut state = self.state.lock();
+            let talk = self.talk(&mut state, shared);
+            match send(talk, outbox, &thread_id, &epoch, next_seq, page) {
+                Ok(true) => {}
+                Ok(false) => {
+                    outbox.set_behind();
+                    return Ok(());
+                }
+                Err(gap) => {
+                    talk.caught_up(outbox, &thread_id);
+                    self.reply(shared, outbox, format, gap.into());
+                }
+            }
+        }
+    }
+}
+
+/// Queues a page for a connection, as far as everybody may have seen it and there is room. Says whether it all went.
+fn send(
+    talk: &mut Talk,
+    outbox: &Arc<Outbox>,
+    thread_id: &ThreadId,
+    epoch: &Epoch,
+    next_seq: u64,
+    page: Option<Page>,
+) -> Result<bool, ResumeGap> {
+    let page = page.ok_or_else(|| nothing(thread_id, GapReason::UnknownThread))?;
+    let at_hand = talk.threads.get(thread_id);
+    // What is committed but was not shown yet comes as it happens.
+    let last = at_hand.map_or(page.stream.tail, crate::thread::Thread::tail);
+    let live = at_hand.map_or(&page.stream.epoch, crate::thread::Thread::epoch);
+    if *live != *epoch || page.stream.epoch != *epoch {
+        return Err(gap(&page.stream, thread_id, GapReason::EpochChanged));
+    }
+    if page.from > next_seq {
+        return Err(gap(&page.stream, thread_id, GapReason::Trimmed));
+    }
+    let Some(behind) = talk.behind(outbox).filter(|behind| behind.thread_id == *thread_id) else {
+        // The connection has gone.
+        return Ok(true);
+    };
+    if page.events.is_empty() && next_seq <= last {
+        return Err(gap(&page.stream, thread_id, GapReason::Trimmed));
+    }
+    let may_be_seen = (page.from..=last).zip(page.events);
+    let mut frames = may_be_seen.map(|(_, text)| text_frame(&text)).peekable();
+    outbox.refill(|room| {
+        let frame = frames.next_if(|frame| frame.len() <= room)?;
+        behind.next_seq += 1;
+        Some(frame)
+    });
+    let (full, level) = (frames.peek().is_some(), behind.next_seq > last);
+    if level {
+        talk.caught_up(outbox, thread_id);
+    }
+    Ok(!full)
+}
+
+fn text_frame(text: &[u8]) -> Bytes {
+    Frame::new(Opcode::Text, text).to_bytes()
+}
+
+/// What is to be sent again of a stream after the client's place, or why it cannot be had.
+fn resumable(stream: &Stream, point: &ResumePoint) -> Result<ResumedThread, ResumeGap> {
+    let fault = match &point.epoch {
+        Some(epoch) if *epoch != stream.epoch => Some(GapReason::EpochChanged),
+        None if point.after_seq != 0 => Some(GapReason::EpochChanged),
+        _ if point.after_seq > stream.tail => Some(GapReason::Ahead),
+        _ if point.after_seq + 1 < stream.first => Some(GapReason::Trimmed),
+        _ => None,
+    };
+    match fault {
+        Some(reason) => Err(gap(stream, &point.thread_id, reason)),
+        None => Ok(ResumedThread {
+            thread_id: point.thread_id.clone(),
+            epoch: stream.epoch.clone(),
+            from_seq: point.after_seq + 1,
+            to_seq: stream.tail,
+        }),
+    }
+}
+
+fn gap(stream: &Stream, thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
+    ResumeGap {
+        thread_id: thread_id.clone(),
+        epoch: Some(stream.epoch.clone()),
+        first_available_seq: (stream.first <= stream.tail).then_some(stream.first),
+        last_seq: stream.tail,
+        reason,
+    }
+}
+
+/// A gap of which no more is known.
+pub(crate) fn nothing(thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
+    ResumeGap { thread_id: thread_id.clone(), epoch: None, first_available_seq: None, last_seq: 0, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stream(first: u64, tail: u64) -> Stream {
+        Stream { epoch: Epoch::new("e").unwrap(), first, tail }
+    }
+
+    fn resume(stream: &Stream, epoch: Option<&str>, after_seq: u64) -> Result<(u64, u64), GapReason> {
+        let epoch = epoch.map(|epoch| Epoch::new(epoch).unwrap());
+        let point = ResumePoint { thread_id: ThreadId::new("t").unwrap(), epoch, after_seq };
+        resumable(stream, &point).map(|it| (it.from_seq, it.to_seq)).map_err(|gap| gap.reason)
+    }
+
+    #[test]
+    fn a_gap_is_named() {
+        let stream = stream(7, 10);
+        assert_eq!(resume(&stream, Some("e"), 6), Ok((7, 10)));
+        assert_eq!(resume(&stream, Some("e"), 10), Ok((11, 10)));
+        assert_eq!(resume(&stream, Some("e"), 5), Err(GapReason::Trimmed));
+        assert_eq!(resume(&stream, Some("e"), 11), Err(GapReason::Ahead));
+        assert_eq!(resume(&stream, Some("other"), 6), Err(GapReason::EpochChanged));
+        assert_eq!(
+            resume(&stream, None, 6),
+            Err(GapReason::EpochChanged),
+            "a place without an epoch means nothing"
+        );
+        assert_eq!(resume(&stream, None, 0), Err(GapReason::Trimmed));
+    }
+
+    proptest! {
+        #[test]
+        fn resuming_neither_skips_nor_repeats(first in 1u64..60, count in 0u64..60, after in 0u64..130) {
+            let stream = stream(first, first + count - 1);
+            match resume(&stream, Some("e"), after) {
+                Ok(range) => prop_assert_eq!(range, (after + 1, stream.tail)),
+                Err(GapReason::Ahead) => prop_assert!(after > stream.tail),
+                Err(reason) => {
+                    prop_assert_eq!(reason, GapReason::Trimmed);
+                    prop_assert!(after + 1 < stream.first);
+                }
+            }
+        }
+    }
+}
