@@ -1,17 +1,16 @@
-//! From an accepted socket to a decision: read the head, check, verify, answer (design §3).
+//! From an accepted socket to what becomes of it: steps 2 to 11 of the table in ARCHITECTURE.md.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use portcullis_handshake::{
-    CredentialForm, Head, HeadReader, Negotiated, RejectionContext, Upgrade, write_rejection,
+    CredentialForm, Head, HeadLimits, HeadReader, Negotiated, RejectionContext, Upgrade, write_rejection,
 };
 use portcullis_reason::Rejection;
 use portcullis_router::Seat;
 use portcullis_session::Session;
-use portcullis_token::Identity;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Duration, timeout, timeout_at},
+    time::{Duration, timeout},
 };
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +18,9 @@ use crate::{
     RejectionStyle,
     admission::Permit,
     connection::{Connection, Opening},
-    gate::{Gate, Route},
+    door::{Door, Route},
+    figures::{Refused, metrics::Metrics},
+    gate::Gate,
     line::Line,
     routes::Plain,
     sse, stale,
@@ -32,7 +33,7 @@ const FIRST_READ: usize = 2 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Sees one socket through its handshake, and what becomes of it.
+/// Sees one connection through its handshake, and what becomes of it.
 pub(crate) async fn serve<L: Line>(
     gate: Arc<Gate>,
     plain: Plain,
@@ -41,122 +42,75 @@ pub(crate) async fn serve<L: Line>(
     mut peer: SocketAddr,
     mut permit: Permit,
 ) {
-    let deadline = tokio::time::Instant::now() + gate.options.handshake.timeout.get();
+    // Step 2.
+    let deadline = gate.options.handshake.timeout.get();
     let mut buffer = Vec::with_capacity(FIRST_READ);
-    let end = match timeout_at(deadline, read_head(&gate, &mut line, &mut buffer)).await {
+    let end = match timeout(deadline, read_head(gate.door.head_limits, &mut line, &mut buffer)).await {
         Ok(Ok(Ok(end))) => end,
         Ok(Ok(Err(rejection))) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
         // The peer left, or sent no head in time: there is nobody to tell.
         Ok(Err(_)) | Err(_) => {
-            gate.metrics.dropped.inc();
+            gate.figures.metrics.dropped.inc();
             return;
         }
     };
-    let (head_bytes, ahead) = buffer.split_at_mut(end);
-    let head = match Head::parse(head_bytes, &gate.head_limits) {
+    let (head, ahead) = buffer.split_at_mut(end);
+    let head = match Head::parse(head, &gate.door.head_limits) {
         Ok(head) => head,
         Err(rejection) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
     };
-    let forwarded = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
-    let client = gate.proxies.client(peer.ip(), forwarded.map(|field| field.value));
+    // Step 1 again, for the client behind a proxy, which is known only now.
+    let client = gate.door.client(peer.ip(), &head);
     if client != peer.ip() {
         // The port is the proxy's, and says nothing about the client.
         peer = SocketAddr::new(client, 0);
         permit.belongs_to(client);
     }
+    // Step 3. What is no upgrade goes on in a box, since its size would be every handshake's.
     if !head.is_upgrade() && sse::is_for(&head) {
-        match sse::decide(&gate, &head, &permit) {
+        return match sse::decide(&gate, &head, &permit) {
             Ok(admitted) => {
-                gate.metrics.accepted();
-                // In boxes, since their sizes would be every handshake's.
+                gate.figures.metrics.accepted();
                 drop(buffer);
-                return Box::pin(sse::serve(gate, line, admitted, permit)).await;
+                Box::pin(sse::serve(gate, line, admitted, permit)).await;
             }
-            Err(rejection) => {
-                return refuse(&gate, line, peer, &rejection.into(), Some(&head), false).await;
-            }
-        }
+            Err(rejection) => refuse(&gate, line, peer, &rejection.into(), Some(&head), false).await,
+        };
     }
-    if !head.is_upgrade() && !(gate.policy.knows_path(head.path())) {
-        // In a box, since its size would be every handshake's.
+    if !head.is_upgrade() && !gate.door.policy.knows_path(head.path()) {
         return Box::pin(plain.serve(line, buffer, peer, Arc::new(permit))).await;
     }
+    // Steps 4 to 10.
     let mut answer = Vec::with_capacity(512);
-    let decision = decide(&gate, &head, &permit, &mut answer);
-    let is_stale = gate.count_stale_page(head.query());
+    let decision = decide(&gate.door, &gate.figures.metrics, &head, &permit, &mut answer);
+    let is_stale = gate.figures.count_stale_page(head.query());
     match decision {
+        // Step 11, and a task of its own for all after it: what the handshake needed is freed with this one.
         Ok(negotiated) => {
-            let probe = gate.mark.is_on(&head);
+            let probe = gate.figures.mark.is_on(&head);
             if !probe {
-                gate.metrics.accepted();
+                gate.figures.metrics.accepted();
             }
             tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
             let opening = Opening { query: head.query(), greeting: answer, ahead, probe };
-            let connection = Connection::new(Arc::clone(&gate), line, permit, negotiated, opening);
-            // A task of its own: what the handshake needed is freed with this one.
-            tasks.spawn(connection);
+            tasks.spawn(Connection::new(gate, line, permit, negotiated, opening));
         }
         Err(mut refused) => {
             if is_stale {
                 refused.rejection = stale::explain(refused.rejection);
             }
-            let linger = !ahead.is_empty();
-            if gate.options.handshake.rejection == RejectionStyle::Close
-                && let Some(close) = Session::refusal(&gate.session, &refused.rejection)
-                && Upgrade::accept_to_close(&head, &gate.policy, &mut answer).is_ok()
-            {
-                record(&gate, peer, &refused, Some(&head));
-                gate.metrics.closed(refused.rejection.reason.close_code(gate.session.close_profile), None);
-                answer.extend_from_slice(&close);
-                return finish(line, &answer, true).await;
-            }
-            refuse(&gate, line, peer, &refused, Some(&head), linger).await;
+            refuse(&gate, line, peer, &refused, Some(&head), !ahead.is_empty()).await;
         }
     }
 }
 
-/// A refusal, and how the credential had come, for the log.
-struct Refused {
-    rejection: Rejection,
-    form: Option<&'static str>,
-    /// Whose it is, where the token was validly signed.
-    owner: Option<Identity>,
-}
-
-impl From<Rejection> for Refused {
-    fn from(rejection: Rejection) -> Self {
-        Self { rejection, form: None, owner: None }
-    }
-}
-
-/// Steps 1 to 9, in their order; the first that fails decides. Writes the 101 to `answer`.
-fn decide(
-    gate: &Gate,
-    head: &Head<'_>,
-    permit: &Permit,
-    answer: &mut Vec<u8>,
-) -> Result<Negotiated<Seat, Route>, Refused> {
-    let upgrade = Upgrade::check(head, &gate.policy)?;
-    gate.ready()?;
-    permit.admit(Instant::now())?;
-    let offer = upgrade.credentials(&gate.policy)?;
-    let form = Some(CredentialForm::as_str(offer.form()));
-    let seat = gate.authorize(offer.token()).map_err(|rejection| {
-        let owner = gate.owner(&rejection, offer.token());
-        Refused { rejection, form, owner }
-    })?;
-    let identity = seat.identity().clone();
-    let refused = |rejection| Refused { rejection, form, owner: Some(identity) };
-    offer.accept(seat, &gate.policy, answer).map_err(refused)
-}
-
-/// Reads until the head is complete. The outer error is the socket's.
+/// Reads until the head is complete. The outer error is the line's.
 async fn read_head(
-    gate: &Gate,
+    limits: HeadLimits,
     line: &mut impl Line,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Result<usize, Rejection>> {
-    let mut reader = HeadReader::new(gate.head_limits);
+    let mut reader = HeadReader::new(limits);
     loop {
         if line.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -169,15 +123,29 @@ async fn read_head(
     }
 }
 
-/// Counts and keeps a refusal for everyone who may ask about it, and names it.
-fn record(gate: &Gate, peer: SocketAddr, refused: &Refused, head: Option<&Head<'_>>) -> String {
-    let request_id = gate.request_id();
-    gate.refused(&refused.rejection, &request_id, peer, refused.form, head);
-    gate.remember(&refused.rejection, &request_id, refused.form, refused.owner.as_ref());
-    request_id
+/// Steps 4 to 10, in their order; the first that fails decides. Writes the 101 to `answer`.
+fn decide(
+    door: &Door,
+    metrics: &Metrics,
+    head: &Head<'_>,
+    permit: &Permit,
+    answer: &mut Vec<u8>,
+) -> Result<Negotiated<Seat, Route>, Refused> {
+    let upgrade = Upgrade::check(head, &door.policy)?;
+    door.admit(permit)?;
+    let offer = upgrade.credentials(&door.policy)?;
+    let form = Some(CredentialForm::as_str(offer.form()));
+    let seat = door.seat(offer.token(), metrics).map_err(|rejection| {
+        let owner = door.authority.owner(&rejection, offer.token());
+        Refused { rejection, form, owner }
+    })?;
+    let identity = seat.identity().clone();
+    let refused = |rejection| Refused { rejection, form, owner: Some(identity) };
+    offer.accept(seat, &door.policy, answer).map_err(refused)
 }
 
-/// Tells the peer why, and ends the connection. Without a head it could not be read.
+/// Counts and keeps a refusal for everyone who may ask about it, tells the peer why, and ends the connection. Without a head
+/// it could not be read.
 async fn refuse(
     gate: &Gate,
     line: impl Line,
@@ -186,11 +154,30 @@ async fn refuse(
     head: Option<&Head<'_>>,
     linger: bool,
 ) {
-    let request_id = record(gate, peer, refused, head);
-    let method = head.map_or("", Head::method);
+    let request_id = gate.node.request_id();
+    gate.figures.refused(refused, &request_id, peer, head, &gate.door.policy);
     let mut answer = Vec::new();
+    if head.is_some_and(|head| close(gate, head, &refused.rejection, &mut answer)) {
+        return finish(line, &answer, true).await;
+    }
+    let method = head.map_or("", Head::method);
     write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);
     finish(line, &answer, linger).await;
+}
+
+/// Completes the handshake only to close it, where the operator wants browsers to hear why and the request allows it. Says
+/// whether it did.
+fn close(gate: &Gate, head: &Head<'_>, rejection: &Rejection, answer: &mut Vec<u8>) -> bool {
+    let rules = &gate.rules.routed;
+    if gate.options.handshake.rejection == RejectionStyle::Close
+        && let Some(close) = Session::refusal(rules, rejection)
+        && Upgrade::accept_to_close(head, &gate.door.policy, answer).is_ok()
+    {
+        gate.figures.metrics.closed(rejection.reason.close_code(rules.close_profile), None);
+        answer.extend_from_slice(&close);
+        return true;
+    }
+    false
 }
 
 /// Writes the answer and ends the connection.

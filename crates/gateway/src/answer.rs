@@ -10,7 +10,7 @@ use axum::{
 use portcullis_handshake::PreflightRequest;
 use portcullis_reason::{PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
 
-use crate::{admission::Permit, gate::Gate};
+use crate::{admission::Permit, door::Door, node::Node};
 
 /// Who asks, as the connection of the request knows it.
 #[derive(Clone)]
@@ -23,8 +23,8 @@ pub(crate) struct Asker {
 pub(crate) const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// A refusal of a plain request.
-pub(crate) fn refuse(gate: &Gate, rejection: &Rejection) -> Response {
-    let request_id = gate.request_id();
+pub(crate) fn refuse(node: &Node, rejection: &Rejection) -> Response {
+    let request_id = node.request_id();
     let problem = Problem::new(rejection, &request_id);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
     let body = serde_json::to_vec(&problem).expect("a problem has nothing that JSON cannot say");
@@ -48,16 +48,16 @@ pub(crate) fn refuse(gate: &Gate, rejection: &Rejection) -> Response {
 }
 
 /// The refusal of a path that is not served.
-pub(crate) fn not_found(gate: &Gate, request: &Request) -> Response {
+pub(crate) fn not_found(node: &Node, request: &Request) -> Response {
     let reason = if request.uri().path().starts_with("/ws") { Reason::UnknownMode } else { Reason::NotFound };
-    refuse(gate, &Rejection::new(reason, "a path that is not served"))
+    refuse(node, &Rejection::new(reason, "a path that is not served"))
 }
 
 /// The refusal of a page that may not connect, if this is one.
-pub(crate) fn foreign(gate: &Gate, headers: &HeaderMap) -> Option<Rejection> {
+pub(crate) fn foreign(door: &Door, headers: &HeaderMap) -> Option<Rejection> {
     let origin = headers.get(header::ORIGIN)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    gate.policy.check_origin(origin.as_bytes(), host).err()
+    door.policy.check_origin(origin.as_bytes(), host).err()
 }
 
 /// What a request with these headers claims.

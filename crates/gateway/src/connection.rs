@@ -14,16 +14,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use portcullis_event::{
-    Command, ConnectionEstablished, ConnectionId, Draining, MessageId, Mode, Reauthenticate, Resume,
-    Timestamp, TokenExpiring, message_id_of, resume_from_query,
-};
+use portcullis_event::{Command, MessageId, Reauthenticate, Resume, message_id_of, resume_from_query};
 use portcullis_frame::Frame;
 use portcullis_handshake::Negotiated;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
 use portcullis_session::{self as session, Notice, Received, Session, Transmit};
-use portcullis_token::Identity;
 use tokio::{
     io::ReadBuf,
     time::{Sleep, sleep_until},
@@ -31,9 +27,12 @@ use tokio::{
 
 use crate::{
     admission::Permit,
-    clock::unix_seconds,
-    gate::{Gate, Route},
+    door::Route,
+    figures::metrics::Kind,
+    gate::Gate,
     line::Line,
+    member::{Member, draining, established, warn_of_expiry},
+    rules::Rules,
 };
 
 /// Bytes that one read may bring.
@@ -55,21 +54,16 @@ thread_local! {
 /// A connection whose user was verified and whose 101 is on its way.
 pub(crate) struct Connection<L> {
     line: L,
-    gate: Arc<Gate>,
+    member: Member,
     session: Session,
     backend: Backend,
-    outbox: Arc<Outbox>,
     writing: VecDeque<Bytes>,
     /// Whether the first frame to write is half written, so that nothing may come before its rest.
     partial: bool,
     phase: Phase,
     timer: Pin<Box<Sleep>>,
-    live: usize,
     /// When the oldest of the frames that are being written was queued.
     since: Option<Instant>,
-    /// Our own probe: no user's, so in no figure.
-    probe: bool,
-    _permit: Permit,
 }
 
 /// What else is known of an accepted handshake.
@@ -103,10 +97,10 @@ enum Backend {
 }
 
 impl Backend {
-    fn mode(&self) -> Option<Mode> {
+    const fn rules<'r>(&self, rules: &'r Rules) -> &'r session::Options {
         match self {
-            Self::Routed(attachment) => Some(attachment.mode()),
-            Self::Echo(_) => None,
+            Self::Routed(_) => &rules.routed,
+            Self::Echo(_) => &rules.echo,
         }
     }
 }
@@ -124,47 +118,47 @@ impl<L: Line> Connection<L> {
         let now = now();
         let parts = negotiated.into_parts();
         let identity = parts.identity.identity().clone();
-        let (warn_at, ends_at) = gate.token_times(identity.expires_at(), now);
+        let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now);
         let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
-        let (backend, rules, mode) = match parts.route {
-            Route::Echo => (Backend::Echo(parts.identity), &gate.echo, None),
+        let (backend, kind) = match parts.route {
+            Route::Echo => (Backend::Echo(parts.identity), Kind::Echo),
             Route::Mode(mode) => {
                 let (resume, fault) = match resume_from_query(query) {
                     Ok(threads) => (Resume { threads }, None),
                     Err(rejection) => (Resume { threads: Vec::new() }, Some(rejection)),
                 };
-                let protocol = parts.subprotocol;
-                let established = |id| established(&gate, id, mode, protocol, &identity).into();
-                let seat = if probe { parts.identity.unobserved() } else { parts.identity };
-                let attachment = seat.attach(mode, Arc::clone(&outbox), established, &resume);
+                let hello = |id| established(&gate, id, mode, parts.subprotocol, &identity);
+                let (seat, kind) = if probe {
+                    (parts.identity.unobserved(), Kind::Probe)
+                } else {
+                    (parts.identity, Kind::User(mode))
+                };
+                let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
                 if let Some(rejection) = fault {
                     attachment.refuse(&rejection, None);
                 }
-                (Backend::Routed(attachment), &gate.session, Some(mode))
+                (Backend::Routed(attachment), kind)
             }
         };
+        let member = Member::enter(gate, permit, outbox, &identity, kind);
+        let rules = backend.rules(&member.gate.rules);
         let session = Session::new(rules, now, warn_at, ends_at);
         let first = session.poll_timeout(rules).unwrap_or(now);
-        let entry = gate.enter(&outbox, &identity, mode, probe);
         let mut connection = Self {
             line,
+            member,
             session,
             backend,
-            outbox,
             writing: VecDeque::from([Bytes::from(greeting)]),
             // Nothing may come before the 101.
             partial: true,
             phase: Phase::Live,
             timer: Box::pin(sleep_until(first.into())),
-            live: entry,
             since: None,
-            probe,
-            _permit: permit,
-            gate,
         };
         // What greets the client leaves with the 101, in one write.
         let nobody = Context::from_waker(Waker::noop());
-        let _ = connection.outbox.poll_take(&nobody, &mut connection.writing);
+        let _ = connection.member.outbox.poll_take(&nobody, &mut connection.writing);
         if !ahead.is_empty() {
             connection.receive(now, ahead);
         }
@@ -173,13 +167,12 @@ impl<L: Line> Connection<L> {
 
     /// Acts on bytes that were read.
     fn receive(&mut self, now: Instant, mut input: &mut [u8]) {
-        let gate = Arc::clone(&self.gate);
-        let rules = rules(&gate, &self.backend);
+        let rules = self.backend.rules(&self.member.gate.rules);
         while let Some(received) = self.session.receive(rules, now, &mut input) {
             match (&mut self.backend, received) {
                 (Backend::Routed(attachment), Received::Text(text)) => {
                     if let Some(fresh) = command(attachment, &text) {
-                        reauthenticate(&gate, attachment, &mut self.session, self.live, fresh, now);
+                        reauthenticate(&self.member, attachment, &mut self.session, fresh, now);
                     }
                 }
                 (Backend::Routed(attachment), Received::TooFast) => attachment.refuse(
@@ -205,14 +198,11 @@ impl<L: Line> Connection<L> {
             if self.phase != Phase::Live {
                 return Poll::Ready(());
             }
-            let rules = rules(&self.gate, &self.backend);
+            let rules = self.backend.rules(&self.member.gate.rules);
             if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, now())
                 && let Backend::Routed(attachment) = &self.backend
-                && let Some(expires_at) = attachment.identity().expires_at()
             {
-                let seconds_left = expires_at.saturating_sub(unix_seconds());
-                let expires_at = Timestamp::from_unix_seconds(expires_at);
-                attachment.notify(TokenExpiring { expires_at, seconds_left }.into());
+                warn_of_expiry(attachment);
             }
             // A session that is ending waits for nothing; the timer is set again when it is over.
             let Some(next) = self.session.poll_timeout(rules) else { break };
@@ -229,7 +219,7 @@ impl<L: Line> Connection<L> {
 
     /// Makes sure that the timer is not later than what the session waits for. One that is too early is harmless.
     fn arm(&mut self) {
-        if let Some(next) = self.session.poll_timeout(rules(&self.gate, &self.backend))
+        if let Some(next) = self.session.poll_timeout(self.backend.rules(&self.member.gate.rules))
             && self.timer.deadline() > next.into()
         {
             self.timer.as_mut().reset(next.into());
@@ -240,12 +230,12 @@ impl<L: Line> Connection<L> {
     fn take(&mut self, context: &mut Context<'_>) {
         while self.session.is_open() {
             if !self.writing.is_empty() {
-                if self.outbox.poll_overflow(context).is_ready() {
+                if self.member.outbox.poll_overflow(context).is_ready() {
                     self.session.end(Reason::SlowConsumer);
                 }
                 return;
             }
-            match self.outbox.poll_take(context, &mut self.writing) {
+            match self.member.outbox.poll_take(context, &mut self.writing) {
                 Poll::Pending => return,
                 Poll::Ready(Outgoing::Frames { since }) => self.since = Some(since),
                 Poll::Ready(Outgoing::Behind) => {
@@ -255,9 +245,7 @@ impl<L: Line> Connection<L> {
                 }
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
                     if let Backend::Routed(attachment) = &self.backend {
-                        // Not through the outbox, which takes nothing more once the end is known, as it may be by now.
-                        let draining = Draining { reconnect_after_ms: reconnect_after_ms.into() };
-                        self.writing.push_back(attachment.control(draining.into()));
+                        self.writing.push_back(draining(attachment, reconnect_after_ms));
                     }
                 }
                 Poll::Ready(Outgoing::End(reason)) => self.session.end(reason),
@@ -268,12 +256,12 @@ impl<L: Line> Connection<L> {
     /// Takes the session's control frames.
     fn transmit(&mut self) {
         let now = now();
-        let gate = Arc::clone(&self.gate);
+        let rules = self.backend.rules(&self.member.gate.rules);
         // Ahead of the data that waits, and in their own order.
         let mut soon = usize::from(self.partial);
         loop {
             let ending = self.session.ending_for();
-            match self.session.poll_transmit(rules(&gate, &self.backend), now) {
+            match self.session.poll_transmit(rules, now) {
                 None => break,
                 Some(Transmit::Soon(frame)) => {
                     self.writing.insert(soon, frame);
@@ -285,10 +273,13 @@ impl<L: Line> Connection<L> {
                         self.writing.truncate(usize::from(self.partial));
                     } else {
                         // Answers that were queued before the end go out before it.
-                        let _ = self.outbox.poll_take(&Context::from_waker(Waker::noop()), &mut self.writing);
+                        let _ = self
+                            .member
+                            .outbox
+                            .poll_take(&Context::from_waker(Waker::noop()), &mut self.writing);
                     }
-                    if !self.probe {
-                        gate.metrics.closed(code, ending);
+                    if !self.member.is_probe() {
+                        self.member.gate.figures.metrics.closed(code, ending);
                     }
                     if let (Some(reason), Backend::Routed(attachment)) = (ending, &self.backend) {
                         tracing::info!(connection = %attachment.connection_id(), %reason, code, "connection ended");
@@ -332,9 +323,9 @@ impl<L: Line> Connection<L> {
             }
         }
         if let Some(since) = self.since.take()
-            && !self.probe
+            && !self.member.is_probe()
         {
-            self.gate.metrics.delivery_latency.observe(since.elapsed());
+            self.member.gate.figures.metrics.delivery_latency.observe(since.elapsed());
         }
         // An idle connection keeps no room for frames.
         self.writing = VecDeque::new();
@@ -370,7 +361,9 @@ impl<L: Line> Connection<L> {
             let flushed = self.poll_flush(context)?.is_ready();
             match self.phase {
                 // What was queued while the last batch was written.
-                Phase::Live if flushed && self.session.is_open() && !self.outbox.is_quiet() => continue,
+                Phase::Live if flushed && self.session.is_open() && !self.member.outbox.is_quiet() => {
+                    continue;
+                }
                 Phase::Live if self.backlog() > WRITE_BACKLOG => {
                     self.arm();
                     return Poll::Pending;
@@ -411,22 +404,9 @@ impl<L: Line> Future for Connection<L> {
     }
 }
 
-impl<L> Drop for Connection<L> {
-    fn drop(&mut self) {
-        self.gate.leave(self.live, self.backend.mode(), self.probe);
-    }
-}
-
 /// The runtime's clock, which is the system's but in simulations.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn rules<'g>(gate: &'g Gate, backend: &Backend) -> &'g session::Options {
-    match backend {
-        Backend::Routed(_) => &gate.session,
-        Backend::Echo(_) => &gate.echo,
-    }
 }
 
 /// Hands a message to the router, except for a fresh token, which is verified here: that one is given back, with the
@@ -444,45 +424,24 @@ fn command(attachment: &Attachment, text: &str) -> Option<(Reauthenticate, Optio
 
 /// Moves the connection's end to the fresh token's. Success is silent (docs/protocol.md, `reauthenticate`).
 fn reauthenticate(
-    gate: &Gate,
+    member: &Member,
     attachment: &mut Attachment,
     session: &mut Session,
-    live: usize,
     (fresh, id): (Reauthenticate, Option<MessageId>),
     now: Instant,
 ) {
+    let authority = &member.gate.door.authority;
     let outcome =
-        gate.identify(fresh.token.expose()).and_then(|identity| attachment.reauthenticate(identity));
+        authority.identify(fresh.token.expose()).and_then(|identity| attachment.reauthenticate(identity));
     if let Err(rejection) = outcome {
         return attachment.refuse(&rejection, id);
     }
-    // From here on the connection lives by another login, perhaps; this one may have ended a moment ago.
-    gate.live.lock()[live].identity = attachment.identity().clone();
-    if gate.revocations.check(attachment.identity()).is_err() {
+    let identity = attachment.identity();
+    if !member.renew(identity) {
         return session.end(Reason::TokenRevoked);
     }
-    let (warn_at, ends_at) = gate.token_times(attachment.identity().expires_at(), now);
+    let (warn_at, ends_at) = authority.token_times(identity.expires_at(), now);
     session.renew(warn_at, ends_at);
-}
-
-/// What greets a client.
-pub(crate) fn established(
-    gate: &Gate,
-    connection_id: ConnectionId,
-    mode: Mode,
-    protocol: Option<Arc<str>>,
-    identity: &Identity,
-) -> ConnectionEstablished {
-    ConnectionEstablished {
-        connection_id,
-        user_id: Arc::from(identity.subject()),
-        mode,
-        protocol,
-        heartbeat_interval_ms: gate.options.heartbeat.interval.as_millis(),
-        max_message_bytes: gate.options.limits.message_bytes.get(),
-        token_expires_at: identity.expires_at().map(Timestamp::from_unix_seconds),
-        node: Arc::clone(&gate.node),
-    }
 }
 
 #[cfg(test)]
@@ -501,7 +460,7 @@ mod tests {
             ("Backend", size_of::<Backend>()),
             ("Outbox", size_of::<Outbox>()),
             ("Sleep", size_of::<Sleep>()),
-            ("Permit", size_of::<Permit>()),
+            ("Member", size_of::<Member>()),
         ];
         let size = size_of::<Connection<TcpStream>>();
         assert!(size <= MOST, "a connection takes {size} bytes, with {sizes:?}");

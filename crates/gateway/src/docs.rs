@@ -33,6 +33,6 @@ async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     match embedded::documentation(&name) {
         // The pages talk to nobody but this server.
         Some(file) => embedded::answer(None, &name, &file, &request),
-        None => not_found(&gate, &request),
+        None => not_found(&gate.node, &request),
     }
 }

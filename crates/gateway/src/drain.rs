@@ -1,6 +1,6 @@
 //! How a server stops: everyone is told, and nobody comes back at the same moment.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use portcullis_reason::Reason;
 use portcullis_router::Outbox;
@@ -13,9 +13,8 @@ use crate::gate::Gate;
 /// Tells every client, then closes connections one by one while runs end: those of users who wait for an answer last.
 /// `random` gives a number below its argument.
 pub(crate) async fn end_all(gate: &Gate, connections: &TaskTracker, mut random: impl FnMut(u32) -> u32) {
-    gate.drain();
-    let mut left: Vec<_> =
-        gate.live.lock().iter().map(|(_, live)| (Arc::clone(&live.outbox), live.identity.clone())).collect();
+    gate.door.drain();
+    let mut left = gate.registry.all();
     tracing::info!(connections = left.len(), runs = gate.router.runs(), "draining");
     // Clients come back spread over a time that grows with their number: the spread must come from here, or a rollout
     // becomes a storm of reconnects.

@@ -18,12 +18,12 @@ fn is_dashboards(name: &str) -> bool {
 /// Serves the page at `/` and its files at their names.
 pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return not_found(&gate, &request);
+        return not_found(&gate.node, &request);
     }
     let path = request.uri().path();
     let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
     match embedded::page(name).filter(|_| !is_dashboards(name)) {
         Some(file) => embedded::answer(gate.auth_url.as_deref(), name, &file, &request),
-        None => not_found(&gate, &request),
+        None => not_found(&gate.node, &request),
     }
 }

@@ -10,7 +10,6 @@ use axum::{
     routing::{get, post},
 };
 use portcullis_event::{Mode, Timestamp};
-use portcullis_handshake::Preflight;
 use portcullis_reason::{Problem, Reason, Rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
 const ANY_ORIGIN: (HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
 
 async fn health(State(gate): State<Arc<Gate>>) -> Response {
-    let (status, word) = match gate.ready() {
+    let (status, word) = match gate.door.ready() {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(rejection) if rejection.reason == Reason::Draining => {
             (StatusCode::SERVICE_UNAVAILABLE, "draining")
@@ -44,8 +43,8 @@ async fn health(State(gate): State<Arc<Gate>>) -> Response {
     let body = json!({
         "status": word,
         "version": env!("CARGO_PKG_VERSION"),
-        "node": &*gate.node,
-        "uptime_s": gate.started.elapsed().as_secs(),
+        "node": &*gate.node.name,
+        "uptime_s": gate.node.uptime().as_secs(),
     });
     (status, [NO_STORE, ANY_ORIGIN], Json(body)).into_response()
 }
@@ -61,17 +60,17 @@ async fn config(State(gate): State<Arc<Gate>>) -> Response {
     let modes: serde_json::Map<String, Value> =
         Mode::ALL.iter().map(|mode| (mode.as_str().to_owned(), json!(mode.paths()))).collect();
     let forms: Vec<String> = std::iter::once("Authorization: Bearer <jwt>".to_owned())
-        .chain(gate.policy.credential_prefixes().map(|prefix| format!("{prefix}<base64url(jwt)>")))
-        .chain(gate.policy.accepts_two_element_form().then(|| "jwt, <jwt>".to_owned()))
+        .chain(gate.door.policy.credential_prefixes().map(|prefix| format!("{prefix}<base64url(jwt)>")))
+        .chain(gate.door.policy.accepts_two_element_form().then(|| "jwt, <jwt>".to_owned()))
         .collect();
     let body = json!({
         "protocol_version": "v1",
-        "subprotocols": gate.policy.subprotocols().collect::<Vec<_>>(),
+        "subprotocols": gate.door.policy.subprotocols().collect::<Vec<_>>(),
         "credential_forms": forms,
         "auth_url": gate.auth_url,
         "heartbeat_interval_ms": gate.options.heartbeat.interval.as_millis(),
         "max_message_bytes": gate.options.limits.message_bytes.get(),
-        "max_token_bytes": gate.policy.max_token_bytes(),
+        "max_token_bytes": gate.door.policy.max_token_bytes(),
         "modes": modes,
         "stream": { "events": "/sse", "messages": "/messages" },
         "build": embedded::build_id(),
@@ -109,11 +108,11 @@ async fn preflight_post(
     match body {
         Ok(Json(body)) => preflight(&gate, &asker, &headers, &body),
         // A foreign page is told about its origin and nothing else.
-        Err(_) if foreign(&gate, &headers).is_some() => {
+        Err(_) if foreign(&gate.door, &headers).is_some() => {
             preflight(&gate, &asker, &headers, &PreflightBody::of(main()))
         }
         Err(error) => refuse(
-            &gate,
+            &gate.node,
             &Rejection::new(Reason::BadRequest, "the preflight's body cannot be read").with_hint(format!(
                 "send {{\"mode\": \"main\", \"protocols\": [...]}} as application/json ({})",
                 error.status()
@@ -134,16 +133,13 @@ async fn preflight_get(
 
 /// Runs the same core as an upgrade, without one.
 fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBody) -> Response {
-    let request_id = gate.request_id();
+    let request_id = gate.node.request_id();
     let answer = match preflight_decision(gate, asker, headers, body) {
         Ok(accepted) => accepted,
         Err(rejection) => {
             let stale = stale::of(body.build.as_deref()) == Some(true);
             let rejection = if stale { stale::explain(rejection) } else { rejection };
-            let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
-            if gate.preflights.may_write(reason.id(), asker.peer.ip(), std::time::Instant::now()) {
-                tracing::info!(%request_id, peer = %asker.peer, %reason, detail, "preflight refused");
-            }
+            gate.figures.preflight_refused(&rejection, &request_id, asker.peer);
             let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
             problem["accepted"] = Value::Bool(false);
             if let Some(seconds) = rejection.retry_after {
@@ -166,13 +162,10 @@ fn preflight_decision(
 ) -> Result<Value, Rejection> {
     let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
     let request = request(headers, &body.mode, &protocols)?;
-    let preflight = Preflight::check(&request, &gate.policy)?;
-    gate.ready()?;
-    asker.permit.admit(std::time::Instant::now())?;
-    let offer = preflight.credentials(&gate.policy)?;
-    let seat = gate.authorize(offer.token())?;
+    let offer = gate.door.claim(&request, &asker.permit)?;
+    let seat = gate.door.seat(offer.token(), &gate.figures.metrics)?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.
-    let protocol = offer.select(&gate.policy)?;
+    let protocol = offer.select(&gate.door.policy)?;
     Ok(json!({
         "accepted": true,
         "protocol": protocol,
@@ -200,13 +193,13 @@ async fn stats(
 ) -> Response {
     let body = PreflightBody::of(main());
     if let Err(rejection) = preflight_decision(&gate, &asker, &headers, &body) {
-        return refuse(&gate, &rejection);
+        return refuse(&gate.node, &rejection);
     }
     let modes: serde_json::Map<String, Value> =
-        gate.metrics.live_by_mode().map(|(mode, live)| (mode.to_owned(), live.into())).collect();
+        gate.figures.metrics.live_by_mode().map(|(mode, live)| (mode.to_owned(), live.into())).collect();
     let body = json!({
-        "node": &*gate.node,
-        "uptime_s": gate.started.elapsed().as_secs(),
+        "node": &*gate.node.name,
+        "uptime_s": gate.node.uptime().as_secs(),
         "connections": modes,
         "runs_active": gate.router.runs(),
     });
@@ -221,7 +214,7 @@ async fn reason(State(gate): State<Arc<Gate>>, Path(id): Path<String>) -> Respon
                 format!("# {}\n\n{}\n\n{}\n", reason.id(), reason.title(), reason.help().markdown().trim());
             ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8"), NOSNIFF], body).into_response()
         }
-        Err(_) => refuse(&gate, &Rejection::new(Reason::NotFound, "no reason has that identifier")),
+        Err(_) => refuse(&gate.node, &Rejection::new(Reason::NotFound, "no reason has that identifier")),
     }
 }
 

@@ -131,5 +131,5 @@ impl<L: Line> AsyncWrite for Replay<L> {
 
 async fn method_not_allowed(State(gate): State<Arc<Gate>>, method: Method) -> Response {
     let detail = format!("{method} on a route that does not take it");
-    refuse(&gate, &Rejection::new(Reason::MethodNotAllowed, detail))
+    refuse(&gate.node, &Rejection::new(Reason::MethodNotAllowed, detail))
 }

@@ -21,12 +21,17 @@ use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Permit,
+    authority::Authority,
     clock::{timestamp, unix_ms},
+    door::Door,
     drain, embedded,
-    figures::{history, metrics::Metrics, refusals::OwnRefusals},
+    figures::{Figures, history, metrics::Metrics, refusals::OwnRefusals},
     gate::Gate,
+    node::Node,
     probe,
+    registry::Registry,
     routes::Plain,
+    rules::Rules,
 };
 
 /// What the gateway needs besides its options.
@@ -179,7 +184,7 @@ impl Service {
     #[must_use]
     pub fn with_probe(mut self, account: ProbeAccount) -> Self {
         if !self.gate.options.probe.interval.is_zero() {
-            self.gate.probes.enable();
+            self.gate.figures.probes.enable();
             self.probe = Some(account);
         }
         self
@@ -220,9 +225,8 @@ pub(crate) fn gate(
     clock: fn() -> Timestamp,
 ) -> Result<Gate, Error> {
     let Setup { verifier, agents, log, redact, auth_url, own_refusals } = setup;
-    // A short name for this process, new at each start.
-    let node: Arc<str> = Arc::from(random::hex::<4>());
-    let metrics = Arc::new(Metrics::new(&node, embedded::build_id()));
+    let node = Node::start();
+    let metrics = Arc::new(Metrics::new(&node.name, embedded::build_id()));
     let runs = &options.runs;
     let router = router::Router::new(
         router::Options {
@@ -240,20 +244,29 @@ pub(crate) fn gate(
         agents,
         Arc::clone(&metrics) as Arc<dyn router::Observer>,
         log,
-        Arc::clone(&node),
+        Arc::clone(&node.name),
         clock,
     );
-    Ok(Gate::new(options, listen, verifier, router, metrics, node, auth_url, own_refusals)?)
+    Ok(Gate {
+        node,
+        auth_url,
+        door: Door::new(&options, listen, Authority::new(verifier), router.clone())?,
+        rules: Rules::new(&options),
+        registry: Registry::default(),
+        router,
+        figures: Figures::new(metrics, own_refusals),
+        options,
+    })
 }
 
 async fn accept_all(gate: &Arc<Gate>, listener: &TcpListener, connections: &TaskTracker) {
     let plain = Plain::new(Arc::clone(gate));
     loop {
         match listener.accept().await {
-            Ok((line, peer)) => match gate.admission.enter(peer.ip()) {
+            Ok((line, peer)) => match gate.door.enter(peer.ip()) {
                 Some(permit) => spawn(gate, &plain, connections, line, peer, permit),
                 // Full: a refusal would cost what is missing.
-                None => drop(gate.metrics.dropped.inc()),
+                None => drop(gate.figures.metrics.dropped.inc()),
             },
             Err(error) => {
                 tracing::error!(%error, "a connection could not be accepted");
@@ -289,10 +302,8 @@ async fn sample(gate: Arc<Gate>, stop: CancellationToken) {
     let mut every = tokio::time::interval(history::BUCKET);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        gate.history.sample(unix_ms(), gate.metrics.read(), gate.gauges());
-        for lines in [&gate.refusals, &gate.preflights, &gate.dashboard] {
-            lines.sum_up(Instant::now());
-        }
+        gate.figures.history.sample(unix_ms(), gate.figures.metrics.read(), gate.gauges());
+        gate.figures.sum_up(Instant::now());
     }
 }
 

@@ -10,9 +10,7 @@
 use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use portcullis_event::{
-    Draining, Epoch, Mode, Resume, ResumePoint, ThreadId, TokenExpiring, resume_from_query,
-};
+use portcullis_event::{Epoch, Mode, Resume, ResumePoint, ThreadId, resume_from_query};
 use portcullis_handshake::{Head, PreflightRequest};
 use portcullis_reason::{CloseProfile, Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
@@ -22,7 +20,14 @@ use tokio::{
     time::{Duration, sleep_until, timeout},
 };
 
-use crate::{admission::Permit, api, clock::unix_seconds, connection::established, gate::Gate, line::Line};
+use crate::{
+    admission::Permit,
+    api,
+    figures::metrics::Kind,
+    gate::Gate,
+    line::Line,
+    member::{Member, draining, established, warn_of_expiry},
+};
 
 /// Threads that a cursor tells of: more than one person follows at once, and few enough for a header.
 const THREADS: usize = 16;
@@ -83,7 +88,7 @@ fn only<'h>(head: &'h Head<'_>, name: &str, fault: Reason) -> Result<Option<&'h 
 }
 
 /// Serves the stream to its end.
-pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitted, _permit: Permit) {
+pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitted, permit: Permit) {
     let Admitted { seat, mode, resume, origin } = admitted;
     let mut text = String::from(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n\
@@ -97,50 +102,34 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
         return;
     }
     let identity = seat.identity().clone();
-    let (warn_at, ends_at) = gate.token_times(identity.expires_at(), Instant::now());
+    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), Instant::now());
     let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
-    let hello = |id| established(&gate, id, mode, None, &identity).into();
+    let hello = |id| established(&gate, id, mode, None, &identity);
     let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
-    let _stay = Stay { gate: &gate, live: gate.enter(&outbox, &identity, Some(mode), false), mode };
+    let member = Member::enter(gate, permit, outbox, &identity, Kind::User(mode));
     let cursor = Cursor::new(resume.threads);
-    let mut stream =
-        Stream { gate: &gate, line, outbox: &outbox, attachment: &attachment, cursor, warn_at, ends_at };
-    let ended = stream.run().await;
-    if let Some(reason) = ended {
-        tracing::info!(connection = %attachment.connection_id(), %reason, "stream ended");
+    let mut stream = Stream { line, member, attachment, cursor, warn_at, ends_at };
+    if let Some(reason) = stream.run().await {
+        tracing::info!(connection = %stream.attachment.connection_id(), %reason, "stream ended");
         stream.farewell(reason).await;
     }
 }
 
-/// The stream among the live connections; dropping it takes it out.
-struct Stay<'a> {
-    gate: &'a Gate,
-    live: usize,
-    mode: Mode,
-}
-
-impl Drop for Stay<'_> {
-    fn drop(&mut self) {
-        self.gate.leave(self.live, Some(self.mode), false);
-    }
-}
-
-struct Stream<'a, L> {
-    gate: &'a Gate,
+struct Stream<L> {
     line: L,
-    outbox: &'a Outbox,
-    attachment: &'a Attachment,
+    member: Member,
+    attachment: Attachment,
     cursor: Cursor,
     warn_at: Option<Instant>,
     ends_at: Option<Instant>,
 }
 
-impl<L: Line> Stream<'_, L> {
+impl<L: Line> Stream<L> {
     /// Sends what there is to send, until one of the two ends it. None where the client is gone.
     async fn run(&mut self) -> Option<Reason> {
         let mut frames = VecDeque::new();
         let mut sink = [0; 512];
-        let heartbeat = self.gate.options.heartbeat.interval.get();
+        let heartbeat = self.member.gate.options.heartbeat.interval.get();
         let mut text = String::new();
         loop {
             let far = tokio::time::Instant::now() + Duration::from_hours(24);
@@ -148,7 +137,7 @@ impl<L: Line> Stream<'_, L> {
                 (self.warn_at.map_or(far, Into::into), self.ends_at.map_or(far, Into::into));
             text.clear();
             tokio::select! {
-                outgoing = poll_fn(|context| self.outbox.poll_take(context, &mut frames)) => match outgoing {
+                outgoing = poll_fn(|context| self.member.outbox.poll_take(context, &mut frames)) => match outgoing {
                     Outgoing::Frames { .. } => {
                         for frame in frames.drain(..) {
                             self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
@@ -158,19 +147,14 @@ impl<L: Line> Stream<'_, L> {
                     Outgoing::Drain(reconnect_after_ms) => {
                         // EventSource comes back by itself, after this time.
                         let _ = write!(text, "retry: {reconnect_after_ms}\n\n");
-                        let draining = Draining { reconnect_after_ms: reconnect_after_ms.into() };
-                        let frame = self.attachment.control(draining.into());
+                        let frame = draining(&self.attachment, reconnect_after_ms);
                         self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
                     }
                     Outgoing::End(reason) => return Some(reason),
                 },
                 () = sleep_until(warn_at) => {
                     self.warn_at = None;
-                    if let Some(expires_at) = self.attachment.identity().expires_at() {
-                        let seconds_left = expires_at.saturating_sub(unix_seconds());
-                        let expires_at = portcullis_event::Timestamp::from_unix_seconds(expires_at);
-                        self.attachment.notify(TokenExpiring { expires_at, seconds_left }.into());
-                    }
+                    warn_of_expiry(&self.attachment);
                 }
                 () = sleep_until(ends_at) => return Some(Reason::TokenExpired),
                 // Proves to the client and to every proxy between that the stream lives.
@@ -191,7 +175,7 @@ impl<L: Line> Stream<'_, L> {
 
     /// Writes, as long as the reader keeps up: not with a full queue behind it, and not for ever.
     async fn write(&mut self, text: &str) -> Result<(), Option<Reason>> {
-        let heartbeat = &self.gate.options.heartbeat;
+        let heartbeat = &self.member.gate.options.heartbeat;
         let patience = heartbeat.interval.get() + heartbeat.timeout.get();
         tokio::select! {
             // In this order: what could be written was in time.
@@ -201,15 +185,15 @@ impl<L: Line> Stream<'_, L> {
                 Ok(Err(_)) => Err(None),
                 Err(_) => Err(Some(Reason::HeartbeatTimeout)),
             },
-            () = poll_fn(|context| self.outbox.poll_overflow(context)) => Err(Some(Reason::SlowConsumer)),
+            () = poll_fn(|context| self.member.outbox.poll_overflow(context)) => Err(Some(Reason::SlowConsumer)),
         }
     }
 
     /// Says why, as a close frame would, to whoever still reads.
     async fn farewell(&mut self, reason: Reason) {
-        let profile: CloseProfile = self.gate.options.handshake.close_codes;
+        let profile: CloseProfile = self.member.gate.options.handshake.close_codes;
         let code = reason.close_code(profile).unwrap_or(1011);
-        self.gate.metrics.closed(Some(code), Some(reason));
+        self.member.gate.figures.metrics.closed(Some(code), Some(reason));
         let told = serde_json::json!({ "code": code, "reason": format!("{reason}: {}", reason.title()) });
         let text = format!("event: close\ndata: {told}\n\n");
         let _ = timeout(FAREWELL, async {

@@ -33,17 +33,17 @@ pub(super) async fn login(
 ) -> Response {
     let Ok(Json(Login { key })) = body else {
         return refuse(
-            &admin.gate,
+            &admin.gate.node,
             &Rejection::new(Reason::BadRequest, "the login's body cannot be read")
                 .with_hint("send {\"key\": \"...\"} as application/json"),
         );
     };
     // A line break at the end comes along easily when a file's content is copied.
     let outcome = admin.sessions.open(key.trim(), peer.ip(), Instant::now());
-    admin.gate.metrics.operator_login(outcome.is_ok());
+    admin.gate.figures.metrics.operator_login(outcome.is_ok());
     let rejection = match outcome {
         Ok(secret) => {
-            if admin.gate.dashboard.may_write("login", peer.ip(), Instant::now()) {
+            if admin.gate.figures.dashboard.may_write("login", peer.ip(), Instant::now()) {
                 tracing::info!(%peer, "an operator logged in");
             }
             let secure =
@@ -56,10 +56,10 @@ pub(super) async fn login(
             .with_hint("Too many wrong keys came from your address; wait a moment.")
             .with_retry_after(wait.as_secs()),
     };
-    if admin.gate.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+    if admin.gate.figures.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
         tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
     }
-    refuse(&admin.gate, &rejection)
+    refuse(&admin.gate.node, &rejection)
 }
 
 /// `POST /admin/logout`.

@@ -23,10 +23,10 @@ pub(super) async fn guarded(
     let mut response = match admin.guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(rejection) => {
-            if admin.gate.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+            if admin.gate.figures.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
                 tracing::warn!(%peer, detail = %rejection.detail, "dashboard request refused");
             }
-            refuse(&admin.gate, &rejection)
+            refuse(&admin.gate.node, &rejection)
         }
     };
     let headers = response.headers_mut();
@@ -55,7 +55,7 @@ pub(super) async fn logged_in(State(admin): State<Arc<Admin>>, request: Request,
     }
     let rejection = Rejection::new(Reason::NoToken, "the dashboard was asked without a session")
         .with_hint("Log in with the operator's key first.");
-    let mut response = refuse(&admin.gate, &rejection);
+    let mut response = refuse(&admin.gate.node, &rejection);
     // The scheme is a cookie's; a browser shall not ask for a password, and no bearer token helps.
     response.headers_mut().remove(header::WWW_AUTHENTICATE);
     response

@@ -78,13 +78,13 @@ const BODY: usize = 4 * 1024;
 
 async fn metrics(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
     let gauges = gate.gauges();
-    let metrics = &gate.metrics;
+    let metrics = &gate.figures.metrics;
     let figure = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     metrics.queue_bytes.set(figure(gauges.queue_bytes));
     metrics.queue_bytes_largest.set(figure(gauges.queue_bytes_largest));
     metrics.runs_active.set(i64::try_from(gauges.runs_going + gauges.runs_waiting).unwrap_or(i64::MAX));
     metrics.connections_open.set(figure(gauges.open));
-    metrics.uptime.set(gate.started.elapsed().as_secs_f64());
+    metrics.uptime.set(gate.node.uptime().as_secs_f64());
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], metrics.render())
 }

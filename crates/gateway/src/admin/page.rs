@@ -31,6 +31,6 @@ pub(super) async fn asset(
 fn serve(admin: &Admin, name: &str, request: &Request) -> Response {
     match embedded::page(name) {
         Some(file) => embedded::answer(None, name, &file, request),
-        None => not_found(&admin.gate, request),
+        None => not_found(&admin.gate.node, request),
     }
 }

@@ -64,32 +64,32 @@ struct Probe {
 pub(super) async fn snapshot(State(admin): State<Arc<Admin>>, Query(query): Query<After>) -> Response {
     let gate = &admin.gate;
     let now = unix_ms();
-    let reading = gate.metrics.read();
+    let reading = gate.figures.metrics.read();
     let snapshot = Snapshot {
         now,
-        node: &gate.node,
+        node: &gate.node.name,
         version: env!("CARGO_PKG_VERSION"),
         build: embedded::build_id(),
-        uptime_s: gate.started.elapsed().as_secs(),
-        draining: gate.ready().is_err(),
+        uptime_s: gate.node.uptime().as_secs(),
+        draining: gate.door.ready().is_err(),
         bucket_ms: u64::try_from(BUCKET.as_millis()).unwrap_or(u64::MAX),
         totals: Counts::from(&reading),
         gauges: gate.gauges(),
-        buckets: gate.history.after(query.after),
-        objectives: gate.history.objectives(now, &reading),
+        buckets: gate.figures.history.after(query.after),
+        objectives: gate.figures.history.objectives(now, &reading),
         probe: Probe {
             off: off(gate),
             interval_s: gate.options.probe.interval.as_secs(),
-            report: gate.probes.report(now),
+            report: gate.figures.probes.report(now),
         },
-        refusals: gate.ledger.next(),
+        refusals: gate.figures.ledger.next(),
     };
     Json(snapshot).into_response()
 }
 
 /// Why no probe runs, if none does.
 fn off(gate: &Gate) -> Option<&'static str> {
-    match (gate.probes.is_enabled(), gate.options.probe.interval.is_zero()) {
+    match (gate.figures.probes.is_enabled(), gate.options.probe.interval.is_zero()) {
         (true, _) => None,
         (false, true) => Some("probe.interval is 0s"),
         (false, false) => Some("the auth service is off, so there is no place to log in at"),
@@ -119,7 +119,8 @@ pub(super) async fn refusals(State(admin): State<Arc<Admin>>, Query(wanted): Que
         limit: wanted.limit.unwrap_or(DEFAULT).min(MOST),
     };
     // A reason that does not exist refused nothing.
-    let refusals = if matches!(reason, Some(Err(_))) { Vec::new() } else { admin.gate.ledger.find(&filter) };
+    let refusals =
+        if matches!(reason, Some(Err(_))) { Vec::new() } else { admin.gate.figures.ledger.find(&filter) };
     Json(Refusals { refusals }).into_response()
 }
 

@@ -5,7 +5,7 @@
 mod messages;
 mod threads;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,14 +15,15 @@ use axum::{
     routing::{delete, get, post},
 };
 use portcullis_event::Mode;
-use portcullis_handshake::{Preflight, PreflightRequest};
+use portcullis_handshake::PreflightRequest;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::Seat;
 
 use crate::{
     admission::Permit,
     answer::{foreign, refuse, request},
-    gate::{Gate, Route},
+    door::Route,
+    gate::Gate,
 };
 
 pub(crate) fn routes() -> Router<Arc<Gate>> {
@@ -44,15 +45,12 @@ pub(crate) fn authenticate(
     permit: &Permit,
     request: &PreflightRequest<'_>,
 ) -> Result<(Seat, Mode), Rejection> {
-    let preflight = Preflight::check(request, &gate.policy)?;
-    gate.ready()?;
-    permit.admit(Instant::now())?;
-    let offer = preflight.credentials(&gate.policy)?;
+    let offer = gate.door.claim(request, permit)?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
             .with_hint("only the modes main and factory can be used without a WebSocket"));
     };
-    Ok((gate.authorize(offer.token())?, mode))
+    Ok((gate.door.seat(offer.token(), &gate.figures.metrics)?, mode))
 }
 
 /// The same for a request with axum's headers.
@@ -86,14 +84,14 @@ async fn allow(State(gate): State<Arc<Gate>>, headers: HeaderMap) -> Response {
 
 /// What is told to who asked: the answer, or why there is none.
 fn told(gate: &Gate, headers: &HeaderMap, answer: Result<Response, Rejection>) -> Response {
-    readable(gate, headers, answer.unwrap_or_else(|rejection| refuse(gate, &rejection)))
+    readable(gate, headers, answer.unwrap_or_else(|rejection| refuse(&gate.node, &rejection)))
 }
 
 /// Lets a page of an allowed origin read the answer.
 fn readable(gate: &Gate, headers: &HeaderMap, mut response: Response) -> Response {
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(origin) = headers.get(header::ORIGIN).filter(|_| foreign(gate, headers).is_none()) {
+    if let Some(origin) = headers.get(header::ORIGIN).filter(|_| foreign(&gate.door, headers).is_none()) {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
     response

@@ -32,27 +32,27 @@ pub(crate) async fn run(
         options.interval.get().max(Duration::from_millis(100)),
     );
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let path = walk::Path { gateway, account, mark: gate.mark.as_str().to_owned() };
+    let path = walk::Path { gateway, account, mark: gate.figures.mark.as_str().to_owned() };
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        if gate.ready().is_err() {
+        if gate.door.ready().is_err() {
             return;
         }
         let at = unix_ms();
         let outcome = {
-            let _run = gate.probes.going();
+            let _run = gate.figures.probes.going();
             stop.run_until_cancelled(path.walk(options.timeout.get())).await
         };
         // Cut off by the server's own end: that says nothing about its health.
         let Some(walk) = outcome else { return };
         let time = walk.time();
-        gate.metrics.probed(walk.failed.is_none().then_some(time));
+        gate.figures.metrics.probed(walk.failed.is_none().then_some(time));
         match &walk.failed {
             None => tracing::debug!(milliseconds = time.as_millis(), "golden-path probe succeeded"),
             Some(failed) => {
                 tracing::warn!(step = failed.step, reason = failed.reason, "golden-path probe failed");
             }
         }
-        gate.probes.add(at, walk);
+        gate.figures.probes.add(at, walk);
     }
 }
 

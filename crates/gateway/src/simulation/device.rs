@@ -349,7 +349,7 @@ impl Server {
     /// Takes a line as the listener takes a socket.
     fn accept(&self, line: impl Line) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        if let Some(permit) = self.gate.admission.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+        if let Some(permit) = self.gate.door.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
             let (gate, plain) = (Arc::clone(&self.gate), self.plain.clone());
             let serve = accept::serve(gate, plain, self.connections.clone(), line, peer, permit);
             self.connections.spawn(serve);

@@ -98,6 +98,16 @@ impl ByCode {
 /// Stands for a close frame without a code (RFC 6455 §7.4.1).
 const NO_CODE: u16 = 1005;
 
+/// As what a live connection is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    User(Mode),
+    /// `/ws/echo`.
+    Echo,
+    /// This server's own probe, which is no user.
+    Probe,
+}
+
 /// All of the gateway's figures.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -350,19 +360,18 @@ impl Metrics {
         self.verification.observe(time.as_secs_f64());
     }
 
-    /// The gauge of live connections of a mode; none stands for `/ws/echo`.
-    pub(crate) fn live(&self, mode: Option<Mode>) -> &Gauge {
-        mode.and_then(|mode| self.connections.get(mode as usize)).unwrap_or(&self.echo_connections)
-    }
-
-    /// The gauge of the probe's connections, which are no user's.
-    pub(crate) const fn live_probes(&self) -> &Gauge {
-        &self.probe_connections
+    /// The gauge of live connections of a kind.
+    pub(crate) fn live(&self, kind: Kind) -> &Gauge {
+        match kind {
+            Kind::User(mode) => &self.connections[mode as usize],
+            Kind::Echo => &self.echo_connections,
+            Kind::Probe => &self.probe_connections,
+        }
     }
 
     /// Live connections by mode, as `/ws/stats` tells them.
     pub(crate) fn live_by_mode(&self) -> impl Iterator<Item = (&'static str, i64)> {
-        Mode::ALL.iter().map(|&mode| (mode.as_str(), self.live(Some(mode)).get()))
+        Mode::ALL.iter().map(|&mode| (mode.as_str(), self.live(Kind::User(mode)).get()))
     }
 
     pub(crate) fn closed(&self, code: Option<u16>, reason: Option<Reason>) {
@@ -451,7 +460,7 @@ mod tests {
             metrics.rejected(reason);
         }
         metrics.rejected(Reason::TokenExpired);
-        metrics.live(Some(Mode::Isolated)).inc();
+        metrics.live(Kind::User(Mode::Isolated)).inc();
         Observer::event(&metrics, MessageType::AgentStarted, 3);
         metrics.closed(Some(1001), Some(Reason::HeartbeatTimeout));
         metrics.closed(Some(3999), None);

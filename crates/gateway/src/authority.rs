@@ -1,0 +1,70 @@
+//! Whose tokens these are, whether their logins go on, and for how long a token carries a connection.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use portcullis_reason::{Reason, Rejection};
+use portcullis_token::{Identity, Revocations, Verifier, inspect};
+
+use crate::clock::{since_epoch, unix_seconds};
+
+/// Verifies tokens, and knows the logins that ended before their tokens did.
+pub(crate) struct Authority {
+    verifier: Arc<Verifier>,
+    revocations: Revocations,
+}
+
+impl Authority {
+    pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
+        Self { verifier, revocations: Revocations::default() }
+    }
+
+    /// Whose token it is, of a login that goes on.
+    pub(crate) fn identify(&self, token: &str) -> Result<Identity, Rejection> {
+        let identity = self.verifier.verify(token, unix_seconds())?;
+        self.revocations.check(&identity)?;
+        Ok(identity)
+    }
+
+    /// Whether the login behind an identity has ended since it was verified.
+    pub(crate) fn is_revoked(&self, identity: &Identity) -> bool {
+        self.revocations.check(identity).is_err()
+    }
+
+    /// Refuses the tokens of ended logins from now on. Each login comes with the second from which none of its tokens is
+    /// good any more.
+    pub(crate) fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
+        self.revocations.add(logins, unix_seconds());
+    }
+
+    /// When a token's holder is to be warned, and when the connection ends; none for a token without an end.
+    pub(crate) fn token_times(
+        &self,
+        expires_at: Option<u64>,
+        now: Instant,
+    ) -> (Option<Instant>, Option<Instant>) {
+        let Some(expires_at) = expires_at else { return (None, None) };
+        let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
+        let ends = now + left + Duration::from_secs(self.verifier.policy().leeway);
+        (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
+    }
+
+    /// Whose a refused token is, if it was validly signed for somebody: one that has run out, or one user too many times.
+    pub(crate) fn owner(&self, rejection: &Rejection, token: &str) -> Option<Identity> {
+        // The agent knows a user by the subject alone, which names one person only within one issuer.
+        if self.verifier.policy().issuers.len() != 1 {
+            return None;
+        }
+        let at = match rejection.reason {
+            Reason::TokenExpired => inspect(token, 0).claims?.get("exp")?.as_u64()?.checked_sub(1)?,
+            Reason::TooManyConnections => unix_seconds(),
+            _ => return None,
+        };
+        self.verifier.verify(token, at).ok()
+    }
+}
+
+/// How long before its token ends a client is told.
+const WARNING: Duration = Duration::from_mins(1);

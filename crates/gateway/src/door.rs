@@ -1,0 +1,153 @@
+//! Who comes in: what a request meets between its head and a seat, upgrade or not.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use portcullis_event::Mode;
+use portcullis_handshake::{
+    Head, HeadLimits, InvalidPolicy, Policy, Preflight, PreflightOffer, PreflightRequest, SameOrigin,
+};
+use portcullis_peer::Proxies;
+use portcullis_reason::{Reason, Rejection};
+use portcullis_router::{Router, Seat};
+
+use crate::{
+    Options,
+    admission::{Admission, Permit},
+    authority::Authority,
+    figures::metrics::Metrics,
+};
+
+/// Where an upgrade leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Mode(Mode),
+    /// `/ws/echo`, for protocol test suites.
+    Echo,
+}
+
+/// What is asked of everyone who wants in.
+pub(crate) struct Door {
+    pub(crate) policy: Policy<Route>,
+    proxies: Proxies,
+    pub(crate) head_limits: HeadLimits,
+    pub(crate) authority: Authority,
+    admission: Arc<Admission>,
+    router: Router,
+    connections_per_user: u32,
+    draining: AtomicBool,
+}
+
+impl Door {
+    /// A door of the gateway that listens at `listen`, to the worlds of `router`.
+    pub(crate) fn new(
+        options: &Options,
+        listen: SocketAddr,
+        authority: Authority,
+        router: Router,
+    ) -> Result<Self, InvalidPolicy> {
+        Ok(Self {
+            policy: policy(options, listen)?,
+            proxies: Proxies::new(&options.gateway.trusted_proxies),
+            head_limits: HeadLimits {
+                bytes: options.handshake.max_head_bytes.as_usize(),
+                fields: options.handshake.max_fields,
+                ..HeadLimits::default()
+            },
+            authority,
+            admission: Admission::new(&options.limits),
+            router,
+            connections_per_user: options.limits.connections_per_user,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Permits a connection that was just accepted; none where there is no room to refuse it with words.
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<Permit> {
+        self.admission.enter(address)
+    }
+
+    /// The address of the client whose connection comes from `peer`: its own, or what a trusted proxy says.
+    pub(crate) fn client(&self, peer: IpAddr, head: &Head<'_>) -> IpAddr {
+        let forwarded =
+            head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+        self.proxies.client(peer, forwarded.map(|field| field.value))
+    }
+
+    /// Connections that are open, those in their handshake included.
+    pub(crate) fn open(&self) -> usize {
+        self.admission.open()
+    }
+
+    /// Refuses new connections from now on.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new connections are taken.
+    pub(crate) fn ready(&self) -> Result<(), Rejection> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Rejection::new(Reason::Draining, "a request came while draining").with_retry_after(2));
+        }
+        self.router.ready()
+    }
+
+    /// Whether this connection may ask now: the server takes some, and its address has not asked too often.
+    pub(crate) fn admit(&self, permit: &Permit) -> Result<(), Rejection> {
+        self.ready()?;
+        permit.admit(Instant::now())
+    }
+
+    /// For a claimed token: who is it, and may they have one more connection?
+    pub(crate) fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
+        let started = Instant::now();
+        let identity = self.authority.identify(token);
+        metrics.verified(started.elapsed());
+        self.router.admit(identity?, self.connections_per_user)
+    }
+
+    /// What a request that is no upgrade claims, up to its token: in the order of an upgrade, but for the origin, which comes
+    /// first.
+    pub(crate) fn claim<'b>(
+        &self,
+        request: &PreflightRequest<'b>,
+        permit: &Permit,
+    ) -> Result<PreflightOffer<'b, Route>, Rejection> {
+        let preflight = Preflight::check(request, &self.policy)?;
+        self.admit(permit)?;
+        preflight.credentials(&self.policy)
+    }
+}
+
+fn policy(options: &Options, listen: SocketAddr) -> Result<Policy<Route>, InvalidPolicy> {
+    let mut builder = Policy::builder()
+        .max_token_bytes(options.handshake.max_token_bytes.as_usize())
+        .accept_two_element_form(options.handshake.accept_two_element_form)
+        // A page of an attacker whose name resolves to this machine (DNS rebinding) has a Host of its own choice, so
+        // on loopback only loopback's names make an origin "the same". Behind a proxy the origin has to be listed.
+        .same_origin(if listen.ip().is_loopback() { SameOrigin::Loopback } else { SameOrigin::Any })
+        .mode_path("/")
+        .mode_path("/ws");
+    for &mode in Mode::ALL {
+        builder = builder.mode(mode.as_str(), Route::Mode(mode));
+        for path in mode.paths() {
+            builder = builder.route(path, Route::Mode(mode));
+        }
+    }
+    if options.dev.echo {
+        builder = builder.route("/ws/echo", Route::Echo);
+    }
+    for origin in &options.gateway.allowed_origins {
+        builder = builder.allow_origin(origin);
+    }
+    for prefix in &options.handshake.credential_prefixes {
+        builder = builder.credential_prefix(prefix);
+    }
+    builder.build()
+}
