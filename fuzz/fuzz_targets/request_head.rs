@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis_handshake::{
-    Head, HeadLimits, HeadReader, Policy, Rejection, RejectionContext, SameOrigin, Upgrade, write_rejection,
+    Head, HeadLimits, HeadReader, Policy, Refusal, Rejection, SameOrigin, Upgrade,
 };
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 24, target: 512 };
@@ -88,7 +88,7 @@ fn check_refusal(rejection: &Rejection) {
     let status = rejection.reason.status().expect("a refused request has a status");
     assert!((400..500).contains(&status), "a client's mistake became a {status}");
     let mut out = Vec::new();
-    write_rejection(rejection, &RejectionContext::new("fuzz"), &mut out);
+    Refusal::new(rejection, "fuzz").write_http1("GET", &mut out);
     assert!(out.starts_with(b"HTTP/1.1 4"));
 }
 

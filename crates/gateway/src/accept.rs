@@ -2,9 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use portcullis_handshake::{
-    CredentialForm, Head, HeadLimits, HeadReader, Negotiated, RejectionContext, Upgrade, write_rejection,
-};
+use portcullis_handshake::{CredentialForm, Head, HeadLimits, HeadReader, Negotiated, Refusal, Upgrade};
 use portcullis_reason::Rejection;
 use portcullis_router::Seat;
 use portcullis_session::Session;
@@ -161,7 +159,7 @@ async fn refuse(
         return finish(line, &answer, true).await;
     }
     let method = head.map_or("", Head::method);
-    write_rejection(&refused.rejection, &RejectionContext::new(&request_id).for_method(method), &mut answer);
+    Refusal::new(&refused.rejection, &request_id).write_http1(method, &mut answer);
     finish(line, &answer, linger).await;
 }
 

@@ -4,11 +4,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, header},
+    response::Response,
 };
-use portcullis_handshake::PreflightRequest;
-use portcullis_reason::{PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
+use portcullis_handshake::{PreflightRequest, Refusal};
+use portcullis_reason::{Reason, Rejection};
 
 use crate::{admission::Permit, door::Door, node::Node};
 
@@ -25,26 +25,12 @@ pub(crate) const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-stor
 /// A refusal of a plain request.
 pub(crate) fn refuse(node: &Node, rejection: &Rejection) -> Response {
     let request_id = node.request_id();
-    let problem = Problem::new(rejection, &request_id);
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = serde_json::to_vec(&problem).expect("a problem has nothing that JSON cannot say");
-    let mut response =
-        (status, [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE), NO_STORE], body).into_response();
-    let headers = response.headers_mut();
-    // RFC 6750 §3, §3.1: a challenge with every 401, an error only where there was a credential.
-    let challenge = match rejection.reason.shown_as().bearer_error() {
-        Some(error) => format!("Bearer realm=\"portcullis\", error=\"{}\"", error.as_str()),
-        None => "Bearer realm=\"portcullis\"".to_owned(),
-    };
-    if (status == StatusCode::UNAUTHORIZED || challenge.contains("error="))
-        && let Ok(challenge) = HeaderValue::from_str(&challenge)
-    {
-        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    let refusal = Refusal::new(rejection, &request_id);
+    let mut response = Response::builder().status(refusal.status());
+    for (name, value) in refusal.fields() {
+        response = response.header(name, value);
     }
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(header::RETRY_AFTER, rejection.retry_after.unwrap_or(1).into());
-    }
-    response
+    response.body(refusal.into_body().into()).expect("a refusal's status and fields are of HTTP")
 }
 
 /// The refusal of a path that is not served.
@@ -100,4 +86,33 @@ fn text<'h>(
     first
         .map(|value| value.to_str().map_err(|_| Rejection::new(unreadable, "a header field is not ASCII")))
         .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Reply, start};
+
+    #[tokio::test]
+    async fn a_refusal_says_the_same_of_a_handshake_and_of_a_plain_request() {
+        let server = start(|_| {}, None);
+        for (authorization, reason) in [("Bearer x", "TOKEN_MALFORMED"), ("Basic x", "NO_TOKEN")] {
+            let upgrade = server.upgrade("/ws", &[], &[("Authorization", authorization)]).await;
+            let line = format!("Authorization: {authorization}");
+            let plain = server.ask_gateway("GET", "/api/v1/threads", &[&line], "").await;
+            let upgrade = Reply(upgrade);
+            assert_eq!(upgrade.json()["reason"], reason);
+            assert_eq!(
+                (upgrade.status(), upgrade.json()["reason"].clone()),
+                (plain.status(), plain.json()["reason"].clone())
+            );
+            for name in ["content-type", "cache-control", "www-authenticate"] {
+                assert_eq!(upgrade.field(name), plain.field(name), "{name} of {reason}");
+                assert!(upgrade.field(name).is_some(), "{name} of {reason}");
+            }
+            for answer in [upgrade, plain] {
+                let id = answer.json()["request_id"].clone();
+                assert_eq!(answer.field("x-request-id"), id.as_str(), "{reason}");
+            }
+        }
+    }
 }

@@ -102,7 +102,16 @@ impl Running {
 
     /// Asks the admin listener; `fields` are whole lines beside `Host`, which they may replace.
     pub(crate) async fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Reply {
-        let host = format!("Host: {}", self.admin);
+        Self::request(self.admin, method, path, fields, body).await
+    }
+
+    /// Asks a plain route of the gateway.
+    pub(crate) async fn ask_gateway(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Reply {
+        Self::request(self.gateway, method, path, fields, body).await
+    }
+
+    async fn request(address: SocketAddr, method: &str, path: &str, fields: &[&str], body: &str) -> Reply {
+        let host = format!("Host: {address}");
         let host = if fields.iter().any(|field| field.starts_with("Host:")) { "" } else { &host };
         let lines = [host].into_iter().chain(fields.iter().copied()).filter(|line| !line.is_empty());
         let lines = lines.collect::<Vec<_>>().join("\r\n");
@@ -110,7 +119,7 @@ impl Running {
         let request = format!(
             "{method} {path} HTTP/1.1\r\n{lines}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
-        Reply(exchange(self.admin, request.as_bytes(), false).await)
+        Reply(exchange(address, request.as_bytes(), false).await)
     }
 
     /// Logs in, and gives the cookie as a request carries it.
@@ -128,8 +137,8 @@ pub(crate) fn mint(signer: &Signer) -> String {
     signer.sign(claims.as_object().unwrap())
 }
 
-/// An answer of the admin listener.
-pub(crate) struct Reply(String);
+/// An HTTP answer.
+pub(crate) struct Reply(pub(crate) String);
 
 impl Reply {
     pub(crate) fn status(&self) -> u16 {

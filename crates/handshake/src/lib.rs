@@ -10,9 +10,10 @@
 //! Between the steps the caller does what is not ours: admission after [`Upgrade::check`], verification and
 //! authorization of the token that an [`Offer`] lends out. This crate never learns what an identity is; a
 //! [`Negotiated`] has no other constructor than [`Offer::accept`]. Every refusal is a [`Rejection`], and
-//! [`write_rejection`] is the one place that turns it into an HTTP response. [`Preflight`] takes the same decision
+//! a [`Refusal`] is the one place that turns it into an HTTP response. [`Preflight`] takes the same decision
 //! without a socket. The crate owns no clock, socket or configuration format.
 
+mod accept;
 mod client;
 mod credentials;
 mod head;
@@ -20,11 +21,12 @@ mod negotiate;
 mod origin;
 mod policy;
 mod preflight;
+mod refusal;
 mod request;
-mod response;
 mod target;
 mod upgrade;
 
+pub use accept::accept_value;
 pub use client::{ClientError, ClientRequest, ResponseHead, encode_key};
 pub use credentials::CredentialForm;
 pub use head::{Field, Head, HeadLimits, HeadReader, MAX_FIELDS, Version};
@@ -33,5 +35,5 @@ pub use origin::{InvalidOrigin, SameOrigin};
 pub use policy::{InvalidPolicy, Policy, PolicyBuilder};
 pub use portcullis_reason::{Reason, Rejection};
 pub use preflight::{Preflight, PreflightOffer, PreflightRequest};
-pub use response::{RejectionContext, accept_value, write_rejection};
+pub use refusal::Refusal;
 pub use upgrade::Upgrade;

@@ -65,7 +65,7 @@ impl<'b, R: Copy + PartialEq> Upgrade<'b, R> {
     ///
     /// # Errors
     /// Nothing was written, because the request is no sound handshake for a known route (steps 1 and 2): answer with
-    /// [`write_rejection`](crate::write_rejection).
+    /// a [`Refusal`](crate::Refusal).
     pub fn accept_to_close(head: &Head<'_>, policy: &Policy<R>, out: &mut Vec<u8>) -> Result<(), Rejection> {
         let key = check_upgrade(head)?;
         policy.route(head.path(), head.query())?;

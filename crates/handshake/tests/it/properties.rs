@@ -1,8 +1,7 @@
 //! What holds for every input.
 
 use portcullis_handshake::{
-    ClientRequest, Head, HeadLimits, HeadReader, RejectionContext, ResponseHead, Upgrade, encode_key,
-    write_rejection,
+    ClientRequest, Head, HeadLimits, HeadReader, Refusal, ResponseHead, Upgrade, encode_key,
 };
 use proptest::prelude::*;
 
@@ -72,7 +71,7 @@ proptest! {
             }
             Err(rejection) => {
                 prop_assert_eq!(&out, b"");
-                write_rejection(&rejection, &RejectionContext::new("r"), &mut Vec::new());
+                Refusal::new(&rejection, "r").write_http1("GET", &mut Vec::new());
                 prop_assert!(rejection.reason.status().is_some_and(|status| (400..500).contains(&status)));
             }
         }
@@ -131,7 +130,7 @@ proptest! {
             prop_assert!(!shown.contains(&token), "{}", shown);
         }
         if let Err(rejection) = decided {
-            write_rejection(&rejection, &RejectionContext::new("r"), &mut out);
+            Refusal::new(&rejection, "r").write_http1("GET", &mut out);
             let (shown, hidden) = (format!("{rejection:?} {rejection}"), &sent);
             prop_assert!(!shown.contains(hidden.as_str()) && !shown.contains(&token), "{}", shown);
         }

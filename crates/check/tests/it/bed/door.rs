@@ -3,9 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use portcullis_frame::{Frame, WireCode};
-use portcullis_handshake::{
-    Head, HeadLimits, HeadReader, Reason, Rejection, RejectionContext, Upgrade, write_rejection,
-};
+use portcullis_handshake::{Head, HeadLimits, HeadReader, Reason, Refusal, Rejection, Upgrade};
 use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
@@ -112,7 +110,7 @@ async fn read_head(stream: &mut TcpStream, state: &State) -> Option<(Vec<u8>, Ve
             Ok(None) => {}
             Err(rejection) => {
                 let mut out = Vec::new();
-                write_rejection(&rejection, &RejectionContext::new("bed"), &mut out);
+                Refusal::new(&rejection, "bed").write_http1("", &mut out);
                 let _ = stream.write_all(&out).await;
                 return None;
             }
@@ -329,11 +327,11 @@ fn refuse(rejection: &Rejection, lines: &Lines, state: &State) -> Vec<u8> {
         state.refusals.store(0, Ordering::Relaxed);
         let mut out = Vec::new();
         let limited = Rejection::new(Reason::RateLimited, "too many refusals");
-        write_rejection(&limited, &RejectionContext::new("bed"), &mut out);
+        Refusal::new(&limited, "bed").write_http1("", &mut out);
         return out;
     }
     let mut out = Vec::new();
-    write_rejection(rejection, &RejectionContext::new("bed").for_method(lines.method()), &mut out);
+    Refusal::new(rejection, "bed").write_http1(lines.method(), &mut out);
     let challenge =
         |value: &str| with_field(&without_field(&out, "WWW-Authenticate"), "WWW-Authenticate", value);
     let (no_token, bad) = (rejection.reason == Reason::NoToken, rejection.reason == Reason::SignatureInvalid);
