@@ -4,10 +4,14 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, header},
+    http::{
+        HeaderMap, HeaderName, Version, header,
+        request::Parts,
+        uri::{Authority, PathAndQuery},
+    },
     response::Response,
 };
-use portcullis_handshake::{PreflightRequest, Refusal};
+use portcullis_handshake::{Head, Refusal};
 use portcullis_reason::{Reason, Rejection};
 
 use crate::{admission::Permit, door::Door, node::Node};
@@ -46,46 +50,23 @@ pub(crate) fn foreign(door: &Door, headers: &HeaderMap) -> Option<Rejection> {
     door.policy.check_origin(origin.as_bytes(), host).err()
 }
 
-/// What a request with these headers claims.
+/// The head of a request, as a handshake's core reads it.
 ///
 /// # Errors
-/// As a handshake would refuse a field for its form.
-pub(crate) fn request<'h>(
-    headers: &'h HeaderMap,
-    mode: &'h str,
-    protocols: &'h [&'h str],
-) -> Result<PreflightRequest<'h>, Rejection> {
-    let (foreign, bad) = (Reason::OriginNotAllowed, Reason::BadRequest);
-    Ok(PreflightRequest {
-        mode,
-        protocols,
-        // The origin first: a foreign page learns nothing else.
-        origin: text(headers, &header::ORIGIN, foreign, foreign)?,
-        host: text(headers, &header::HOST, bad, bad)?,
-        authorization: text(
-            headers,
-            &header::AUTHORIZATION,
-            Reason::AmbiguousCredentials,
-            Reason::TokenMalformed,
-        )?,
-    })
-}
-
-/// The only value of a field. Where a handshake would refuse the field for its form, so does this, for the same reason.
-fn text<'h>(
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-    repeated: Reason,
-    unreadable: Reason,
-) -> Result<Option<&'h str>, Rejection> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Rejection::new(repeated, "a header field stands twice"));
-    }
-    first
-        .map(|value| value.to_str().map_err(|_| Rejection::new(unreadable, "a header field is not ASCII")))
-        .transpose()
+/// As for the head of a handshake.
+pub(crate) fn head<'r>(door: &Door, request: &'r Parts) -> Result<Head<'r>, Rejection> {
+    let parts = portcullis_handshake::Parts {
+        version: match request.version {
+            Version::HTTP_10 => portcullis_handshake::Version::Http10,
+            Version::HTTP_2 => portcullis_handshake::Version::Http2,
+            _ => portcullis_handshake::Version::Http11,
+        },
+        method: request.method.as_str(),
+        authority: request.uri.authority().map(Authority::as_str),
+        target: request.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+    };
+    let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Head::from_parts(parts, fields, &door.head_limits)
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use std::{
 };
 
 use portcullis_event::Mode;
-use portcullis_handshake::{
-    Head, HeadLimits, InvalidPolicy, Policy, Preflight, PreflightOffer, PreflightRequest, SameOrigin,
-};
+use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, Preflight, PreflightOffer, SameOrigin};
 use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Router, Seat};
@@ -116,10 +114,12 @@ impl Door {
     /// first.
     pub(crate) fn claim<'b>(
         &self,
-        request: &PreflightRequest<'b>,
+        head: &'b Head<'b>,
+        mode: &str,
+        protocols: &'b [&'b str],
         permit: &Permit,
     ) -> Result<PreflightOffer<'b, Route>, Rejection> {
-        let preflight = Preflight::check(request, &self.policy)?;
+        let preflight = Preflight::of(head, mode, protocols, &self.policy)?;
         self.admit(permit)?;
         preflight.credentials(&self.policy)
     }

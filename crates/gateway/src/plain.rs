@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, RawQuery, State, rejection::JsonRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{Asker, NO_STORE, foreign, refuse, request},
+    answer::{Asker, NO_STORE, foreign, head, refuse},
     api, embedded,
     gate::Gate,
     stale,
@@ -102,14 +102,14 @@ fn main() -> String {
 async fn preflight_post(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
-    headers: HeaderMap,
+    request: Parts,
     body: Result<Json<PreflightBody>, JsonRejection>,
 ) -> Response {
     match body {
-        Ok(Json(body)) => preflight(&gate, &asker, &headers, &body),
+        Ok(Json(body)) => preflight(&gate, &asker, &request, &body),
         // A foreign page is told about its origin and nothing else.
-        Err(_) if foreign(&gate.door, &headers).is_some() => {
-            preflight(&gate, &asker, &headers, &PreflightBody::of(main()))
+        Err(_) if foreign(&gate.door, &request.headers).is_some() => {
+            preflight(&gate, &asker, &request, &PreflightBody::of(main()))
         }
         Err(error) => refuse(
             &gate.node,
@@ -124,17 +124,16 @@ async fn preflight_post(
 async fn preflight_get(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Response {
-    let body = PreflightBody::of(api::mode_of(query.as_deref().unwrap_or_default()).to_owned());
-    preflight(&gate, &asker, &headers, &body)
+    let body = PreflightBody::of(api::mode_of(request.uri.query().unwrap_or_default()).to_owned());
+    preflight(&gate, &asker, &request, &body)
 }
 
 /// Runs the same core as an upgrade, without one.
-fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBody) -> Response {
+fn preflight(gate: &Gate, asker: &Asker, request: &Parts, body: &PreflightBody) -> Response {
     let request_id = gate.node.request_id();
-    let answer = match preflight_decision(gate, asker, headers, body) {
+    let answer = match preflight_decision(gate, asker, request, body) {
         Ok(accepted) => accepted,
         Err(rejection) => {
             let stale = stale::of(body.build.as_deref()) == Some(true);
@@ -148,7 +147,7 @@ fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBo
             problem
         }
     };
-    let allow = headers.get(header::ORIGIN).cloned().unwrap_or_else(|| HeaderValue::from_static("*"));
+    let allow = request.headers.get(header::ORIGIN).cloned().unwrap_or_else(|| HeaderValue::from_static("*"));
     let mut response = ([NO_STORE, (header::VARY, "Origin")], Json(answer)).into_response();
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allow);
     response
@@ -157,12 +156,12 @@ fn preflight(gate: &Gate, asker: &Asker, headers: &HeaderMap, body: &PreflightBo
 fn preflight_decision(
     gate: &Gate,
     asker: &Asker,
-    headers: &HeaderMap,
+    request: &Parts,
     body: &PreflightBody,
 ) -> Result<Value, Rejection> {
     let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
-    let request = request(headers, &body.mode, &protocols)?;
-    let offer = gate.door.claim(&request, &asker.permit)?;
+    let head = head(&gate.door, request)?;
+    let offer = gate.door.claim(&head, &body.mode, &protocols, &asker.permit)?;
     let seat = gate.door.seat(offer.token(), &gate.figures.metrics)?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.
     let protocol = offer.select(&gate.door.policy)?;
@@ -189,10 +188,10 @@ async fn preflight_options(headers: HeaderMap) -> Response {
 async fn stats(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Response {
     let body = PreflightBody::of(main());
-    if let Err(rejection) = preflight_decision(&gate, &asker, &headers, &body) {
+    if let Err(rejection) = preflight_decision(&gate, &asker, &request, &body) {
         return refuse(&gate.node, &rejection);
     }
     let modes: serde_json::Map<String, Value> =

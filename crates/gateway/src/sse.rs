@@ -11,7 +11,7 @@ use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc, ti
 
 use bytes::Bytes;
 use portcullis_event::{Epoch, Mode, Resume, ResumePoint, ThreadId, resume_from_query};
-use portcullis_handshake::{Head, PreflightRequest};
+use portcullis_handshake::Head;
 use portcullis_reason::{CloseProfile, Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
 use serde::Deserialize;
@@ -46,22 +46,14 @@ pub(crate) fn is_for(head: &Head<'_>) -> bool {
     head.path() == "/sse" && head.method() == "GET"
 }
 
-/// Steps 2 to 7 of a handshake (design §3).
+/// Steps 5 to 9 of a handshake, for a request that is none.
 ///
 /// # Errors
 /// The reasons of a handshake.
 pub(crate) fn decide(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<Admitted, Rejection> {
-    let origin = only(head, "Origin", Reason::OriginNotAllowed)?;
-    let request = PreflightRequest {
-        mode: api::mode_of(head.query()),
-        protocols: &[],
-        origin,
-        host: head.host(),
-        authorization: only(head, "Authorization", Reason::AmbiguousCredentials)?,
-    };
-    let (seat, mode) = api::authenticate(gate, permit, &request)?;
+    let (seat, mode) = api::authenticate(gate, head, permit)?;
     // The place that the client came to last: a browser that comes back repeats the address that it began with.
-    let threads = match only(head, "Last-Event-ID", Reason::BadRequest)?.filter(|id| !id.is_empty()) {
+    let threads = match last_event_id(head)?.filter(|id| !id.is_empty()) {
         Some(cursor) => resume_from_query(&format!("resume={}", cursor.replace(',', "&resume="))),
         None => resume_from_query(head.query()),
     };
@@ -70,21 +62,22 @@ pub(crate) fn decide(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<Ad
             "Last-Event-ID is the id of an event of this stream; the address takes resume=THREAD:EPOCH:SEQ",
         )
     })?;
-    Ok(Admitted { seat, mode, resume: Resume { threads }, origin: origin.map(ToOwned::to_owned) })
+    // One that came this far may read, and is ASCII.
+    let origin = head.field("Origin").map(|origin| String::from_utf8_lossy(origin).into_owned());
+    Ok(Admitted { seat, mode, resume: Resume { threads }, origin })
 }
 
-/// The only line of a field as text.
-fn only<'h>(head: &'h Head<'_>, name: &str, fault: Reason) -> Result<Option<&'h str>, Rejection> {
-    let mut lines = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+/// What `Last-Event-ID` says, where it is there.
+fn last_event_id<'h>(head: &'h Head<'_>) -> Result<Option<&'h str>, Rejection> {
+    let mut lines = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case("Last-Event-ID"));
     let first = lines.next();
     if lines.next().is_some() {
-        return Err(Rejection::new(fault, "a header field stands twice"));
+        return Err(Rejection::new(Reason::BadRequest, "a header field stands twice"));
     }
-    first
-        .map(|field| {
-            str::from_utf8(field.value).map_err(|_| Rejection::new(fault, "a header field is not UTF-8"))
-        })
-        .transpose()
+    let text = |value| {
+        str::from_utf8(value).map_err(|_| Rejection::new(Reason::BadRequest, "a header field is not UTF-8"))
+    };
+    first.map(|field| text(field.value)).transpose()
 }
 
 /// Serves the stream to its end.

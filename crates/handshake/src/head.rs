@@ -7,6 +7,7 @@ use portcullis_reason::{Reason, Rejection};
 
 use crate::{
     origin::Authority,
+    policy::is_token_byte,
     target::{self, Target},
 };
 
@@ -86,7 +87,7 @@ impl HeadReader {
         }
         self.scanned = window.len();
         if buf.len() >= self.limits.bytes {
-            return Err(Rejection::new(Reason::RequestTooLarge, "the head is longer than the limit"));
+            return Err(too_long());
         }
         Ok(None)
     }
@@ -99,6 +100,21 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, whose requests come as [`Parts`].
+    Http2,
+}
+
+/// The first line of a request that another reader has taken apart: HTTP/2's, or a library's for plain routes.
+#[derive(Clone, Copy)]
+pub struct Parts<'b> {
+    /// The HTTP version.
+    pub version: Version,
+    /// The method (`:method`).
+    pub method: &'b str,
+    /// Host and port, where they stand outside the fields: `:authority`, or an absolute target's.
+    pub authority: Option<&'b str>,
+    /// Path and query (`:path`).
+    pub target: &'b str,
 }
 
 /// One field line.
@@ -109,6 +125,12 @@ pub struct Field<'b> {
     /// The value without the white space around it.
     pub value: &'b [u8],
     pub(crate) known: Known,
+}
+
+impl<'b> Field<'b> {
+    fn new(name: &'b str, value: &'b [u8]) -> Self {
+        Self { name, value: value.trim_ascii(), known: Known::of(name) }
+    }
 }
 
 impl fmt::Debug for Field<'_> {
@@ -203,18 +225,62 @@ impl<'b> Head<'b> {
         let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
         let raw_target = request.path.unwrap_or_default();
         if raw_target.len() > limits.target {
-            return Err(Rejection::new(
-                Reason::RequestTooLarge,
-                "the request target is longer than the limit",
-            ));
+            return Err(target_too_long());
         }
         let mut fields = Vec::with_capacity(request.headers.len());
-        fields.extend(request.headers.iter().map(|header| Field {
-            name: header.name,
-            value: header.value.trim_ascii(),
-            known: Known::of(header.name),
-        }));
+        fields.extend(request.headers.iter().map(|header| Field::new(header.name, header.value)));
+        Self::new(method, version, target::parse(method, raw_target)?, fields, len)
+    }
 
+    /// The head of a request that another reader has taken apart. Whatever made the parts, they are held to the rules of
+    /// [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); [`Reason::BadRequest`] also for what HTTP/2 has no place for: fields about one connection,
+    /// and a `Host` that differs from the authority (RFC 9113 §8.2.2, §8.3.1).
+    pub fn from_parts(
+        parts: Parts<'b>,
+        fields: impl IntoIterator<Item = (&'b str, &'b [u8])>,
+        limits: &HeadLimits,
+    ) -> Result<Self, Rejection> {
+        let Parts { version, method, authority, target } = parts;
+        if target.len() > limits.target {
+            return Err(target_too_long());
+        }
+        let most = limits.fields.min(MAX_FIELDS);
+        let mut read = Vec::new();
+        let mut bytes = 0;
+        for (name, value) in fields {
+            if read.len() == most {
+                return Err(too_many_fields());
+            }
+            bytes += name.len() + value.len();
+            if name.is_empty() || !name.bytes().all(is_token_byte) {
+                return Err(Rejection::new(Reason::BadRequest, "an invalid field name"));
+            }
+            if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+                return Err(Rejection::new(
+                    Reason::BadRequest,
+                    "an invalid character in a field value (RFC 9110 §5.5)",
+                ));
+            }
+            read.push(Field::new(name, value));
+        }
+        if bytes > limits.bytes {
+            return Err(too_long());
+        }
+        let parsed = target::parse(method, target)?;
+        let target = Target { authority: authority.or(parsed.authority), ..parsed };
+        Self::new(method, version, target, read, 0)
+    }
+
+    fn new(
+        method: &'b str,
+        version: Version,
+        target: Target<'b>,
+        fields: Vec<Field<'b>>,
+        len: usize,
+    ) -> Result<Self, Rejection> {
         let mut first = [MAX_FIELDS as u8; Known::COUNT];
         let mut repeated = 0;
         for (index, field) in fields.iter().enumerate() {
@@ -227,7 +293,6 @@ impl<'b> Head<'b> {
             }
         }
 
-        let target = target::parse(method, raw_target)?;
         let mut head = Self { method, version, target, authority: None, fields, first, repeated, len };
         head.authority = head.check_host()?;
         head.check_framing()?;
@@ -263,7 +328,8 @@ impl<'b> Head<'b> {
         self.authority
     }
 
-    /// The length of the head in bytes, with its empty line; the rest of the buffer was not looked at.
+    /// The length of the head in bytes, with its empty line; the rest of the buffer was not looked at. 0 for a head that was
+    /// made of parts.
     #[expect(clippy::len_without_is_empty, reason = "a head is never empty")]
     pub const fn len(&self) -> usize {
         self.len
@@ -316,7 +382,7 @@ impl<'b> Head<'b> {
     fn check_host(&self) -> Result<Option<Authority<'b>>, Rejection> {
         let host = match self.single(Known::Host) {
             Err(Repeated) => return Err(self.refuse("more than one Host field (RFC 9112 §3.2)")),
-            Ok(None) if self.version == Version::Http10 => None,
+            Ok(None) if self.version != Version::Http11 => None,
             Ok(None) => return Err(self.refuse("no Host field (RFC 9112 §3.2)")),
             Ok(Some(value)) => {
                 let Some(authority) = str::from_utf8(value).ok().and_then(Authority::parse) else {
@@ -325,17 +391,26 @@ impl<'b> Head<'b> {
                 Some(authority)
             }
         };
-        match self.target.authority {
-            None => Ok(host),
-            Some(text) => match Authority::parse(text) {
-                Some(authority) => Ok(Some(authority)),
-                None => Err(self.refuse("the target's authority is not a host with an optional port")),
-            },
+        let Some(text) = self.target.authority else { return Ok(host) };
+        let Some(authority) = Authority::parse(text) else {
+            return Err(self.refuse("the target's authority is not a host with an optional port"));
+        };
+        if self.version == Version::Http2
+            && host.is_some_and(|host| !host.text.eq_ignore_ascii_case(authority.text))
+        {
+            return Err(self.refuse("Host differs from the authority (RFC 9113 §8.3.1)"));
         }
+        Ok(Some(authority))
     }
 
     /// Message framing that two readers could see differently is refused whatever the request is for (RFC 9112 §6.3).
     fn check_framing(&self) -> Result<(), Rejection> {
+        let of_connection = [Known::Connection, Known::TransferEncoding, Known::Upgrade];
+        if self.version == Version::Http2
+            && of_connection.iter().any(|&known| self.lines(known).next().is_some())
+        {
+            return Err(self.refuse("a field about one connection in HTTP/2 (RFC 9113 §8.2.2)"));
+        }
         let coding = self.lines(Known::TransferEncoding).next().is_some();
         let mut length = None;
         for value in self.lines(Known::ContentLength) {
@@ -444,6 +519,14 @@ fn syntax_error(error: httparse::Error, head: &[u8]) -> Rejection {
         Error::NewLine => bad("an invalid line end"),
         Error::Status | Error::Token => bad("an invalid request line (RFC 9112 §3)"),
     }
+}
+
+fn too_long() -> Rejection {
+    Rejection::new(Reason::RequestTooLarge, "the head is longer than the limit")
+}
+
+fn target_too_long() -> Rejection {
+    Rejection::new(Reason::RequestTooLarge, "the request target is longer than the limit")
 }
 
 fn too_many_fields() -> Rejection {

@@ -29,7 +29,7 @@ mod upgrade;
 pub use accept::accept_value;
 pub use client::{ClientError, ClientRequest, ResponseHead, encode_key};
 pub use credentials::CredentialForm;
-pub use head::{Field, Head, HeadLimits, HeadReader, MAX_FIELDS, Version};
+pub use head::{Field, Head, HeadLimits, HeadReader, MAX_FIELDS, Parts, Version};
 pub use negotiate::{Negotiated, NegotiatedParts, Offer};
 pub use origin::{InvalidOrigin, SameOrigin};
 pub use policy::{InvalidPolicy, Policy, PolicyBuilder};

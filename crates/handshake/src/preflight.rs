@@ -1,15 +1,14 @@
-//! The same decision without a socket: what `/ws/preflight` asks.
+//! The same decision without a handshake: what `/ws/preflight` asks, and `GET /sse` in its place.
 
 use std::{fmt, sync::Arc};
 
 use portcullis_reason::{Reason, Rejection};
 
 use crate::{
-    CredentialForm, Policy,
+    CredentialForm, Head, Policy,
     credentials::{self, Found},
     negotiate,
-    origin::Authority,
-    request::{Request, Source},
+    request::{self, Request, Source},
 };
 
 /// A handshake that a client would make, told by other means.
@@ -17,42 +16,63 @@ pub struct Preflight<'b, R> {
     request: Request<'b, R>,
 }
 
-/// What a client tells of a handshake.
+/// A handshake in words, as an archive or a question tells of it.
 #[derive(Clone, Copy)]
 pub struct PreflightRequest<'b> {
     /// The name of the mode.
     pub mode: &'b str,
     /// The subprotocols as given to `new WebSocket(url, protocols)`.
     pub protocols: &'b [&'b str],
-    /// The `Authorization` field of the preflight request itself.
+    /// The `Authorization` field.
     pub authorization: Option<&'b str>,
-    /// The `Origin` field of the preflight request itself.
+    /// The `Origin` field.
     pub origin: Option<&'b str>,
-    /// The `Host` field of the preflight request itself.
+    /// The `Host` field.
     pub host: Option<&'b str>,
 }
 
 impl<'b, R: Copy + PartialEq> Preflight<'b, R> {
-    /// Steps 2 and 3, in the order of a foreign page's rights: the origin first, so that such a page learns nothing
-    /// else.
+    /// Mode and origin of a handshake that a request tells of. The request's own origin and `Authorization` are the
+    /// handshake's; `protocols` are the subprotocols that it would offer. A foreign page learns that it is one and nothing
+    /// else, so the origin comes first.
     ///
     /// # Errors
     /// [`Reason::OriginNotAllowed`], [`Reason::UnknownMode`].
+    pub fn of(
+        head: &'b Head<'b>,
+        mode: &str,
+        protocols: &'b [&'b str],
+        policy: &Policy<R>,
+    ) -> Result<Self, Rejection> {
+        let origin = request::origin(head, policy)?;
+        Self::told(origin, mode, Source::Preflight { head, protocols }, policy)
+    }
+
+    /// The same for a handshake that is told in words.
+    ///
+    /// # Errors
+    /// The same.
     pub fn check(request: &PreflightRequest<'b>, policy: &Policy<R>) -> Result<Self, Rejection> {
-        if let Some(origin) = request.origin {
-            policy
-                .origins
-                .check(origin.as_bytes(), request.host.and_then(Authority::parse))
-                .map_err(|detail| Rejection::new(Reason::OriginNotAllowed, detail))?;
+        let &PreflightRequest { mode, protocols, authorization, origin, host } = request;
+        if let Some(origin) = origin {
+            policy.check_origin(origin.as_bytes(), host)?;
         }
-        let Some(route) = policy.mode(request.mode) else {
+        Self::told(origin, mode, Source::Told { authorization, protocols }, policy)
+    }
+
+    fn told(
+        origin: Option<&'b str>,
+        mode: &str,
+        source: Source<'b>,
+        policy: &Policy<R>,
+    ) -> Result<Self, Rejection> {
+        let Some(route) = policy.mode(mode) else {
             return Err(Rejection::new(
                 Reason::UnknownMode,
                 "the preflight names a mode that does not exist",
             ));
         };
-        let source = Source::Preflight { authorization: request.authorization, protocols: request.protocols };
-        Ok(Self { request: Request { route, origin: request.origin, query: "", source } })
+        Ok(Self { request: Request { route, origin, query: "", source } })
     }
 
     /// Finds the credential (step 5), as [`Upgrade::credentials`](crate::Upgrade::credentials) does.

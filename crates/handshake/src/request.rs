@@ -1,6 +1,11 @@
 //! What a checked request brings to the later steps, wherever it came from.
 
-use crate::{Head, head::Known};
+use portcullis_reason::{Reason, Rejection};
+
+use crate::{
+    Head, Policy,
+    head::{Known, Repeated},
+};
 
 /// What finding the credential and all after it need of a request.
 #[derive(Clone, Copy)]
@@ -11,23 +16,40 @@ pub(crate) struct Request<'b, R> {
     pub(crate) source: Source<'b>,
 }
 
-/// Where the fields come from: a request head, or the body of a preflight.
+/// The origin of the page that sent a request, if that one may connect; none for a client that is no browser.
+pub(crate) fn origin<'b, R>(head: &Head<'b>, policy: &Policy<R>) -> Result<Option<&'b str>, Rejection> {
+    let foreign = |detail| Rejection::new(Reason::OriginNotAllowed, detail);
+    let Some(origin) =
+        head.single(Known::Origin).map_err(|Repeated| foreign("more than one Origin field"))?
+    else {
+        return Ok(None);
+    };
+    policy.origins.check(origin, head.authority()).map_err(foreign)?;
+    // An origin that passed is ASCII.
+    Ok(str::from_utf8(origin).ok())
+}
+
+/// Where the fields come from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'b> {
+    /// A handshake.
     Head(&'b Head<'b>),
-    Preflight { authorization: Option<&'b str>, protocols: &'b [&'b str] },
+    /// A request that tells of a handshake: its own fields, with the subprotocols that the other would offer.
+    Preflight { head: &'b Head<'b>, protocols: &'b [&'b str] },
+    /// A handshake that is told in words.
+    Told { authorization: Option<&'b str>, protocols: &'b [&'b str] },
 }
 
 impl<'b> Source<'b> {
     /// All lines of a field.
     pub(crate) fn lines(self, known: Known) -> impl Iterator<Item = &'b [u8]> {
-        let (head, list, single) = match (self, known) {
-            (Self::Head(head), _) => (Some(head.lines(known)), &[] as &[&str], None),
-            (Self::Preflight { protocols, .. }, Known::Protocol) => (None, protocols, None),
-            (Self::Preflight { authorization, .. }, Known::Authorization) => {
-                (None, &[] as &[&str], authorization)
+        let (head, list, single): (_, &[&str], _) = match (self, known) {
+            (Self::Preflight { protocols, .. } | Self::Told { protocols, .. }, Known::Protocol) => {
+                (None, protocols, None)
             }
-            (Self::Preflight { .. }, _) => (None, &[] as &[&str], None),
+            (Self::Head(head) | Self::Preflight { head, .. }, _) => (Some(head.lines(known)), &[], None),
+            (Self::Told { authorization, .. }, Known::Authorization) => (None, &[], authorization),
+            (Self::Told { .. }, _) => (None, &[], None),
         };
         let told = list.iter().copied().chain(single).map(str::as_bytes);
         head.into_iter().flatten().chain(told)

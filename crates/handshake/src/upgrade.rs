@@ -8,7 +8,7 @@ use crate::{
     Head, Offer, Policy, Version, credentials,
     head::{Known, Repeated},
     negotiate,
-    request::{Request, Source},
+    request::{self, Request, Source},
 };
 
 /// A sound upgrade request for a known route, from an origin that may connect. Nobody has been identified yet.
@@ -28,20 +28,7 @@ impl<'b, R: Copy + PartialEq> Upgrade<'b, R> {
     pub fn check(head: &'b Head<'b>, policy: &Policy<R>) -> Result<Self, Rejection> {
         let key = check_upgrade(head)?;
         let route = policy.route(head.path(), head.query())?;
-        let origin = match head.single(Known::Origin) {
-            Err(Repeated) => {
-                return Err(Rejection::new(Reason::OriginNotAllowed, "more than one Origin field"));
-            }
-            Ok(None) => None,
-            Ok(Some(origin)) => {
-                policy
-                    .origins
-                    .check(origin, head.authority())
-                    .map_err(|detail| Rejection::new(Reason::OriginNotAllowed, detail))?;
-                // An origin that passed is ASCII.
-                str::from_utf8(origin).ok()
-            }
-        };
+        let origin = request::origin(head, policy)?;
         let source = Source::Head(head);
         Ok(Self { head, key, request: Request { route, origin, query: head.query(), source } })
     }

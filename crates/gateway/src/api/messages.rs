@@ -5,8 +5,8 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Poll};
 use axum::{
     Extension,
     body::{Body, to_bytes},
-    extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::State,
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing};
 use tokio::time::{Duration, timeout};
 
-use super::{authenticate_headers, told};
+use super::{authenticate_asker, told};
 use crate::{answer::Asker, gate::Gate};
 
 /// How long the record may take to acknowledge a message.
@@ -27,14 +27,12 @@ const ANSWER: usize = 16 * 1024;
 pub(super) async fn post(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Parts,
     body: Body,
 ) -> Response {
     let answer = async {
-        let query = query.unwrap_or_default();
         // Who it is comes before what they say: nothing of a stranger is read.
-        let (seat, mode) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
+        let (seat, mode) = authenticate_asker(&gate, &request, &asker)?;
         let most = gate.options.limits.message_bytes.as_usize();
         let body = to_bytes(body, most).await.map_err(|_| {
             Rejection::new(Reason::BadRequest, "a message that is too long, or was not sent to its end")
@@ -51,7 +49,7 @@ pub(super) async fn post(
             None => StatusCode::ACCEPTED.into_response(),
         })
     };
-    told(&gate, &headers, answer.await)
+    told(&gate, &request.headers, answer.await)
 }
 
 /// Acts on a message; gives the server's answer as its v1 text, where there is one.

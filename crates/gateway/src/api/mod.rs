@@ -10,18 +10,18 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use portcullis_event::Mode;
-use portcullis_handshake::PreflightRequest;
+use portcullis_handshake::Head;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::Seat;
 
 use crate::{
     admission::Permit,
-    answer::{foreign, refuse, request},
+    answer::{Asker, foreign, head, refuse},
     door::Route,
     gate::Gate,
 };
@@ -36,16 +36,12 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
         .route("/sse", axum::routing::options(allow))
 }
 
-/// Who asks, and in which mode: steps 2 to 7 of a handshake (design §3) for a request that is none.
+/// Who asks, and in which mode: steps 5 to 9 of a handshake, for a request that is none.
 ///
 /// # Errors
 /// The reasons of a handshake; `UNKNOWN_MODE` for one whose connection is the world, or that speaks another format.
-pub(crate) fn authenticate(
-    gate: &Gate,
-    permit: &Permit,
-    request: &PreflightRequest<'_>,
-) -> Result<(Seat, Mode), Rejection> {
-    let offer = gate.door.claim(request, permit)?;
+pub(crate) fn authenticate(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<(Seat, Mode), Rejection> {
+    let offer = gate.door.claim(head, mode_of(head.query()), &[], permit)?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
             .with_hint("only the modes main and factory can be used without a WebSocket"));
@@ -53,15 +49,9 @@ pub(crate) fn authenticate(
     Ok((gate.door.seat(offer.token(), &gate.figures.metrics)?, mode))
 }
 
-/// The same for a request with axum's headers.
-fn authenticate_headers(
-    gate: &Gate,
-    permit: &Permit,
-    headers: &HeaderMap,
-    query: &str,
-) -> Result<(Seat, Mode), Rejection> {
-    let request = request(headers, mode_of(query), &[])?;
-    authenticate(gate, permit, &request)
+/// The same for a request to a plain route.
+fn authenticate_asker(gate: &Gate, request: &Parts, asker: &Asker) -> Result<(Seat, Mode), Rejection> {
+    authenticate(gate, &head(&gate.door, request)?, &asker.permit)
 }
 
 /// The mode that a query names.

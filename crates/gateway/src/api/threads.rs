@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{Path, State},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use portcullis_event::{Envelope, ServerMessage, ThreadId, Timestamp};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, timeout};
 
-use super::{authenticate_headers, parameter, told};
+use super::{authenticate_asker, parameter, told};
 use crate::{answer::Asker, gate::Gate};
 
 /// Threads or events of one page: by default, and at most.
@@ -69,20 +69,19 @@ struct EventPage<'a> {
 pub(super) async fn list(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Response {
-    let query = query.unwrap_or_default();
+    let query = request.uri.query().unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
-        let (after, limit) = (cursor(&query, list_cursor)?, limit(&query)?);
+        let (seat, _) = authenticate_asker(&gate, &request, &asker)?;
+        let (after, limit) = (cursor(query, list_cursor)?, limit(query)?);
         let mut page = seat.threads(after, limit + 1).await?;
         let more = page.len() > limit;
         page.truncate(limit);
         let next_cursor = page.last().filter(|_| more).map(|last| list_cursor_at(&last.place));
         Ok(json(&ThreadPage { threads: page.iter().filter_map(listed).collect(), next_cursor }))
     };
-    told(&gate, &headers, answer.await)
+    told(&gate, &request.headers, answer.await)
 }
 
 /// The events of a thread, oldest first.
@@ -90,19 +89,18 @@ pub(super) async fn events(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Response {
-    let query = query.unwrap_or_default();
+    let query = request.uri.query().unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, &query)?;
-        let (after, limit) = (cursor(&query, event_cursor)?, limit(&query)?);
+        let (seat, _) = authenticate_asker(&gate, &request, &asker)?;
+        let (after, limit) = (cursor(query, event_cursor)?, limit(query)?);
         let id = thread_id(&id)?;
         let stream = seat.events(&id, u64::MAX, 0).await?.stream;
         let first = behind(&stream, after)?;
         page(&seat, &id, first, limit).await
     };
-    told(&gate, &headers, answer.await)
+    told(&gate, &request.headers, answer.await)
 }
 
 /// Deletes a thread: its events here and in the record, and what led to it. Runs that go on in it are cancelled.
@@ -110,10 +108,10 @@ pub(super) async fn forget(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Response {
     let answer = async {
-        let (seat, _) = authenticate_headers(&gate, &asker.permit, &headers, "")?;
+        let (seat, _) = authenticate_asker(&gate, &request, &asker)?;
         let id = thread_id(&id)?;
         let gone = seat.forget(id).await?;
         match timeout(PATIENCE, gone).await {
@@ -123,7 +121,7 @@ pub(super) async fn forget(
             Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
         }
     };
-    told(&gate, &headers, answer.await)
+    told(&gate, &request.headers, answer.await)
 }
 
 /// Behind which event a page begins.

@@ -4,6 +4,7 @@ mod client;
 mod credentials;
 mod head;
 mod negotiation;
+mod parts;
 mod preflight;
 mod properties;
 mod rejections;

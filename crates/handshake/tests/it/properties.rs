@@ -1,7 +1,7 @@
 //! What holds for every input.
 
 use portcullis_handshake::{
-    ClientRequest, Head, HeadLimits, HeadReader, Refusal, ResponseHead, Upgrade, encode_key,
+    ClientRequest, Head, HeadLimits, HeadReader, Parts, Refusal, ResponseHead, Upgrade, encode_key,
 };
 use proptest::prelude::*;
 
@@ -43,6 +43,28 @@ fn any_input() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn a_head_in_parts_is_the_same_head(input in nearly_good()) {
+        let limits = HeadLimits::default();
+        if let Ok(head) = Head::parse(&input, &limits) {
+            let query = if head.query().is_empty() { String::new() } else { format!("?{}", head.query()) };
+            let target = format!("{}{query}", head.path());
+            let parts = Parts { version: head.version(), method: head.method(), authority: head.host(), target: &target };
+            let fields = head.fields().iter().map(|field| (field.name, field.value));
+            let other = Head::from_parts(parts, fields, &limits).unwrap();
+            prop_assert_eq!(format!("{head:?}"), format!("{other:?}"));
+            prop_assert_eq!(head.host(), other.host());
+            prop_assert_eq!((head.path(), head.query()), (other.path(), other.query()));
+            prop_assert_eq!(head.is_upgrade(), other.is_upgrade());
+            let decide = |head: &Head<'_>| {
+                let policy = policy();
+                let offer = Upgrade::check(head, &policy)?.credentials(&policy)?;
+                offer.accept((), &policy, &mut Vec::new()).map(|made| made.route())
+            };
+            prop_assert_eq!(decide(&head), decide(&other));
+        }
+    }
+
     #[test]
     fn any_split_of_the_input_gives_the_same_result(input in any_input(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8), bytes in 1_usize..400) {
         let limits = HeadLimits { bytes, fields: 8, target: 64 };
