@@ -1,8 +1,13 @@
-//! The time of day, as the system has it.
+//! The time: the runtime's, and that of day as the system has it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_event::Timestamp;
+
+/// The runtime's clock for what is due when: the system's but in simulations.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// The time since 1970.
 pub(crate) fn since_epoch() -> Duration {

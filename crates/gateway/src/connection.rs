@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     admission::Permit,
+    clock::now,
     door::Route,
     figures::metrics::Kind,
     gate::Gate,
@@ -402,11 +403,6 @@ impl<L: Line> Future for Connection<L> {
         // What a broken socket has to say is that the peer is gone, as an end of stream does.
         outcome.map(drop)
     }
-}
-
-/// The runtime's clock, which is the system's but in simulations.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Hands a message to the router, except for a fresh token, which is verified here: that one is given back, with the

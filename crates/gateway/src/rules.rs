@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_frame::Limits;
-use portcullis_session as session;
+use portcullis_session::{self as session, Heartbeat};
 use portcullis_units::Rate;
 
 use crate::Options;
@@ -18,8 +18,10 @@ impl Rules {
     pub(crate) fn new(options: &Options) -> Self {
         let message = options.limits.message_bytes.as_usize();
         let routed = session::Options {
-            heartbeat_interval: options.heartbeat.interval.get(),
-            heartbeat_timeout: options.heartbeat.timeout.get(),
+            heartbeat: Heartbeat {
+                interval: options.heartbeat.interval.get(),
+                timeout: options.heartbeat.timeout.get(),
+            },
             limits: Limits { frame: message, message, fragments: options.limits.message_fragments },
             rate: Some(Rate::per_second(options.limits.messages_per_second, options.limits.message_burst)),
             binary: false,

@@ -7,13 +7,14 @@
 //! The answer is written to the socket by hand: a stream lives as long as a WebSocket, and a reader that stops reading has
 //! to be noticed while a write to it waits.
 
-use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc, time::Instant};
+use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use portcullis_event::{Epoch, Mode, Resume, ResumePoint, ThreadId, resume_from_query};
 use portcullis_handshake::Head;
-use portcullis_reason::{CloseProfile, Reason, Rejection};
+use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
+use portcullis_session::{Due, Life};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,6 +24,7 @@ use tokio::{
 use crate::{
     admission::Permit,
     api,
+    clock::now,
     figures::metrics::Kind,
     gate::Gate,
     line::Line,
@@ -95,13 +97,13 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
         return;
     }
     let identity = seat.identity().clone();
-    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), Instant::now());
+    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now());
     let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
     let hello = |id| established(&gate, id, mode, None, &identity);
     let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
     let member = Member::enter(gate, permit, outbox, &identity, Kind::User(mode));
     let cursor = Cursor::new(resume.threads);
-    let mut stream = Stream { line, member, attachment, cursor, warn_at, ends_at };
+    let mut stream = Stream { line, member, life: Life::new(now(), warn_at, ends_at), attachment, cursor };
     if let Some(reason) = stream.run().await {
         tracing::info!(connection = %stream.attachment.connection_id(), %reason, "stream ended");
         stream.farewell(reason).await;
@@ -111,10 +113,10 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
 struct Stream<L> {
     line: L,
     member: Member,
+    /// A sign of life is that bytes were taken: there is no answer to wait for.
+    life: Life,
     attachment: Attachment,
     cursor: Cursor,
-    warn_at: Option<Instant>,
-    ends_at: Option<Instant>,
 }
 
 impl<L: Line> Stream<L> {
@@ -122,13 +124,10 @@ impl<L: Line> Stream<L> {
     async fn run(&mut self) -> Option<Reason> {
         let mut frames = VecDeque::new();
         let mut sink = [0; 512];
-        let heartbeat = self.member.gate.options.heartbeat.interval.get();
         let mut text = String::new();
         loop {
-            let far = tokio::time::Instant::now() + Duration::from_hours(24);
-            let (warn_at, ends_at) =
-                (self.warn_at.map_or(far, Into::into), self.ends_at.map_or(far, Into::into));
             text.clear();
+            let due_at = due_at(&self.life, &self.member);
             tokio::select! {
                 outgoing = poll_fn(|context| self.member.outbox.poll_take(context, &mut frames)) => match outgoing {
                     Outgoing::Frames { .. } => {
@@ -145,13 +144,12 @@ impl<L: Line> Stream<L> {
                     }
                     Outgoing::End(reason) => return Some(reason),
                 },
-                () = sleep_until(warn_at) => {
-                    self.warn_at = None;
-                    warn_of_expiry(&self.attachment);
-                }
-                () = sleep_until(ends_at) => return Some(Reason::TokenExpired),
-                // Proves to the client and to every proxy between that the stream lives.
-                () = tokio::time::sleep(heartbeat) => text.push_str(":\n\n"),
+                () = sleep_until(due_at) => match handle_due(&mut self.life, &self.member, &self.attachment) {
+                    // Proves to the client and to every proxy between that the stream lives.
+                    Some(Due::Heartbeat) => text.push_str(":\n\n"),
+                    Some(Due::End(reason)) => return Some(reason),
+                    Some(Due::TokenExpiring) | None => {}
+                },
                 read = self.line.read(&mut sink) => match read {
                     // What comes behind the request is nobody's.
                     Ok(count) if count > 0 => {}
@@ -166,26 +164,34 @@ impl<L: Line> Stream<L> {
         }
     }
 
-    /// Writes, as long as the reader keeps up: not with a full queue behind it, and not for ever.
+    /// Writes, as long as the reader keeps up: not with a full queue behind it, and not for longer than it may live.
     async fn write(&mut self, text: &str) -> Result<(), Option<Reason>> {
-        let heartbeat = &self.member.gate.options.heartbeat;
-        let patience = heartbeat.interval.get() + heartbeat.timeout.get();
-        tokio::select! {
-            // In this order: what could be written was in time.
-            biased;
-            written = timeout(patience, self.line.write_all(text.as_bytes())) => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(None),
-                Err(_) => Err(Some(Reason::HeartbeatTimeout)),
-            },
-            () = poll_fn(|context| self.member.outbox.poll_overflow(context)) => Err(Some(Reason::SlowConsumer)),
+        let Self { line, member, life, attachment, .. } = self;
+        let writing = line.write_all(text.as_bytes());
+        tokio::pin!(writing);
+        loop {
+            let due_at = due_at(life, member);
+            tokio::select! {
+                // In this order: what could be written was in time.
+                biased;
+                written = &mut writing => {
+                    life.heard(now());
+                    return written.map_err(|_| None);
+                }
+                () = poll_fn(|context| member.outbox.poll_overflow(context)) => {
+                    return Err(Some(Reason::SlowConsumer));
+                }
+                // What is being written asks for a sign of life already.
+                () = sleep_until(due_at) => if let Some(Due::End(reason)) = handle_due(life, member, attachment) {
+                    return Err(Some(reason));
+                },
+            }
         }
     }
 
     /// Says why, as a close frame would, to whoever still reads.
     async fn farewell(&mut self, reason: Reason) {
-        let profile: CloseProfile = self.member.gate.options.handshake.close_codes;
-        let code = reason.close_code(profile).unwrap_or(1011);
+        let code = reason.close_code(self.member.gate.rules.routed.close_profile).unwrap_or(1011);
         self.member.gate.figures.metrics.closed(Some(code), Some(reason));
         let told = serde_json::json!({ "code": code, "reason": format!("{reason}: {}", reason.title()) });
         let text = format!("event: close\ndata: {told}\n\n");
@@ -195,6 +201,19 @@ impl<L: Line> Stream<L> {
         })
         .await;
     }
+}
+
+fn due_at(life: &Life, member: &Member) -> tokio::time::Instant {
+    life.poll_timeout(&member.gate.rules.routed.heartbeat).into()
+}
+
+/// Does what is due, and says what it was.
+fn handle_due(life: &mut Life, member: &Member, attachment: &Attachment) -> Option<Due> {
+    let due = life.handle_timeout(&member.gate.rules.routed.heartbeat, now());
+    if due == Some(Due::TokenExpiring) {
+        warn_of_expiry(attachment);
+    }
+    due
 }
 
 /// How long the last words may take.
@@ -245,7 +264,60 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::Instant,
+    };
+
     use super::*;
+    use crate::testing::{Still, mint};
+
+    /// Heartbeats that come often and are waited for long.
+    fn still() -> Still {
+        Still::new(|options| {
+            options.heartbeat.interval = portcullis_units::Duration::from_secs(1);
+            options.heartbeat.timeout = portcullis_units::Duration::from_secs(60 * 60);
+        })
+    }
+
+    /// Asks for the stream, and reads until it is there.
+    async fn open(client: &mut DuplexStream, token: &str) {
+        let request =
+            format!("GET /sse HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut read = String::new();
+        while !(read.contains("connection_established") && read.ends_with("\n\n")) {
+            let mut bytes = [0; 64];
+            let count = client.read(&mut bytes).await.unwrap();
+            read.push_str(str::from_utf8(&bytes[..count]).unwrap());
+            assert!(count > 0, "{read}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_proves_that_it_lives() {
+        let server = still();
+        let (mut client, line) = duplex(4096);
+        tokio_util::task::TaskTracker::new().spawn(server.serve(line));
+        open(&mut client, &mint(&server.signer)).await;
+        let began = Instant::now();
+        let mut proof = [0; 6];
+        client.read_exact(&mut proof).await.unwrap();
+        assert_eq!((&proof[..], began.elapsed()), (&b":\n\n:\n\n"[..], Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_its_reader_ends_with_its_token() {
+        let server = still();
+        let (mut client, line) = duplex(256);
+        let task = tokio_util::task::TaskTracker::new().spawn(server.serve(line));
+        open(&mut client, &mint(&server.signer)).await;
+        // Nothing is read any more: the line is full after some heartbeats, and the token is good for ten minutes.
+        timeout(Duration::from_mins(30), task).await.unwrap().unwrap();
+        let metrics = server.gate.figures.metrics.render();
+        assert!(metrics.contains("portcullis_closes_sent_total{code=\"1008\"} 1\n"), "{metrics}");
+        assert!(metrics.contains("portcullis_heartbeat_timeouts_total 0\n"), "{metrics}");
+    }
 
     fn event(thread: &str, seq: u64) -> Bytes {
         Bytes::from(format!(r#"{{"type":"partial_result","epoch":"e","seq":{seq},"thread_id":"{thread}"}}"#))

@@ -14,7 +14,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Listeners, Options, ProbeAccount, Service, Setup, clock::unix_seconds};
+use crate::{
+    Listeners, Options, ProbeAccount, Service, Setup, accept,
+    clock::{timestamp, unix_seconds},
+    gate::Gate,
+    line::Line,
+    routes::Plain,
+    service,
+};
 
 /// The key of the dashboard.
 pub(crate) const KEY: &str = "a key for the operator of this test";
@@ -44,26 +51,59 @@ pub(crate) fn start(
     options.gateway.admin_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     change(&mut options);
     let signer = Signer::generate_es256().unwrap();
-    let mut keys = KeySet::new();
-    keys.add_signer(&signer).unwrap();
     let listeners = Listeners::bind(&options).unwrap();
     let (gateway, admin) = (listeners.gateway(), listeners.admin());
-    let setup = Setup {
-        verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
-        agents: Agents::new(|| Arc::new(Parrot)),
-        log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
-        redact: None,
-        auth_url: None,
-        own_refusals: crate::OwnRefusals::default(),
-    };
     let mut service =
-        Service::new(options, setup, listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
+        Service::new(options, setup(&signer), listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
     if let Some(account) = probe {
         service = service.with_probe(account(&signer));
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(service.run(stop.clone()));
     Running { gateway, admin, signer, stop, _tasks: tasks }
+}
+
+/// A gateway without listeners, and how to bring it a connection.
+pub(crate) struct Still {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) signer: Signer,
+}
+
+impl Still {
+    pub(crate) fn new(change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::default();
+        change(&mut options);
+        let signer = Signer::generate_es256().unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let gate = service::gate(options, setup(&signer), listen, timestamp).unwrap();
+        Self { gate: Arc::new(gate), signer }
+    }
+
+    /// Serves a line to its end.
+    pub(crate) fn serve<L: Line>(&self, line: L) -> impl Future<Output = ()> + use<L> {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        let permit = self.gate.door.enter(peer.ip()).unwrap();
+        let (gate, plain) = (Arc::clone(&self.gate), Plain::new(Arc::clone(&self.gate)));
+        let tasks = TaskTracker::new();
+        async move {
+            accept::serve(gate, plain, tasks.clone(), line, peer, permit).await;
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+}
+
+fn setup(signer: &Signer) -> Setup {
+    let mut keys = KeySet::new();
+    keys.add_signer(signer).unwrap();
+    Setup {
+        verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
+        agents: Agents::new(|| Arc::new(Parrot)),
+        log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
+        redact: None,
+        auth_url: None,
+        own_refusals: crate::OwnRefusals::default(),
+    }
 }
 
 /// Repeats the question, with no other event.

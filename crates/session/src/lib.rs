@@ -5,9 +5,16 @@
 //! [`Session::handle_timeout`] when [`Session::poll_timeout`] has passed, and after either asks
 //! [`Session::poll_transmit`] for control frames and [`Session::is_over`] whether to drop the socket. What the messages
 //! mean is the router's business.
+//!
+//! It is made of a [`Life`], the times of any live connection, and of a WebSocket's frames. A stream of events, which has
+//! no frames, lives by a [`Life`] alone.
 
+mod frames;
+mod life;
 mod options;
 mod session;
 
+pub use frames::{Received, Transmit};
+pub use life::{Due, Heartbeat, Life};
 pub use options::Options;
-pub use session::{Notice, Received, Session, Transmit};
+pub use session::{Notice, Session};

@@ -6,13 +6,13 @@ use portcullis_frame::Limits;
 use portcullis_reason::CloseProfile;
 use portcullis_units::Rate;
 
+use crate::Heartbeat;
+
 /// The rules of a live connection.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Silence after which a ping is sent, measured from the last byte heard.
-    pub heartbeat_interval: Duration,
-    /// Silence after a ping that ends the connection.
-    pub heartbeat_timeout: Duration,
+    /// How long the peer may be silent: before it is pinged, and after that.
+    pub heartbeat: Heartbeat,
     /// Sizes of frames and messages.
     pub limits: Limits,
     /// How often a message may come; none for no limit.

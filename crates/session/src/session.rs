@@ -1,38 +1,14 @@
 //! The state of one live connection.
 
-use std::{borrow::Cow, collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis_frame::{Decoder, Frame, Message, Role, WireCode};
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::Gcra;
 
-use crate::Options;
-
-/// What a client said.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Received<'c> {
-    /// A text message.
-    Text(Cow<'c, str>),
-    /// A binary message; only where [`Options::binary`] is set.
-    Binary(Cow<'c, [u8]>),
-    /// A message came faster than the rate allows and was dropped: tell the client.
-    TooFast,
-}
-
-/// A control frame to send.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Transmit {
-    /// Ahead of the data that waits, but not inside a frame that is half written.
-    Soon(Bytes),
-    /// After the data that waits, and the last thing that is sent.
-    Last {
-        /// The close frame.
-        frame: Bytes,
-        /// Its code; none for an empty one, which answers an empty one.
-        code: Option<u16>,
-    },
-}
+use crate::{
+    Due, Life, Options,
+    frames::{self, Frames, Received, Transmit},
+};
 
 /// Something that the driver should tell the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,48 +17,11 @@ pub enum Notice {
     TokenExpiring,
 }
 
-/// The protocol state of one live connection, server side. It is part of what an idle connection costs, so what is rarely
-/// needed lies on the heap.
+/// The protocol state of one live connection, server side: its life and its frames.
 #[derive(Debug)]
 pub struct Session {
-    decoder: Decoder,
-    state: State,
-    /// When the last byte came, or since when a ping waits for an answer.
-    silent_since: Instant,
-    /// Whether a ping waits for an answer.
-    pinged: bool,
-    /// When the client is to be told that its token ends, then when the connection does.
-    warn_at: Option<Instant>,
-    expires_at: Option<Instant>,
-    /// Messages that may come.
-    allowance: Gcra,
-    /// Messages in a row that came too fast.
-    dropped: u32,
-    /// Answers to pings that were not handed out yet, at most [`MOST_PONGS`].
-    pongs: Option<Box<Pongs>>,
-    ping_due: bool,
-    peer_closed: bool,
-}
-
-/// Answers to pings, in order.
-#[derive(Debug, Default)]
-struct Pongs(VecDeque<Bytes>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// A close frame waits to be sent: for this reason, or in answer to the peer's.
-    Ending(End),
-    /// Our close was handed out; the peer's answer is awaited until then.
-    Awaiting(Instant),
-    /// Both closes went by, or the peer does not deserve more patience: flush and drop.
-    Over,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Ours(Reason),
-    Theirs(Option<WireCode>),
+    life: Life,
+    frames: Frames,
 }
 
 impl Session {
@@ -93,25 +32,12 @@ impl Session {
         warn_at: Option<Instant>,
         expires_at: Option<Instant>,
     ) -> Self {
-        Self {
-            decoder: Decoder::new(Role::Server, options.limits),
-            state: State::Open,
-            silent_since: now,
-            pinged: false,
-            warn_at,
-            expires_at,
-            allowance: Gcra::default(),
-            dropped: 0,
-            pongs: None,
-            ping_due: false,
-            peer_closed: false,
-        }
+        Self { life: Life::new(now, warn_at, expires_at), frames: Frames::new(options) }
     }
 
     /// Takes over the times of a fresh token.
     pub const fn renew(&mut self, warn_at: Option<Instant>, expires_at: Option<Instant>) {
-        self.warn_at = warn_at;
-        self.expires_at = expires_at;
+        self.life.renew(warn_at, expires_at);
     }
 
     /// Reads on in `input`, which the driver just got from the socket, until a message is complete; none when all of
@@ -126,134 +52,59 @@ impl Session {
         input: &mut &'c mut [u8],
     ) -> Option<Received<'c>> {
         if !input.is_empty() {
-            self.silent_since = now;
-            self.pinged = false;
+            self.life.heard(now);
         }
-        loop {
-            let message = match self.decoder.decode(input) {
-                Ok(Some(message)) => message,
-                Ok(None) => return None,
-                Err(error) => {
-                    self.fail(error.reason());
-                    return None;
-                }
-            };
-            match message {
-                Message::Ping(payload) => self.answer(&payload),
-                Message::Pong(_) => {}
-                Message::Close(close) => {
-                    self.handle_close(close.map(|close| close.code));
-                    return None;
-                }
-                _ if self.state != State::Open => {}
-                Message::Binary(_) if !options.binary => self.end(Reason::UnsupportedData),
-                Message::Text(_) | Message::Binary(_) if !self.spend(options, now) => {
-                    if self.state == State::Open {
-                        return Some(Received::TooFast);
-                    }
-                }
-                Message::Text(text) => return Some(Received::Text(text)),
-                Message::Binary(bytes) => return Some(Received::Binary(bytes)),
-            }
-        }
+        self.frames.receive(options, now, input)
     }
 
     /// Ends the connection with a close frame for `reason`, after the data that waits. The first reason given stays.
     pub fn end(&mut self, reason: Reason) {
-        if self.state == State::Open {
-            self.state = State::Ending(End::Ours(reason));
-        }
+        self.frames.end(reason);
     }
 
     /// Whether data may still be sent and received.
     pub fn is_open(&self) -> bool {
-        self.state == State::Open
+        self.frames.is_open()
     }
 
     /// Whether the socket can be dropped once everything handed out is written.
     pub fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.frames.is_over()
     }
 
     /// Whether the peer sent its close, so that it waits for nothing but the end of the connection.
     pub const fn peer_closed(&self) -> bool {
-        self.peer_closed
+        self.frames.peer_closed()
     }
 
     /// Why the connection is ending, where it was our decision and the close frame is not out yet.
     pub const fn ending_for(&self) -> Option<Reason> {
-        match self.state {
-            State::Ending(End::Ours(reason)) => Some(reason),
-            _ => None,
-        }
+        self.frames.ending_for()
     }
 
     /// The next control frame to send, if any. Ask until there is none.
     pub fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
-        // Nothing follows our close, not even a pong.
-        let may_speak = matches!(self.state, State::Open | State::Ending(_));
-        if may_speak && let Some(pongs) = &mut self.pongs {
-            if let Some(pong) = pongs.0.pop_front() {
-                return Some(Transmit::Soon(pong));
-            }
-            self.pongs = None;
-        }
-        if std::mem::take(&mut self.ping_due) && self.state == State::Open {
-            return Some(Transmit::Soon(Frame::ping(&[]).to_bytes()));
-        }
-        let State::Ending(end) = self.state else { return None };
-        let code = match end {
-            End::Ours(reason) => {
-                self.state = if waits_for_answer(reason) && !self.peer_closed {
-                    State::Awaiting(now + options.close_timeout)
-                } else {
-                    State::Over
-                };
-                let code = WireCode::of(reason, options.close_profile).unwrap_or(WireCode::NORMAL);
-                return Some(Transmit::Last { frame: close_frame(code, reason), code: Some(code.get()) });
-            }
-            End::Theirs(code) => code,
-        };
-        self.state = State::Over;
-        let frame =
-            code.map_or_else(|| Frame::empty_close().to_bytes(), |code| Frame::close(code, "").to_bytes());
-        Some(Transmit::Last { frame, code: code.map(WireCode::get) })
+        self.frames.poll_transmit(options, now)
     }
 
     /// When [`Session::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self, options: &Options) -> Option<Instant> {
-        match self.state {
-            State::Open => {
-                [self.warn_at, self.expires_at, Some(self.patience(options))].into_iter().flatten().min()
-            }
-            State::Awaiting(until) => Some(until),
-            State::Ending(_) | State::Over => None,
-        }
+        if self.is_open() { Some(self.life.poll_timeout(&options.heartbeat)) } else { self.frames.awaited() }
     }
 
     /// Does what is due at `now`, and says what the client should hear.
     pub fn handle_timeout(&mut self, options: &Options, now: Instant) -> Option<Notice> {
-        match self.state {
-            State::Awaiting(until) if now >= until => self.state = State::Over,
-            State::Open => {
-                if self.expires_at.is_some_and(|at| now >= at) {
-                    self.end(Reason::TokenExpired);
-                    return None;
-                }
-                if now >= self.patience(options) {
-                    if self.pinged {
-                        self.end(Reason::HeartbeatTimeout);
-                        return None;
-                    }
-                    self.pinged = true;
-                    self.ping_due = true;
-                    self.silent_since = now;
-                }
-                if self.warn_at.take_if(|at| now >= *at).is_some() {
-                    return Some(Notice::TokenExpiring);
-                }
+        if self.frames.awaited().is_some_and(|until| now >= until) {
+            self.frames.give_up();
+        }
+        while self.is_open()
+            && let Some(due) = self.life.handle_timeout(&options.heartbeat, now)
+        {
+            match due {
+                Due::Heartbeat => self.frames.ping(),
+                Due::TokenExpiring => return Some(Notice::TokenExpiring),
+                Due::End(reason) => self.end(reason),
             }
-            State::Awaiting(_) | State::Ending(_) | State::Over => {}
         }
         None
     }
@@ -261,96 +112,25 @@ impl Session {
     /// A close frame for `rejection`, for a handshake that is completed only to say why; none where its reason has no
     /// close code.
     pub fn refusal(options: &Options, rejection: &Rejection) -> Option<Bytes> {
-        WireCode::of(rejection.reason, options.close_profile).map(|code| close_frame(code, rejection.reason))
+        frames::refusal(options, rejection)
     }
-
-    /// When the peer's silence asks for a ping, or has lasted too long after one.
-    fn patience(&self, options: &Options) -> Instant {
-        let wait = if self.pinged { options.heartbeat_timeout } else { options.heartbeat_interval };
-        self.silent_since + wait
-    }
-
-    /// Answers every ping, in order. Of more than come in one read only the latest are: more is not asked for, and each
-    /// answer takes memory (RFC 6455 §5.5.3).
-    fn answer(&mut self, ping: &[u8]) {
-        let Pongs(pongs) = &mut **self.pongs.get_or_insert_default();
-        if pongs.len() == MOST_PONGS {
-            pongs.pop_front();
-        }
-        pongs.push_back(Frame::pong(ping).to_bytes());
-    }
-
-    fn handle_close(&mut self, code: Option<WireCode>) {
-        self.peer_closed = true;
-        match self.state {
-            State::Open => self.state = State::Ending(End::Theirs(code)),
-            // Ours was sent, so theirs is the answer (RFC 6455 §7.1.1).
-            State::Awaiting(_) => self.state = State::Over,
-            State::Ending(_) | State::Over => {}
-        }
-    }
-
-    /// The peer broke the rules: say so, and drop the connection without waiting for an answer.
-    fn fail(&mut self, reason: Reason) {
-        match self.state {
-            State::Open => self.state = State::Ending(End::Ours(reason)),
-            State::Awaiting(_) => self.state = State::Over,
-            State::Ending(_) | State::Over => {}
-        }
-    }
-
-    /// Spends the allowance of one message; false when there is none left.
-    fn spend(&mut self, options: &Options, now: Instant) -> bool {
-        let Some(rate) = &options.rate else { return true };
-        if self.allowance.take(rate, now).is_ok() {
-            self.dropped = 0;
-            return true;
-        }
-        // Told once for each message at first; a client that goes on for another burst does not listen.
-        self.dropped += 1;
-        if self.dropped > rate.burst().get() {
-            self.end(Reason::RateLimited);
-        }
-        false
-    }
-}
-
-/// Pings in one read that are answered each.
-const MOST_PONGS: usize = 64;
-
-/// A peer that is gone, does not read or breaks the framing has no answer worth waiting for.
-const fn waits_for_answer(reason: Reason) -> bool {
-    !matches!(
-        reason,
-        Reason::HeartbeatTimeout
-            | Reason::SlowConsumer
-            | Reason::ProtocolError
-            | Reason::InvalidPayload
-            | Reason::MessageTooBig
-    )
-}
-
-/// A close frame whose text begins with the identifier (design §4) and fits (RFC 6455 §5.5).
-fn close_frame(code: WireCode, reason: Reason) -> Bytes {
-    let reason = reason.shown_as();
-    Frame::close(code, &format!("{}: {}", reason.id(), reason.title())).to_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use std::{num::NonZeroU32, time::Duration};
 
-    use portcullis_frame::Limits;
+    use portcullis_frame::{Frame, Limits, WireCode};
     use portcullis_reason::CloseProfile;
     use portcullis_units::{Clock, Rate};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Heartbeat, frames::MOST_PONGS};
 
     fn options() -> Options {
         Options {
-            heartbeat_interval: Duration::from_secs(25),
-            heartbeat_timeout: Duration::from_secs(20),
+            heartbeat: Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) },
             limits: Limits { frame: 1024, message: 1024, fragments: 8 },
             rate: Some(Rate::per_second(NonZeroU32::new(2).unwrap(), NonZeroU32::new(3).unwrap())),
             binary: false,
