@@ -73,7 +73,7 @@ fn agrees_with_preflight(head: &Head<'_>, policy: &Policy<u8>, form: Option<Cred
         framed(field.name)
             || mandatory(field.name) && !field.name.eq_ignore_ascii_case("sec-websocket-protocol")
     });
-    // What the preflight cannot tell: repeated fields, and faults of steps 1 to 3.
+    // What the preflight cannot tell: repeated fields, and faults of steps 4 and 5.
     if authorization.len() > 1 || origin.len() > 1 || odd {
         return;
     }

@@ -60,7 +60,7 @@ fn subject(what: &str) -> Result<Subject, Usage> {
         return Ok(Subject::Status(number, reasons));
     }
     let id = what.replace([' ', '-'], "_").to_ascii_uppercase();
-    // The design's table shortens it, so people look for the long form too.
+    // The catalogue shortens it, so people look for the long form too.
     let id = if id == "TOKEN_NOT_YET_VALID" { "NOT_YET_VALID" } else { &id };
     id.parse().map(Subject::Reason).map_err(|_| {
         let known = Reason::ALL.iter().map(|reason| reason.id());

@@ -1,4 +1,5 @@
-//! Who may come in at all: connections in all, connections and handshakes per address (design §3, step 4).
+//! Who may come in at all: connections in all, connections and handshakes per address (steps 1 and 6 of the table in
+//! ARCHITECTURE.md).
 
 use std::{
     collections::HashMap,

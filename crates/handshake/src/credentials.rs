@@ -1,4 +1,4 @@
-//! Step 5: where a token may stand, and every way of getting it wrong (design §3; RFC 6750).
+//! Step 7: where a token may stand, and every way of getting it wrong (docs/protocol.md §1; RFC 6750).
 
 use std::{borrow::Cow, sync::LazyLock};
 

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! bytes ─ HeadReader ─▶ Head ─ Upgrade::check ─▶ Upgrade ─ credentials ─▶ Offer ─ accept(identity) ─▶ Negotiated
-//!         (complete?)         (steps 1 to 3)              (step 5)               (steps 8 and 9, writes the 101)
+//!         (complete?)         (steps 4, 5)                (step 7)               (step 10, writes the 101)
 //! ```
+//!
+//! Steps have the numbers of the table "The way of a connection" in ARCHITECTURE.md.
 //!
 //! Between the steps the caller does what is not ours: admission after [`Upgrade::check`], verification and
 //! authorization of the token that an [`Offer`] lends out. This crate never learns what an identity is; a

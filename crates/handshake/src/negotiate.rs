@@ -1,4 +1,4 @@
-//! Steps 8 and 9: selecting a subprotocol and writing the 101 (RFC 6455 §4.2.2 item 5).
+//! Step 10: selecting a subprotocol and writing the 101 (RFC 6455 §4.2.2 item 5).
 
 use std::{borrow::Cow, fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Origins and authorities: which pages may connect (design: same origin and the configured list, nothing else).
+//! Origins and authorities: which pages may connect (the same origin and the configured list, nothing else).
 
 use std::net::Ipv6Addr;
 

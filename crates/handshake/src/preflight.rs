@@ -75,7 +75,7 @@ impl<'b, R: Copy + PartialEq> Preflight<'b, R> {
         Ok(Self { request: Request { route, origin, query: "", source } })
     }
 
-    /// Finds the credential (step 5), as [`Upgrade::credentials`](crate::Upgrade::credentials) does.
+    /// Finds the credential (step 7), as [`Upgrade::credentials`](crate::Upgrade::credentials) does.
     ///
     /// # Errors
     /// The same.
@@ -108,7 +108,7 @@ impl<R: Copy> PreflightOffer<'_, R> {
         self.request.route
     }
 
-    /// The subprotocol that the handshake would select (step 8).
+    /// The subprotocol that the handshake would select (step 10).
     ///
     /// # Errors
     /// [`Reason::NoCommonSubprotocol`], as [`Offer::accept`](crate::Offer::accept).

@@ -1,4 +1,4 @@
-//! Steps 1 to 3: is this a WebSocket handshake, for a mode of ours, from a page that may ask? (RFC 6455 §4.2.1)
+//! Steps 4 and 5: is this a WebSocket handshake, for a mode of ours, from a page that may ask? (RFC 6455 §4.2.1)
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl<'b, R: Copy + PartialEq> Upgrade<'b, R> {
         Ok(Self { head, key, request: Request { route, origin, query: head.query(), source } })
     }
 
-    /// Finds the credential (step 5).
+    /// Finds the credential (step 7).
     ///
     /// # Errors
     /// [`Reason::NoToken`], [`Reason::AmbiguousCredentials`], [`Reason::ProtocolMismatch`],
@@ -51,8 +51,8 @@ impl<'b, R: Copy + PartialEq> Upgrade<'b, R> {
     /// offered may hide a token, so such a browser closes without hearing the reason.
     ///
     /// # Errors
-    /// Nothing was written, because the request is no sound handshake for a known route (steps 1 and 2): answer with
-    /// a [`Refusal`](crate::Refusal).
+    /// Nothing was written, because the request is no sound handshake for a known route (step 4, and the mode of step 5): answer
+    /// with a [`Refusal`](crate::Refusal).
     pub fn accept_to_close(head: &Head<'_>, policy: &Policy<R>, out: &mut Vec<u8>) -> Result<(), Rejection> {
         let key = check_upgrade(head)?;
         policy.route(head.path(), head.query())?;
@@ -97,7 +97,7 @@ impl<R: fmt::Debug> fmt::Debug for Upgrade<'_, R> {
     }
 }
 
-/// Step 1. Gives the key.
+/// Step 4. Gives the key.
 fn check_upgrade<'b>(head: &Head<'b>) -> Result<&'b str, Rejection> {
     let bad = |detail: &'static str| Err(Rejection::new(Reason::BadUpgrade, detail));
 

@@ -52,7 +52,7 @@ fn a_request_that_is_no_handshake_is_never_completed() {
 
 #[test]
 fn profiles_differ_where_they_promise_to() {
-    // The four habits of design §4, for three reasons that tell them apart.
+    // The four profiles of docs/protocol.md §10, for three reasons that tell them apart.
     for (profile, no_token, expired, draining) in [
         (CloseProfile::Standard, 1008, 1008, 1012),
         (CloseProfile::ServerError, 1011, 1011, 1012),

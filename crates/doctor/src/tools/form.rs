@@ -304,7 +304,7 @@ fn conclude(verdict: &Verdict, subject: &str, case: &mut Case) -> ToolOutput {
     }
 }
 
-/// Runs a whole pasted request through steps 1 to 5.
+/// Runs a whole pasted request through a handshake, up to its token.
 pub(super) fn check_request(
     head: &Pasted,
     context: &Context,

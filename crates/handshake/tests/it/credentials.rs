@@ -1,4 +1,4 @@
-//! Step 5: where a token may stand, and each way of getting it wrong.
+//! Step 7: where a token may stand, and each way of getting it wrong.
 
 use portcullis_handshake::{CredentialForm, Head, HeadLimits, Reason, Upgrade};
 use rstest::rstest;

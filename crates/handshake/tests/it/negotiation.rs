@@ -1,4 +1,4 @@
-//! Steps 8 and 9: the selected name and the 101 (RFC 6455 §4.2.2 item 5).
+//! Step 10: the selected name and the 101 (RFC 6455 §4.2.2 item 5).
 
 use portcullis_handshake::{Head, HeadLimits, Reason, Upgrade, accept_value};
 use rstest::rstest;

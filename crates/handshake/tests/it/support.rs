@@ -77,7 +77,7 @@ pub(crate) fn with_lines(more: &[&str]) -> Vec<u8> {
     bytes(&[&GOOD, more].concat())
 }
 
-/// Steps 1 to 5 and 8, with a verifier that believes the token that it should see.
+/// Steps 4, 5, 7 and 10, with a verifier that believes the token that it should see.
 pub(crate) fn run(
     head: &[u8],
     policy: &Policy<Mode>,
@@ -105,7 +105,7 @@ pub(crate) fn refused(head: &[u8], policy: &Policy<Mode>) -> Rejection {
     decided.expect_err("a request that has to be refused")
 }
 
-/// Steps 1 to 3 alone.
+/// Steps 4 and 5 alone.
 pub(crate) fn checked(head: &[u8]) -> Result<Mode, Reason> {
     let policy = policy();
     let head = Head::parse(head, &HeadLimits::default()).map_err(|rejection| rejection.reason)?;

@@ -154,7 +154,7 @@ fn a_rebound_name_is_not_the_same_origin_on_loopback() {
 
 #[test]
 fn earlier_steps_decide() {
-    // Each request breaks the rule of one step and of all steps behind it (design §3).
+    // Each request breaks the rule of one step and of all steps behind it.
     let all = ["Host: gate.example", "Upgrade: websocket", "Connection: Upgrade", "Origin: null"];
     let head = |first: &'static str, key: &'static str, version: &'static str| {
         checked(&bytes(&[&[first], &all[..], &[key, version]].concat()))

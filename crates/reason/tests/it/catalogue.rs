@@ -52,9 +52,9 @@ fn table() {
     insta::assert_snapshot!(table);
 }
 
-/// The numbers of the design, §4, written out again: they are a contract, and the snapshot above is too easily accepted.
+/// The numbers of docs/reasons, written out again: they are a contract, and the snapshot above is too easily accepted.
 #[test]
-fn the_design_s_table_holds() {
+fn the_numbers_are_a_contract() {
     use Reason as R;
     for (reasons, status, close) in [
         (&[R::BadUpgrade][..], Some(400), None),
@@ -156,7 +156,7 @@ fn challenges_follow_rfc_6750() {
     for &reason in Reason::ALL {
         match (reason.status(), reason.bearer_error()) {
             (Some(401), None) => assert!(matches!(reason, Reason::NoToken | Reason::LoginFailed), "{reason}"),
-            // The credential stands in a place where none belongs: the request is at fault. The status is the design's.
+            // The credential stands in a place where none belongs: the request is at fault. The status is our own.
             (Some(401), Some(BearerError::InvalidRequest)) => assert_eq!(reason, Reason::ProtocolMismatch),
             (Some(401), Some(error)) => assert_eq!(error, BearerError::InvalidToken, "{reason}"),
             (Some(400), Some(error)) => assert_eq!(error, BearerError::InvalidRequest, "{reason}"),

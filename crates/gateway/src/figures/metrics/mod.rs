@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets (reasons, modes, message types): no user, path or token can become one.
 
+mod kind;
 mod latency;
 mod reading;
 mod reference;
@@ -42,6 +43,7 @@ struct CodeLabel {
     code: String,
 }
 
+pub(crate) use kind::Kind;
 pub(crate) use latency::{Latency, precise};
 pub(crate) use reading::Reading;
 pub use reference::metrics_reference;
@@ -97,16 +99,6 @@ impl ByCode {
 
 /// Stands for a close frame without a code (RFC 6455 §7.4.1).
 const NO_CODE: u16 = 1005;
-
-/// As what a live connection is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    User(Mode),
-    /// `/ws/echo`.
-    Echo,
-    /// This server's own probe, which is no user.
-    Probe,
-}
 
 /// All of the gateway's figures.
 pub(crate) struct Metrics {
