@@ -32,6 +32,7 @@ mod drain;
 mod embedded;
 mod figures;
 mod gate;
+mod http;
 mod line;
 mod mark;
 mod member;

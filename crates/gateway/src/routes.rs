@@ -9,36 +9,29 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
     Router,
-    body::Body,
     extract::{DefaultBodyLimit, State},
     http::Method,
     response::Response,
 };
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use portcullis_reason::{Reason, Rejection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tower::ServiceExt;
 
 use crate::{
     admission::Permit,
     answer::{Asker, refuse},
     api, docs,
     gate::Gate,
+    http,
     line::Line,
     page, plain,
 };
 
 /// The longest body: a preflight with the longest list of protocols.
 const BODY: usize = 64 * 1024;
-
-/// Time for one plain request, its body and its answer included.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves plain requests. Clones are cheap.
 #[derive(Clone)]
@@ -61,17 +54,9 @@ impl Plain {
 
     /// Serves the one request whose head is at the start of `read`.
     pub(crate) async fn serve(&self, line: impl Line, read: Vec<u8>, peer: SocketAddr, permit: Arc<Permit>) {
-        let routes = self.routes.clone();
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Asker { permit: Arc::clone(&permit), peer });
-            routes.clone().oneshot(request.map(Body::new))
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(Replay { read, at: 0, line }), service);
-        // A peer that is too slow or gone has nobody to be told.
-        let _ = tokio::time::timeout(TIMEOUT, connection).await;
+        let line = Replay { read, at: 0, line };
+        // The head is there.
+        http::serve_one(line, &self.routes, Asker { permit, peer }, http::TIMEOUT).await;
     }
 }
 

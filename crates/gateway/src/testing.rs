@@ -32,7 +32,16 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     pub(crate) signer: Signer,
     stop: CancellationToken,
-    _tasks: TaskTracker,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// Has the server stop, and waits until it has.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 impl Drop for Running {
@@ -60,7 +69,7 @@ pub(crate) fn start(
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(service.run(stop.clone()));
-    Running { gateway, admin, signer, stop, _tasks: tasks }
+    Running { gateway, admin, signer, stop, tasks }
 }
 
 /// A gateway without listeners, and how to bring it a connection.

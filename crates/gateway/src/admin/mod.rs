@@ -4,7 +4,8 @@
 //! The listener is on loopback by default. That keeps strangers away and not hostile pages: a page in the operator's
 //! browser can send requests here, under a name of its own that it points at loopback if need be. So the dashboard
 //! answers only under names that are its own, takes what changes something only from its own origin, and its cookie
-//! goes along with requests of its own site alone.
+//! goes along with requests of its own site alone. Whoever reaches it can hold a few connections, each for one request and
+//! a short time, so that neither the process' descriptors nor its end depend on them.
 
 mod context;
 mod guard;
@@ -17,22 +18,26 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
     http::header,
     middleware::from_fn_with_state,
     response::IntoResponse,
     routing::{get, post},
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Duration, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use context::Admin;
 
-use crate::gate::Gate;
+use crate::{gate::Gate, http};
 
 /// Serves until `stop` fires. Without an `admin` there is no dashboard.
 pub(crate) async fn serve(
@@ -41,6 +46,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) {
+    let head = gate.options.handshake.timeout.get();
     let mut routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "ok\n" }))
@@ -48,11 +54,43 @@ pub(crate) async fn serve(
     if let Some(admin) = admin {
         routes = routes.merge(dashboard(admin));
     }
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the admin listener failed");
+    let (connections, room, over) =
+        (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)), CancellationToken::new());
+    while let Some((place, accepted)) = stop.run_until_cancelled(next(&listener, &room)).await {
+        let (line, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::error!(%error, "a connection to the admin listener could not be accepted");
+                // Out of file descriptors, most likely: wait for some to come back instead of spinning.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (routes, over) = (routes.clone(), over.clone());
+        connections.spawn(async move {
+            over.run_until_cancelled(http::serve_one(line, &routes, ConnectInfo(peer), head)).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        over.cancel();
+        connections.wait().await;
     }
 }
+
+/// The next connection, once there is room for it.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {
+    let place = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
+    (place, listener.accept().await)
+}
+
+/// How long requests that are going on may take when the server stops.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The dashboard's routes, from the inside out: a login, then the guard around everything.
 fn dashboard(admin: Arc<Admin>) -> Router {
@@ -72,6 +110,9 @@ fn dashboard(admin: Arc<Admin>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&admin), middleware::guarded))
         .with_state(admin)
 }
+
+/// Connections at a time. One more waits in the system's queue until another has ended.
+const CONNECTIONS: usize = 128;
 
 /// The longest body is a login's.
 const BODY: usize = 4 * 1024;

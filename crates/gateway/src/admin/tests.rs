@@ -2,6 +2,11 @@
 
 use portcullis_reason::{Fault, Reason};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Duration, timeout},
+};
 
 use crate::testing::{KEY, Running, start};
 
@@ -243,4 +248,33 @@ async fn the_deployed_rules_name_metrics_that_exist() {
     listed.sort_unstable();
     ours.sort_unstable();
     assert_eq!(listed, ours);
+}
+
+#[tokio::test]
+async fn a_half_written_request_does_not_keep_the_server_from_stopping() {
+    let server = running();
+    let mut half = TcpStream::connect(server.admin).await.unwrap();
+    half.write_all(b"GET /metrics HTTP/1.1\r\nX: ").await.unwrap();
+    assert_eq!(server.ask("GET", "/health", &[], "").await.status(), 200, "both are accepted");
+    timeout(Duration::from_secs(20), server.stop())
+        .await
+        .expect("it stops within the time for what is going on");
+}
+
+#[tokio::test]
+async fn sockets_that_say_nothing_are_few_and_let_go() {
+    let head = portcullis_units::Duration::from_millis(200);
+    let server = start(|options| options.handshake.timeout = head, None);
+    let mut silent = Vec::new();
+    for _ in 0..super::CONNECTIONS + 40 {
+        let mut socket = TcpStream::connect(server.admin).await.unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nX: ").await.unwrap();
+        silent.push(socket);
+    }
+    // They are in its way for no longer than their heads may take.
+    assert_eq!(server.ask("GET", "/metrics", &[], "").await.status(), 200);
+    for socket in &mut silent {
+        let mut rest = Vec::new();
+        let _ = socket.read_to_end(&mut rest).await;
+    }
 }
