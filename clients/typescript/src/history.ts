@@ -59,12 +59,12 @@ export class History {
 
   /** A thread's events, oldest first. */
   async events(threadId: string, page: PageOptions = {}): Promise<EventPage> {
-    return (await this.#ask('GET', `/api/v1/threads/${encodeURIComponent(threadId)}/events`, page)) as EventPage;
+    return (await this.#ask('GET', `${threadPath(threadId)}/events`, page)) as EventPage;
   }
 
   /** Deletes a thread for good; runs that go on in it are cancelled. */
   async forget(threadId: string): Promise<void> {
-    await this.#ask('DELETE', `/api/v1/threads/${encodeURIComponent(threadId)}`);
+    await this.#ask('DELETE', threadPath(threadId));
   }
 
   async #ask(method: string, path: string, page: PageOptions = {}): Promise<unknown> {
@@ -83,4 +83,10 @@ export class History {
     if (!response.ok || !isRecord(body)) throw new RefusedError(problemRefusal(body, 'http', response.status, response.headers));
     return body;
   }
+}
+
+/** Thread ids are what others made of them. A URL takes `.` and `..` for folders, however they are written: they would name something else. */
+function threadPath(threadId: string): string {
+  if (threadId === '.' || threadId === '..') throw new RefusedError(localRefusal('UNKNOWN', { title: 'No address can name this thread' }));
+  return `/api/v1/threads/${encodeURIComponent(threadId)}`;
 }
