@@ -54,6 +54,8 @@ describe('blocks', () => {
     ['> a\n>\n> > b\n> - c', [{ kind: 'quote', children: [paragraph('a'), { kind: 'quote', children: [paragraph('b')] }, list([[paragraph('c')]])] }]],
     ['| a |\n|---|\n| `x\\|y` |', [{ kind: 'table', head: [[text('a')]], rows: [[[{ kind: 'code', text: 'x|y' }]]] }]],
     ['| a |\n|---|\n| b<br>c |', [{ kind: 'table', head: [[text('a')]], rows: [[[text('b'), { kind: 'break' }, text('c')]]] }]],
+    // marked itself throws here.
+    ['- a\n  > - \n  b', [list([[paragraph('a\n> - \nb')]])]],
     ['[a]: https://a.test/ "t"', [{ kind: 'paragraph', children: [text('[a]: '), link('https://a.test/'), text(' "t"')] }]],
     ['<details>\n**a**\n</details>', [{ kind: 'paragraph', children: [text('<details>\n'), strong(text('a')), text('\n</details>')] }]],
   ])('%j', (source, tree) => {

@@ -34,11 +34,11 @@ export function parseInline(text: string): Inline[] {
   return out;
 }
 
-/** The first {@link PIECE} characters at most, to the end of a line where there is one. */
+/** The first {@link PIECE} characters at most, to the end of a line or else of a word where there is one. */
 export function cut(text: string): string {
   if (text.length <= PIECE) return text;
-  const line = text.lastIndexOf('\n', PIECE - 1) + 1;
-  if (line > 0) return text.slice(0, line);
+  const end = text.lastIndexOf('\n', PIECE - 1) + 1 || text.lastIndexOf(' ', PIECE - 1) + 1;
+  if (end > 0) return text.slice(0, end);
   const isPair = text.codePointAt(PIECE - 1) !== text.charCodeAt(PIECE - 1);
   return text.slice(0, isPair ? PIECE - 1 : PIECE);
 }
@@ -234,11 +234,14 @@ class BoundedTokenizer extends Tokenizer {
     return /^<br *\/?>/i.test(src) ? super.tag(src) : undefined;
   }
 
+  /** What the lexer gives up on is no such thing: it throws at an empty item in a quotation in an item, for one. */
   #nested<T>(lex: () => T | undefined): T | undefined {
     if (this.#depth >= MAX_DEPTH) return undefined;
     this.#depth += 1;
     try {
       return lex();
+    } catch {
+      return undefined;
     } finally {
       this.#depth -= 1;
     }

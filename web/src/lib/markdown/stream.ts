@@ -11,11 +11,12 @@ export function parseMarkdown(text: string): Block[] {
 }
 
 /**
- * A text that grows. Of what was there before, only the last block is looked at again: those before it are closed, and
- * nothing that comes can change them. A block longer than a piece is closed all the same and goes on as another one, so what
- * an addition costs does not grow with the text.
+ * A text that grows. Of what was there before, only the end is looked at again: the blocks before it are closed, and stay as
+ * they are. A block longer than a piece is closed all the same and goes on as another one, so what an addition costs does not
+ * grow with the text.
  *
- * The result depends on the text alone, and not on the additions that it came in.
+ * The result depends on the text alone, and not on the additions that it came in: where blocks to close are looked for
+ * follows from where the last ones ended.
  */
 export class MarkdownStream {
   /** What was added since somebody looked. */
@@ -28,6 +29,8 @@ export class MarkdownStream {
   #rest = '';
   /** Lines to be read before the rest, where it goes on with a block that was too long. */
   #head = '';
+  /** At the first end of a line from here on in the rest, blocks to close are looked for. */
+  #due = SOON;
   #open: Block[] = [];
 
   append(text: string): void {
@@ -46,42 +49,49 @@ export class MarkdownStream {
     this.#endedInReturn = this.#added.endsWith('\r');
     this.#added = '';
     this.#rest += text.replaceAll(/\r\n?/g, '\n');
-    if (this.#rest.length > PIECE || /[\r\n]/.test(text)) while (this.#close());
+    while (this.#close());
     this.#open = this.#openBlocks();
   }
 
-  /** Closes what no further text can change; says whether there may be more. */
+  /** Looks once for blocks to close; says whether to look again. */
   #close(): boolean {
-    const isTooLong = this.#rest.length > PIECE;
+    const reach = this.#rest.slice(0, PIECE);
+    const line = reach.indexOf('\n', this.#due - 1) + 1;
+    if (line === 0 && this.#rest.length <= PIECE) return false;
     // The last line may become another one by a further character, and so may what stands before it.
-    const piece = isTooLong ? cut(this.#rest) : this.#rest.slice(0, this.#rest.lastIndexOf('\n') + 1);
+    const piece = line === 0 ? cut(this.#rest) : reach.slice(0, line);
     const tokens = this.#lex(piece);
     const last = tokens.findLastIndex(({ type }) => type !== 'space');
-    for (const token of tokens.slice(0, Math.max(last, 0))) {
-      this.#closeToken(token);
-      // The text behind it is read in another way from here on.
-      if (this.#isFull()) return true;
-    }
-    if (last > 0) return true;
-    const [token] = tokens;
-    if (!isTooLong || token === undefined) return false;
-    if (token.type === 'list' && token.items.length > 1) {
-      const items = token.items.slice(0, -1);
-      this.#closeToken({ ...token, items, raw: items.map(({ raw }) => raw).join('') });
+    const [first] = tokens;
+    if (first === undefined) return false;
+    if (last > 0) this.#closeAll(tokens.slice(0, last));
+    else if (line > 0) this.#due = Math.ceil(line * LATER);
+    else if (first.type === 'list' && first.items.length > 1) {
+      const items = first.items.slice(0, -1);
+      this.#closeAll([{ ...first, items, raw: items.map(({ raw }) => raw).join('') }]);
     } else {
-      const head = tokens.length === 1 ? headToGoOn(token) : '';
-      this.#closeToken({ ...token, raw: this.#head + piece });
-      this.#head = this.#isFull() ? '' : head;
+      const head = tokens.length === 1 ? headToGoOn(first) : '';
+      this.#closeAll([{ ...first, raw: this.#head + piece }]);
+      this.#head = head;
     }
     return true;
   }
 
-  #closeToken(token: BlockToken): void {
-    const { block, size } = shown(token, this.#head, this.#size);
-    this.#rest = this.#rest.slice(token.raw.length - this.#head.length);
+  /** Closes these blocks, with which the head and the rest begin. */
+  #closeAll(tokens: readonly BlockToken[]): void {
+    let end = 0;
+    for (const token of tokens) {
+      const { block, size } = shown(token, end === 0 ? this.#head : '', this.#size);
+      end += token.raw.length;
+      this.#size = size;
+      if (block !== undefined) this.#push(block);
+    }
+    this.#rest = this.#rest.slice(end - this.#head.length);
     this.#head = '';
-    this.#size = size;
-    if (block === undefined) return;
+    this.#due = SOON;
+  }
+
+  #push(block: Block): void {
     const group = this.#closed.at(-1);
     if (group !== undefined && group.length < GROUP) group.push(block);
     else this.#closed.push([block]);
@@ -167,6 +177,9 @@ function sum<T>(all: readonly T[], sizeOne: (one: T) => number): number {
   return all.reduce((total, one) => total + sizeOne(one), 0);
 }
 
+/** Blocks to close are looked for after so many characters; and where there are none, again when there is so much more. */
+const SOON = 256;
+const LATER = 1.5;
 /** So many blocks make a group. */
 const GROUP = 50;
 /** So many elements and pieces of text an answer may have; what comes then is shown as it was written. */
