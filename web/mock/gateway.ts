@@ -62,7 +62,7 @@ export class MockGateway {
         });
         return true;
       case '/api/v1/threads':
-        send(response, 200, { threads: [] });
+        send(response, 200, { threads: this.#threadsOf((request.headers.authorization ?? '').replace('Bearer ', '')) });
         return true;
       case '/auth/login':
         void body(request).then((asked) => {
@@ -109,8 +109,12 @@ export class MockGateway {
       if (message.type === 'user_message') {
         const runId = `run_${randomUUID()}`;
         const threadId = message.thread_id ?? `thr_${randomUUID()}`;
+        const content = String(message.payload['content']);
         say('message_accepted', { message_id: message.id, run_id: runId, thread_id: threadId, duplicate: false }, { thread_id: threadId, run_id: runId });
-        void this.#run(user, threadId, runId, String(message.payload['content']));
+        // As the real one keeps it, with a far simpler idea of what a credential is.
+        const kept = content.replaceAll(/eyJ[\w.-]+/g, '[jwt 1a2b3c4d]');
+        this.#tell(user, threadId, runId, 'user_message', { message_id: message.id, run_id: runId, content: kept });
+        void this.#run(user, threadId, runId, content);
       }
     });
     say('connection_established', {
@@ -131,21 +135,37 @@ export class MockGateway {
     }
   }
 
-  async #run(user: string, threadId: string, runId: string, question: string): Promise<void> {
-    const { pace = 1, drop = false, fails = false } = scenario(user) ?? {};
+  /** Puts an event into a thread's stream and tells all of the user's pages; gives its number. */
+  #tell(user: string, threadId: string, runId: string, type: string, payload: object): number {
     const stream = this.#streams.get(threadId) ?? { user, epoch: randomUUID().slice(0, 8), events: [] };
     this.#streams.set(threadId, stream);
+    const seq = stream.events.length + 1;
+    const event = JSON.stringify({
+      type, id: randomUUID(), epoch: stream.epoch, seq, thread_id: threadId, run_id: runId, timestamp: now(), payload,
+    });
+    stream.events.push(event);
+    for (const [socket, owner] of this.#live) if (owner === user) socket.send(event);
+    return seq;
+  }
+
+  #threadsOf(user: string) {
+    return [...this.#streams]
+      .filter(([, stream]) => stream.user === user)
+      .map(([thread_id, { epoch, events }]) => {
+        const { type, timestamp } = JSON.parse(events.at(-1) ?? '{}') as { type: string; timestamp: string };
+        return { thread_id, epoch, last_seq: events.length, updated_at: timestamp, last_event: type };
+      })
+      .reverse();
+  }
+
+  async #run(user: string, threadId: string, runId: string, question: string): Promise<void> {
+    const { pace = 1, drop = false, fails = false } = scenario(user) ?? {};
     const began = Date.now();
     for (const { after, type, payload } of scriptFor(user, question, fails)) {
       await new Promise((done) => setTimeout(done, after * pace));
       const timed = type === 'agent_completed' ? { ...payload, execution_time_ms: Date.now() - began } : payload;
-      const seq = stream.events.length + 1;
-      const event = JSON.stringify({
-        type, id: randomUUID(), epoch: stream.epoch, seq, thread_id: threadId, run_id: runId, timestamp: now(), payload: timed,
-      });
-      stream.events.push(event);
-      for (const [socket, owner] of this.#live) if (owner === user) socket.send(event);
-      if (drop && seq === 4 && !this.#dropped.has(threadId)) {
+      const seq = this.#tell(user, threadId, runId, type, timed);
+      if (drop && seq === 5 && !this.#dropped.has(threadId)) {
         this.#dropped.add(threadId);
         for (const [socket, owner] of this.#live) if (owner === user) socket.terminate();
       }

@@ -13,16 +13,18 @@ import {
 } from '@portcullis/client';
 import { Answer } from './answer.ts';
 
-/** An event that has a row of its own in the transcript; pieces of the answer go into the answer. */
-export type Step = Exclude<ServerEvent, { readonly type: 'partial_result' }>;
+/** An event that has a row of its own in the transcript; questions and pieces of answers have other places. */
+export type Step = Exclude<ServerEvent, { readonly type: 'user_message' | 'partial_result' }>;
 
 export type TurnStatus = 'sending' | 'accepted' | 'running' | 'completed' | 'failed' | 'refused';
 
 /** One question and its run. */
 export interface Turn {
   readonly key: string;
-  /** Absent where it was asked on another of the user's devices. */
+  /** As it was typed here; absent where it was asked on another of the user's devices, or before this page was loaded. */
   readonly question: string | undefined;
+  /** As the server tells it to all devices: what may be a credential is replaced, and some agents keep no words at all. */
+  readonly told: Signal<string | undefined>;
   readonly runId: Signal<string | undefined>;
   readonly status: Signal<TurnStatus>;
   readonly steps: Signal<readonly Step[]>;
@@ -103,6 +105,9 @@ export class ChatModel {
         if (thread !== undefined) this.#forgotten(thread);
         return;
       }
+      case 'user_message':
+        this.#said(message);
+        return;
       case 'agent_started':
       case 'agent_thinking':
       case 'tool_executing':
@@ -126,8 +131,19 @@ export class ChatModel {
     }
   }
 
-  #event(event: ServerEvent): void {
-    const turn = this.#byRun.get(event.run_id) ?? this.#foreign(event);
+  /** A question, as all of the user's devices hear it. The one that it was asked on has it already. */
+  #said({ thread_id: threadId, payload: { message_id: messageId, run_id: runId, content } }: ServerEvent<'user_message'>): void {
+    this.#accepted(messageId, runId);
+    if (this.#byMessage.has(messageId)) return;
+    const thread = this.#open(threadId);
+    const turn = this.#byRun.get(runId) ?? this.#elsewhere(thread, runId);
+    turn.told.value = content;
+    if (turn.status.peek() === 'sending') turn.status.value = 'accepted';
+    if (content !== undefined && thread.turns.peek()[0] === turn) thread.title.value = headline(content);
+  }
+
+  #event(event: Exclude<ServerEvent, { readonly type: 'user_message' }>): void {
+    const turn = this.#byRun.get(event.run_id) ?? this.#elsewhere(this.#open(event.thread_id), event.run_id);
     if (event.type === 'partial_result') {
       turn.status.value = 'running';
       turn.answer.append(event.payload.delta);
@@ -180,11 +196,10 @@ export class ChatModel {
   }
 
   /** A run that was started elsewhere: another tab or device of the same user. */
-  #foreign(event: ServerEvent): Turn {
-    const thread = this.#open(event.thread_id);
-    const turn = newTurn(event.run_id, undefined);
-    turn.runId.value = event.run_id;
-    this.#byRun.set(event.run_id, turn);
+  #elsewhere(thread: Thread, runId: string): Turn {
+    const turn = newTurn(runId, undefined);
+    turn.runId.value = runId;
+    this.#byRun.set(runId, turn);
     thread.turns.value = [...thread.turns.peek(), turn];
     return turn;
   }
@@ -223,6 +238,7 @@ function newTurn(key: string, question: string | undefined): Turn {
   return {
     key,
     question,
+    told: signal<string | undefined>(undefined),
     runId: signal<string | undefined>(undefined),
     status: signal<TurnStatus>('sending'),
     steps: signal<readonly Step[]>([]),

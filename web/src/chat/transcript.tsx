@@ -58,14 +58,15 @@ function TurnView({ turn }: { turn: Turn }) {
   const status = turn.status.value;
   const busy = status === 'sending' || status === 'accepted' || status === 'running';
   const refusal = turn.refusal.value;
+  const words = turn.question ?? turn.told.value;
   return (
     <article class="turn" aria-busy={busy} data-status={status}>
-      {turn.question === undefined ? (
+      {words === undefined ? (
         <p class="question elsewhere">Asked earlier, or on another of your devices</p>
       ) : (
         <p class="question">
           <span class="visually-hidden">You: </span>
-          {turn.question}
+          {words}
         </p>
       )}
       <Steps turn={turn} />

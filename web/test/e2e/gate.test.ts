@@ -74,7 +74,7 @@ describe('asking', () => {
     }
     await here.ask('What does close code 1006 mean?');
     await here.page.locator('[data-event="agent_completed"]').waitFor();
-    await there.page.getByRole('button', { name: 'From another device', exact: true }).click();
+    await there.page.getByRole('button', { name: 'What does close code 1006 mean?', exact: true }).click();
     await there.page.locator('[data-event="agent_completed"]').waitFor();
     expect(await eventNames(there)).toEqual(await eventNames(here));
     expect(await there.page.getByTestId('answer').innerText()).toBe(await here.page.getByTestId('answer').innerText());

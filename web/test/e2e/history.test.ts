@@ -6,6 +6,9 @@ import { ADA, BOB } from './people.ts';
 import { Server } from './server.ts';
 import { visitors } from './visitors.ts';
 
+/** Two parts instead of three. */
+const MALFORMED = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ';
+
 let server: Server;
 const visitor = visitors(() => server.gateway);
 
@@ -24,6 +27,10 @@ async function enter(user = ADA): Promise<Person> {
 const finished = (person: Person) => person.page.locator('[data-event="agent_completed"]').last().waitFor();
 
 const conversations = (person: Person) => person.page.getByRole('navigation', { name: 'Conversations' }).getByRole('listitem');
+
+/** What was asked in the open conversation, as this page shows it. */
+const questions = async (person: Person) =>
+  (await person.page.locator('.question').allInnerTexts()).map((text) => text.replace(/^You:\s*/, '').trim());
 
 const rows = (person: Person) =>
   person.page.locator('[data-event]').evaluateAll((all) => all.map((row) => `${row.getAttribute('data-event')} ${row.getAttribute('data-seq')}`));
@@ -49,6 +56,62 @@ test('what was said is there after a reload, and goes on', async () => {
   const bob = await enter(BOB);
   await bob.page.getByText('What you ask appears here').waitFor();
   expect(await conversations(bob).count(), 'nobody else sees it').toBe(0);
+});
+
+test('what was asked is on every device at once, and once; credentials in it stay where they were typed', async () => {
+  const asked = `Why is this token refused? ${MALFORMED}`;
+  const here = await enter();
+  const there = await enter();
+  await here.ask(asked);
+  const listed = /^Why is this token refused\?/;
+  await conversations(there).getByRole('button', { name: listed }).click();
+  await finished(here);
+  await finished(there);
+  expect(await questions(here), 'as it was typed').toEqual([asked]);
+  const [told, ...more] = await questions(there);
+  expect(told).toMatch(/^Why is this token refused\? \[jwt [0-9a-f]{8}\]$/);
+  expect(more).toEqual([]);
+
+  await here.page.reload();
+  await here.enter(ADA);
+  await conversations(here).getByRole('button').first().click();
+  await finished(here);
+  expect(await questions(here), 'after a reload: what the record has').toEqual([told]);
+  await conversations(here).getByRole('button', { name: listed }).waitFor();
+  await here.screenshot('asked-after-reload');
+});
+
+test('what was asked elsewhere while the line was cut is there after a resume, in its place', async () => {
+  const here = await enter();
+  const there = await visitor();
+  let cut = () => {};
+  let hold = false;
+  let connect = () => {};
+  await there.page.routeWebSocket(/\/ws/, (socket) => {
+    connect = () => {
+      socket.connectToServer();
+      // As a line that breaks: no close frame, no reason.
+      cut = () => void socket.close({ code: 3999, reason: '' });
+    };
+    if (!hold) connect();
+  });
+  await there.enter(ADA);
+  await here.ask('What does 1012 mean?');
+  await conversations(there).getByRole('button', { name: /^What does 1012 mean/ }).click();
+  await finished(there);
+  hold = true;
+  cut();
+  await there.page.locator('[data-connection="connecting"]').waitFor();
+  await here.ask('And what is 1013?');
+  await expect.poll(() => here.page.locator('[data-event="agent_completed"]').count()).toBe(2);
+  expect(await questions(there)).toEqual(['What does 1012 mean?']);
+  hold = false;
+  connect();
+  await there.connected();
+  await expect.poll(() => there.page.locator('[data-event="agent_completed"]').count()).toBe(2);
+  expect(await questions(there)).toEqual(['What does 1012 mean?', 'And what is 1013?']);
+  expect(await questions(here)).toEqual(['What does 1012 mean?', 'And what is 1013?']);
+  expect(await rows(there)).toEqual(await rows(here));
 });
 
 test('a conversation that is deleted is gone here, on the server, and from the other tab’s list', async () => {

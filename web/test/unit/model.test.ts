@@ -127,6 +127,72 @@ describe('a run', () => {
   });
 });
 
+function said(message: string, run: string, content?: string, thread = 't1'): void {
+  raw('user_message', { message_id: message, run_id: run, ...(content !== undefined && { content }) }, run, thread);
+}
+
+describe('what was asked', () => {
+  test('here stays as it was typed, and is not shown twice', () => {
+    model.asked('t1', 'm1', 'is eyJhbGciOi good?');
+    said('m1', 'r1', 'is [jwt 1a2b3c4d] good?');
+    expect(only().turn.status.value).toBe('accepted');
+    accepted();
+    event('agent_started');
+    event('agent_completed');
+    const { thread, turn } = only();
+    expect(turn.question).toBe('is eyJhbGciOi good?');
+    expect(turn.told.value).toBeUndefined();
+    expect(thread.title.value).toBe('is eyJhbGciOi good?');
+    expect(names(turn)).toEqual(['agent_started', 'agent_completed']);
+  });
+
+  test('here is known by its id whichever comes first: its acceptance, its place in the stream, or events of its run', () => {
+    const steps = [() => accepted(), () => said('m1', 'r1', 'why?'), () => event('agent_started')];
+    for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) {
+      model = new ChatModel();
+      model.asked('t1', 'm1', 'why?');
+      for (const index of order) steps[index]?.();
+      const { turn } = only();
+      expect(turn, String(order)).toMatchObject({ question: 'why?', runId: { value: 'r1' }, status: { value: 'running' } });
+      expect(names(turn)).toEqual(['agent_started']);
+    }
+  });
+
+  test('on another device is there at once, before its run begins, and names the conversation', () => {
+    said('m9', 'r9', 'is [jwt 1a2b3c4d] good?\n\nplease', 't9');
+    expect(only()).toMatchObject({
+      thread: { id: 't9', title: { value: 'is [jwt 1a2b3c4d] good?' } },
+      turn: { question: undefined, told: { value: 'is [jwt 1a2b3c4d] good?\n\nplease' }, status: { value: 'accepted' } },
+    });
+    event('agent_started', 'r9', 't9');
+    event('agent_completed', 'r9', 't9');
+    expect(only().turn.status.value).toBe('completed');
+  });
+
+  test('while another run goes on keeps its place, and each run goes to its own question', () => {
+    said('m1', 'r1', 'one');
+    event('agent_started', 'r1');
+    said('m2', 'r2', 'two');
+    event('agent_completed', 'r1');
+    event('agent_started', 'r2');
+    event('agent_completed', 'r2');
+    const turns = model.thread('t1')?.turns.value ?? [];
+    expect(turns.map(({ told }) => told.value)).toEqual(['one', 'two']);
+    expect(turns.map(names)).toEqual([['agent_started', 'agent_completed'], ['agent_started', 'agent_completed']]);
+    expect(model.thread('t1')?.title.value).toBe('one');
+  });
+
+  test('of an agent that keeps no words is a question without words', () => {
+    model.earlier([{ thread_id: 't1', epoch: 'x', last_seq: 3, updated_at: '', last_event: 'agent_completed', preview: 'the answer' }]);
+    said('m1', 'r1');
+    event('agent_started');
+    event('agent_completed');
+    const { thread, turn } = only();
+    expect([turn.question, turn.told.value]).toEqual([undefined, undefined]);
+    expect(thread.title.value).toBe('the answer');
+  });
+});
+
 describe('refusals', () => {
   test('of a question are shown at that question', () => {
     model.asked('t1', 'm1', 'one');

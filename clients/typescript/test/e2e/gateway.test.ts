@@ -91,9 +91,11 @@ function refusal(client: Client) {
 test.each(['main', 'factory', 'isolated'] as const)('asks and is answered in the mode %s', async (mode) => {
   const { client, events } = connect(() => mint(), { mode });
   await reached(client, 'live');
-  const { threadId } = client.ask('What does close code 1006 mean?');
+  const content = 'What does close code 1006 mean?';
+  const { threadId, messageId } = client.ask(content);
   await finished(events);
-  expect(events[0]?.type).toBe('agent_started');
+  expect(events.slice(0, 2).map(({ type }) => type)).toEqual(['user_message', 'agent_started']);
+  expect(events[0]?.payload).toEqual({ message_id: messageId, run_id: events[0]?.run_id, content });
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
   expect(new Set(events.map(({ thread_id }) => thread_id))).toEqual(new Set([threadId]));
 });
