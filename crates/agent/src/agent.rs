@@ -22,6 +22,18 @@ pub struct RunContext {
 /// A run in progress.
 pub type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
+/// What of a user's words may be written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeps {
+    /// Nothing of them.
+    Nothing,
+    /// All but credentials, for each of which its kind and a fingerprint stand.
+    #[default]
+    Redacted,
+    /// All of them, as they came.
+    All,
+}
+
 /// Something that answers tasks.
 ///
 /// One value serves every user and run, so a run keeps its state in its own future. An agent looks at
@@ -40,6 +52,11 @@ pub trait Agent: Send + Sync + 'static {
     fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
         let _ = (question, context);
         false
+    }
+
+    /// What of the user's words may be written down where a record is kept.
+    fn keeps(&self) -> Keeps {
+        Keeps::default()
     }
 
     /// Answers one task.

@@ -16,7 +16,7 @@ mod sink_tests;
 mod task;
 mod tool;
 
-pub use agent::{Agent, RunContext, RunFuture};
+pub use agent::{Agent, Keeps, RunContext, RunFuture};
 pub use event::AgentEvent;
 pub use message::{Message, Part, ToolCall};
 pub use sink::{Closed, EventSink, Events};

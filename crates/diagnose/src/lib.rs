@@ -26,6 +26,7 @@
 
 mod advice;
 mod correlate;
+mod credential;
 mod engine;
 mod evidence;
 mod format;
@@ -42,10 +43,12 @@ mod text;
 mod time;
 mod trace;
 
+pub use credential::SUBPROTOCOLS;
 pub use engine::Engine;
 pub use evidence::Evidence;
 pub use format::Format;
 pub use plain::is_plain;
+pub use redact::redacted;
 pub use report::{Consequence, Counts, Incident, Report, shown};
 pub use signal::{Hop, Symptom};
 pub use signature::Signature;

@@ -1,6 +1,6 @@
 //! Texts that may be written down: those in which nothing can be a credential.
 
-use crate::redact;
+use crate::{credential::credentials, redact};
 
 /// Whether nothing in `text` may be a credential or another secret, by its form, by its name, or by what is talked about.
 ///
@@ -11,10 +11,9 @@ pub fn is_plain(text: &str) -> bool {
     // What takes no room, as between two halves of a token, is no gap.
     let text: String = text.chars().filter(|c| !redact::is_invisible(*c)).collect();
     let lower = text.to_lowercase();
-    // Short words first: looking for credentials takes time that grows with theirs.
     TALK.iter().all(|word| !lower.contains(word))
         && text.split(|c: char| !c.is_ascii_graphic()).all(is_plain_word)
-        && !redact::holds_credential(&text)
+        && credentials(&text).next().is_none()
 }
 
 /// Whether a word is one, or a name, a number or an address: not letters and digits at random.

@@ -1,16 +1,45 @@
-//! Evidence without credentials: what may be one is replaced by the first 8 hex digits of its SHA-256.
+//! Text without credentials: a kind and a fingerprint stand for each.
 //!
-//! A token is shown as `jwt#1a2b3c4d`, bare or wrapped in base64url alike, so that its way through several logs can still be
-//! followed. Opaque tokens, passwords and cookies are known by the names in front of them, or by their look.
+//! A token has one fingerprint, the first 8 hex digits of its SHA-256, bare or wrapped in base64url alike, so that its way can
+//! still be followed.
+
+use std::{borrow::Cow, fmt::Write as _};
 
 use base64::{
     Engine as _,
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
-use portcullis_token::fingerprint;
+use portcullis_token::{Fingerprint, fingerprint};
+
+use crate::credential::{Kind, credentials, mark};
 
 /// The most characters of a piece of evidence.
 const MOST: usize = 240;
+
+/// `text` without its credentials, for writing down what a user said: `[jwt 1a2b3c4d]`, `[password 1a2b3c4d]` and so on stand for
+/// them, and everything else stays as it is. What was replaced before is not replaced again.
+///
+/// It knows every form that this crate, the built-in agent and the gateway look for, and takes too much rather than too
+/// little. A secret that has the form of an everyday word and stands in a sentence it cannot know. Takes time linear in the
+/// text's length.
+pub fn redacted(text: &str) -> Cow<'_, str> {
+    let plain = Plain::of(text);
+    let mut out = String::new();
+    let mut at = 0;
+    for credential in credentials(&plain.text) {
+        let range = plain.place(credential.range.start)..plain.place(credential.range.end);
+        let secret: String =
+            plain.text[credential.range].chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+        out.push_str(&text[at..range.start]);
+        out.push_str(&mark(credential.kind, print(credential.kind, &secret)));
+        at = range.end;
+    }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[at..]);
+    Cow::Owned(out)
+}
 
 /// `text` without credentials, on one line, at most [`MOST`] characters.
 pub(crate) fn redact(text: &str) -> String {
@@ -22,19 +51,19 @@ pub(crate) fn redact(text: &str) -> String {
         .collect();
     let mut out = String::with_capacity(plain.len().min(MOST * 2));
     let (mut at, mut count) = (0, 0);
+    let mut found = credentials(&plain);
     // What is cut away anyway need not be looked at; a credential that starts before the cut ends as a fingerprint.
-    while count <= MOST
-        && let Some(c) = plain[at..].chars().next()
-    {
-        if let Some((shown, end)) = credential(&plain, at) {
-            count += shown.chars().count();
-            out.push_str(&shown);
-            at = end;
-        } else {
-            count += 1;
-            out.push(c);
-            at += c.len_utf8();
-        }
+    while count <= MOST {
+        let credential = found.next_before(at + 4 * (MOST + 1 - count));
+        let end = credential.as_ref().map_or(plain.len(), |credential| credential.range.start);
+        count += plain[at..end].chars().take(MOST + 1).count();
+        out.push_str(&plain[at..end]);
+        let Some(credential) = credential else { break };
+        let name = if credential.kind == Kind::Jwt { "jwt" } else { "secret" };
+        let print = print(credential.kind, &plain[credential.range.clone()]);
+        let _ = write!(out, "{name}#{print}");
+        count += name.len() + 9;
+        at = credential.range.end;
     }
     let text = out.trim();
     match text.char_indices().nth(MOST) {
@@ -43,196 +72,16 @@ pub(crate) fn redact(text: &str) -> String {
     }
 }
 
-/// Whether a credential begins anywhere in `text`. Takes time that grows with its longest word.
-pub(crate) fn holds_credential(text: &str) -> bool {
-    text.char_indices().any(|(at, _)| credential(text, at).is_some())
-}
-
-/// The credential that begins at `at`: what is shown for it with what leads to it, and where it ends.
-fn credential(text: &str, at: usize) -> Option<(String, usize)> {
-    let bytes = text.as_bytes();
-    let here = &bytes[at..];
-    if !here.first().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b':') {
-        return None;
+/// The fingerprint of a credential. A JWT that is wrapped in base64url has that of the token inside.
+fn print(kind: Kind, text: &str) -> Fingerprint {
+    if kind != Kind::Jwt {
+        return fingerprint(text);
     }
-    if here.starts_with(b"eyJ") || here.starts_with(b"ZXlK") {
-        let end = run(bytes, at, is_jwt);
-        if end - at >= 12 {
-            return Some((jwt(&text[at..end]), end));
-        }
-    }
-    // `wss://user:password@host`
-    if here.starts_with(b"://") {
-        let end = run(bytes, at + 3, |b| !matches!(b, b'/' | b' ' | b'"' | b'\'' | b'?' | b'#'));
-        let host = text[at + 3..end].rfind('@')?;
-        return Some(("://(user)@".to_owned(), at + 3 + host + 1));
-    }
-    if at > 0 && is_name(bytes[at - 1]) {
-        return None;
-    }
-    prefixed(text, at)
-        .or_else(|| scheme(text, at))
-        .or_else(|| named(text, at))
-        .or_else(|| two_elements(text, at))
-        .or_else(|| opaque(text, at))
-}
-
-/// A subprotocol element that bears a token: `jwt.<x>`. What has a few characters is no secret, and tells why it was refused.
-fn prefixed(text: &str, at: usize) -> Option<(String, usize)> {
-    const PREFIXES: [&str; 8] = [
-        "base64url.bearer.authorization.k8s.io.",
-        "base64url.bearer.phx.",
-        "anycable-token.",
-        "jwt-auth.",
-        "bearer.",
-        "ticket.",
-        "token.",
-        "jwt.",
-    ];
-    let bytes = text.as_bytes();
-    let prefix = PREFIXES.iter().find(|prefix| starts_with(&bytes[at..], prefix))?;
-    let from = at + prefix.len();
-    let end = run(bytes, from, is_opaque);
-    let value = &text[from..end];
-    // Names of code have no digits: `jwt.exceptions.ExpiredSignatureError`.
-    let secret = value.len() >= 8
-        && (value.contains("eyJ") || value.contains("ZXlK") || value.bytes().any(|b| b.is_ascii_digit()));
-    secret.then(|| (format!("{}{}", &text[at..from], shown(value)), end))
-}
-
-/// `Bearer <token>`, `Basic <credentials>`.
-fn scheme(text: &str, at: usize) -> Option<(String, usize)> {
-    let bytes = text.as_bytes();
-    let scheme = ["bearer", "basic", "digest"].into_iter().find(|name| starts_with(&bytes[at..], name))?;
-    let blank = at + scheme.len();
-    let from = run(bytes, blank, |b| b == b' ' || b == b'\t');
-    let end = run(bytes, from, is_opaque);
-    let value = &text[from..end];
-    let telling = value.len() >= 20 || value.len() >= 8 && value.bytes().any(|b| b.is_ascii_digit());
-    (from > blank && telling).then(|| (format!("{} {}", &text[at..blank], shown(value)), end))
-}
-
-/// `token=<x>`, `"password": "<x>"`, `Cookie: …`.
-fn named(text: &str, at: usize) -> Option<(String, usize)> {
-    const NAMES: [&str; 25] = [
-        "access_token",
-        "accesstoken",
-        "api-key",
-        "api_key",
-        "apikey",
-        "auth_token",
-        "authorization",
-        "client_secret",
-        "cookie",
-        "id_token",
-        "jwt",
-        "passwd",
-        "password",
-        "proxy-authorization",
-        "pwd",
-        "refresh_token",
-        "secret",
-        "session",
-        "session_id",
-        "sessionid",
-        "set-cookie",
-        "sid",
-        "ticket",
-        "token",
-        "x-api-key",
-    ];
-    // Headers: what follows the colon is the value, also without quotes.
-    const HEADERS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];
-    // Values that tell why it was refused.
-    const TELLING: [&str; 9] = ["", "-", "none", "null", "undefined", "missing", "true", "false", "bearer"];
-    let bytes = text.as_bytes();
-    let end_of_name = run(bytes, at, is_name);
-    let name = text[at..end_of_name].to_ascii_lowercase();
-    if !NAMES.contains(&name.as_str()) {
-        return None;
-    }
-    let mut from = end_of_name;
-    let mut quote = bytes.get(from).copied().filter(|b| matches!(b, b'"' | b'\'' | b'\\'));
-    from = run(bytes, from, |b| matches!(b, b'"' | b'\'' | b'\\'));
-    from = run(bytes, from, |b| b == b' ');
-    let mark = *bytes.get(from)?;
-    if !matches!(mark, b'=' | b':') {
-        return None;
-    }
-    let header = mark == b':' && HEADERS.contains(&name.as_str());
-    let after_mark = run(bytes, from + 1, |b| b == b' ');
-    from = run(bytes, after_mark, |b| matches!(b, b'"' | b'\'' | b'\\'));
-    quote = quote.or_else(|| (from > after_mark).then_some(b'"'));
-    // `invalid token: Signature has expired` is prose.
-    if mark == b':' && quote.is_none() && !header {
-        return None;
-    }
-    let whole_line = header && name.contains("cookie");
-    let ends = |b: u8| match b {
-        b'"' | b'\'' => true,
-        b' ' => quote.is_none() && !whole_line,
-        b'&' | b',' | b';' | b'}' | b')' | b']' | b'\\' => !whole_line,
-        _ => false,
-    };
-    let mut end = run(bytes, from, |b| !ends(b));
-    // `Authorization: Bearer <x>`: the scheme is kept.
-    let mut lead = text[at..from].to_owned();
-    if header && let Some((shown, end)) = scheme(text, from) {
-        return Some((format!("{lead}{shown}"), end));
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    let value = &text[from..end];
-    if TELLING.contains(&value.to_ascii_lowercase().as_str()) {
-        return None;
-    }
-    lead.push_str(&shown(value));
-    Some((lead, end))
-}
-
-/// The two-element form `jwt, <token>` with a token that is none.
-fn two_elements(text: &str, at: usize) -> Option<(String, usize)> {
-    let bytes = text.as_bytes();
-    let lead = ["jwt, ", "jwt,", "bearer, ", "bearer,", "token, "]
-        .into_iter()
-        .find(|lead| starts_with(&bytes[at..], lead))?;
-    let from = at + lead.len();
-    let end = run(bytes, from, is_opaque);
-    let value = &text[from..end];
-    let telling = value.len() >= 12 && value.bytes().any(|b| b.is_ascii_digit());
-    telling.then(|| (format!("{}{}", &text[at..from], shown(value)), end))
-}
-
-/// A long run of letters of both cases and digits: nothing in a log that people need to read looks like that.
-fn opaque(text: &str, at: usize) -> Option<(String, usize)> {
-    let end = run(text.as_bytes(), at, |b| b.is_ascii_alphanumeric() || b"_-+=".contains(&b));
-    let value = &text[at..end];
-    let has = |of: fn(&u8) -> bool| value.as_bytes().iter().any(of);
-    let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
-    (value.len() >= 32 && mixed).then(|| (shown(value), end))
-}
-
-/// What stands for a credential.
-fn shown(value: &str) -> String {
-    if value.starts_with("eyJ") || value.starts_with("ZXlK") {
-        jwt(value)
-    } else {
-        format!("secret#{}", fingerprint(value))
-    }
-}
-
-/// What stands for a JWT. One that is wrapped in base64url has the fingerprint of the token inside.
-fn jwt(text: &str) -> String {
     let text = text.trim_end_matches('=');
-    let text = match text.strip_suffix('.') {
-        Some(rest) if text.matches('.').count() > 2 => rest,
-        _ => text,
-    };
     let inside = text.starts_with("ZXlK").then(|| LENIENT.decode(text).ok()).flatten();
     match inside.as_deref().map(str::from_utf8) {
-        Some(Ok(inside)) => format!("jwt#{}", fingerprint(inside)),
-        _ => format!("jwt#{}", fingerprint(text)),
+        Some(Ok(inside)) => fingerprint(inside),
+        _ => fingerprint(text),
     }
 }
 
@@ -243,24 +92,34 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
 );
 
-fn run(bytes: &[u8], from: usize, of: impl Fn(u8) -> bool) -> usize {
-    from + bytes[from.min(bytes.len())..].iter().take_while(|b| of(**b)).count()
+/// A text without the marks that take no room, since between two halves of a token one would hide both.
+struct Plain<'t> {
+    text: Cow<'t, str>,
+    /// Where a mark stood in the plain text, and how many bytes all of them took up to it.
+    marks: Vec<(usize, usize)>,
 }
 
-fn starts_with(bytes: &[u8], lead: &str) -> bool {
-    bytes.get(..lead.len()).is_some_and(|start| start.eq_ignore_ascii_case(lead.as_bytes()))
-}
+impl<'t> Plain<'t> {
+    fn of(text: &'t str) -> Self {
+        if !text.contains(is_invisible) {
+            return Self { text: Cow::Borrowed(text), marks: Vec::new() };
+        }
+        let (mut plain, mut marks) = (String::with_capacity(text.len()), Vec::new());
+        for (at, c) in text.char_indices() {
+            if is_invisible(c) {
+                marks.push((plain.len(), at + c.len_utf8() - plain.len()));
+            } else {
+                plain.push(c);
+            }
+        }
+        Self { text: Cow::Owned(plain), marks }
+    }
 
-const fn is_name(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')
-}
-
-const fn is_jwt(b: u8) -> bool {
-    is_name(b) || matches!(b, b'.' | b'=' | b'+' | b'%')
-}
-
-const fn is_opaque(b: u8) -> bool {
-    is_jwt(b) || matches!(b, b'/' | b'~')
+    /// Where a place of the plain text stands in the whole one. Marks belong to what stands before them.
+    fn place(&self, at: usize) -> usize {
+        let before = self.marks.partition_point(|(mark, _)| *mark <= at);
+        at + before.checked_sub(1).map_or(0, |last| self.marks[last].1)
+    }
 }
 
 /// Marks that turn the direction of text or take no room.

@@ -1,5 +1,7 @@
 //! One subprotocol element or header value, as code and headers write it: literal text, then perhaps an expression.
 
+use portcullis_diagnose::SUBPROTOCOLS;
+
 use super::credential::{Pasted, blacked_out, looks_like_jwt, split_prefix};
 
 /// What stands for a value that only the running program knows.
@@ -28,31 +30,9 @@ impl Element {
     /// A name that may be shown as it is: it is well known, so it cannot be anyone's secret.
     pub(crate) fn known_name(&self) -> Option<&'static str> {
         let here = self.literal.as_str();
-        KNOWN_NAMES.into_iter().find(|name| self.expression.is_none() && *name == here)
+        SUBPROTOCOLS.into_iter().find(|name| self.expression.is_none() && *name == here)
     }
 }
-
-/// Subprotocol names that are public knowledge.
-pub(super) const KNOWN_NAMES: [&str; 18] = [
-    "access_token",
-    "actioncable-v1-json",
-    "ag-ui.v1",
-    "anycable-token",
-    "base64.binary.k8s.io",
-    "bearer",
-    "chat",
-    "graphql-transport-ws",
-    "graphql-ws",
-    "jwt",
-    "jwt-auth",
-    "mqtt",
-    "other-protocol",
-    "portcullis.v1",
-    "stomp",
-    "token",
-    "v4.channel.k8s.io",
-    "v5.channel.k8s.io",
-];
 
 /// Whether the program's own value follows a literal: `'Bearer ' + token`.
 pub(super) fn dynamic(value: &str, after: &str) -> Option<Expression> {

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use portcullis_diagnose::SUBPROTOCOLS;
+
 use super::{
     credential::{Credential, Pasted, Place, looks_like_jwt, split_prefix},
-    element::{Element, KNOWN_NAMES, dynamic, item_of, with_placeholder},
+    element::{Element, dynamic, item_of, with_placeholder},
 };
 
 /// Where an offer was read.
@@ -355,7 +357,7 @@ pub(crate) fn lists(text: &str, credentials: &[Credential], taken: &[Offer]) -> 
         let before = text[..range.start].trim_end_matches(['"', '\'', '`', ' ']);
         let name = before.strip_suffix(',').and_then(|before| {
             let before = before.trim_end_matches(['"', '\'', '`', ' ']);
-            KNOWN_NAMES.into_iter().filter(|name| before.ends_with(name)).max_by_key(|name| name.len())
+            SUBPROTOCOLS.into_iter().filter(|name| before.ends_with(name)).max_by_key(|name| name.len())
         });
         let mut offer = Offer {
             source: Source::List,
@@ -375,7 +377,7 @@ pub(crate) fn lists(text: &str, credentials: &[Credential], taken: &[Offer]) -> 
         if let Some(after) = after.strip_prefix(',') {
             let after = after.trim_start_matches(['"', '\'', '`', ' ']);
             let name =
-                KNOWN_NAMES.into_iter().filter(|name| after.starts_with(name)).max_by_key(|name| name.len());
+                SUBPROTOCOLS.into_iter().filter(|name| after.starts_with(name)).max_by_key(|name| name.len());
             let whole = name.filter(|name| {
                 !after[name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '.' || c == '-')
             });

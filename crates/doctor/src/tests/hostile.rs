@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use portcullis_agent::{Agent, AgentEvent, EventSink, RunContext};
+use portcullis_diagnose::redacted;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Fixed, ask, good, task};
-use crate::Doctor;
+use crate::{Doctor, evidence::Evidence};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
@@ -81,6 +82,23 @@ proptest! {
             let all = block_on(ask(&format!("{before} {lead}{secret} {after}"))).all();
             for part in secret.split('.').filter(|part| part.len() > 20) {
                 prop_assert!(!all.contains(part), "{part} in {all}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// What the doctor takes for a credential is none any more in what may be written down.
+    #[test]
+    fn what_is_found_may_not_be_written_down(text in prop::collection::vec(fragment(), 0..24).prop_map(|parts| parts.concat())) {
+        let shown = redacted(&text);
+        for token in Evidence::gather(&text).tokens {
+            let token = token.text.as_str();
+            // Less than that is a word of prose or code as well, and no credential travels outside of ASCII.
+            if token.len() >= 16 && token.is_ascii() && token.bytes().any(|b| b.is_ascii_digit()) {
+                prop_assert!(!shown.contains(token), "{token} of {text:?} in {shown:?}");
             }
         }
     }

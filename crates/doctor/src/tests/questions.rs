@@ -21,6 +21,7 @@ use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_agent::{Agent as _, Message, Task};
+use portcullis_diagnose::redacted;
 use portcullis_reason::Reason;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -108,6 +109,22 @@ fn a_question_with_a_token_is_never_kept_and_everyday_ones_are() {
         plain += usize::from(secrets.is_empty());
     }
     assert!(kept * 4 > plain * 3, "{kept} of {plain} questions without a token");
+}
+
+#[test]
+fn no_token_of_the_table_is_written_down() {
+    for row in table() {
+        let mut secrets = Vec::new();
+        for text in row.before.iter().chain([&row.ask]) {
+            let text = filled(text, &mut secrets);
+            let shown = redacted(&text);
+            for secret in &secrets {
+                let pieces = secret.as_bytes().windows(16).map(|piece| str::from_utf8(piece).unwrap());
+                let left: Vec<_> = pieces.filter(|piece| shown.contains(piece)).collect();
+                assert!(left.is_empty(), "{}: {left:?} of {text} in {shown}", row.name);
+            }
+        }
+    }
 }
 
 /// What the transcript lacks, or has too much of.
