@@ -327,7 +327,7 @@ export interface UserMessage {
   readonly content: string;
   /** The agent to run; the server's default where it is left out. */
   readonly agent?: AgentId;
-  /** Anything that the agent should know beside the words, any JSON. */
+  /** Anything that the agent should know beside the words, any JSON of at most 32 levels. */
   readonly context?: unknown;
 }
 

@@ -49,7 +49,7 @@ pub struct UserMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub agent: Option<AgentId>,
-    /// Anything that the agent should know beside the words, any JSON.
+    /// Anything that the agent should know beside the words, any JSON of at most 32 levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "unknown")]
     pub context: Option<Value>,
@@ -127,7 +127,7 @@ pub struct Reauthenticate {
     pub token: Secret,
 }
 
-/// Payload of `ping`: any JSON of at most 1,024 bytes, or nothing.
+/// Payload of `ping`: any JSON of at most 1,024 bytes and 32 levels, or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent)]

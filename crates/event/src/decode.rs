@@ -19,6 +19,10 @@ pub const MAX_RESUME_THREADS: usize = 100;
 /// The longest payload of a `ping`, in bytes as sent.
 pub const MAX_PING_BYTES: usize = 1024;
 
+/// The most levels that JSON of a client's own making may nest, in `context` and in the payload of a `ping`: whoever prints it
+/// or walks through it then does bounded work for each of its bytes.
+pub const MAX_DEPTH: usize = 32;
+
 /// The largest number that every JSON reader keeps exactly (RFC 8259 §6).
 pub const MAX_SEQ: u64 = (1 << 53) - 1;
 
@@ -222,7 +226,7 @@ impl<'a> Both<'_, 'a> {
             None => None,
         };
         let extra = match self.find(|m| m.context) {
-            Some(raw) => Some(read(raw).ok_or_else(|| malformed(UNREADABLE_CONTEXT))?),
+            Some(raw) => Some(any_json(raw).ok_or_else(|| malformed(UNREADABLE_CONTEXT))?),
             None => None,
         };
         Ok(UserMessage { content, agent, context: extra })
@@ -271,7 +275,7 @@ impl<'a> Both<'_, 'a> {
         if raw.get().len() > MAX_PING_BYTES {
             return Err(malformed("the `payload` of `ping` must have at most 1024 bytes"));
         }
-        let echo: Value = read(raw).ok_or_else(|| malformed(UNREADABLE_PING))?;
+        let echo = any_json(raw).ok_or_else(|| malformed(UNREADABLE_PING))?;
         Ok(Ping { echo })
     }
 }
@@ -313,6 +317,32 @@ fn is_object(text: &str) -> bool {
 
 fn read<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
+}
+
+/// Any JSON, as deep as it may be.
+fn any_json(raw: &RawValue) -> Option<Value> {
+    if depth(raw.get()) <= MAX_DEPTH { read(raw) } else { None }
+}
+
+/// How deep a JSON text nests: 0 for what is neither an array nor an object.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn number(raw: &RawValue) -> Option<u64> {
@@ -362,9 +392,9 @@ fn members<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Rejection> {
 const UNKNOWN_TYPE: &str = "`type` must be user_message (or chat, agent_request, start_agent, agent_task), cancel_run, \
                             approve, resume, ack, reauthenticate or ping";
 const UNREADABLE_CONTEXT: &str =
-    "`context` must not nest deeper than 127 levels, hold half a surrogate pair, or a number out of range";
+    "`context` must not nest deeper than 32 levels, hold half a surrogate pair, or a number out of range";
 const UNREADABLE_PING: &str =
-    "`payload` must not nest deeper than 127 levels, hold half a surrogate pair, or a number out of range";
+    "`payload` must not nest deeper than 32 levels, hold half a surrogate pair, or a number out of range";
 const DECISION: &str = "`decision` must be \"approved\" or \"denied\"";
 const RESUME_PARAMETER: &str = "`resume` must be THREAD:EPOCH:SEQ, percent-encoded";
 const ID_EXPECTED: IdExpected = IdExpected {
@@ -412,6 +442,21 @@ mod tests {
         let depth = 200_000;
         let text = format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert_eq!(decode(&text).unwrap().command, Command::Ping(Ping::default()));
+    }
+
+    #[test]
+    fn depth_is_that_of_brackets_outside_of_strings() {
+        for (json, expected) in [
+            ("1", 0),
+            (r#""[[{""#, 0),
+            ("[]", 1),
+            ("{}", 1),
+            (r#"[[],{"a":[1]},[]]"#, 3),
+            (r#"["\"[[", "\\", []]"#, 2),
+            (r#"{"[{": {"\u005b": "]"}}"#, 2),
+        ] {
+            assert_eq!(depth(json), expected, "{json}");
+        }
     }
 
     #[test]

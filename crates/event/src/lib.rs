@@ -18,7 +18,9 @@ pub use command::{
     Ack, Approve, CancelRun, ClientMessage, Command, Decision, Ping, Reauthenticate, Resume, ResumePoint,
     Secret, UserMessage,
 };
-pub use decode::{MAX_PING_BYTES, MAX_RESUME_THREADS, MAX_SEQ, decode, message_id_of, resume_from_query};
+pub use decode::{
+    MAX_DEPTH, MAX_PING_BYTES, MAX_RESUME_THREADS, MAX_SEQ, decode, message_id_of, resume_from_query,
+};
 pub use envelope::{Envelope, ParseError};
 pub use id::{
     AgentId, ApprovalId, ConnectionId, Epoch, EventId, ExecutionId, InvalidId, MAX_ID, MessageId, Position,

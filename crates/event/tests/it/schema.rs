@@ -172,6 +172,7 @@ const BEYOND_SCHEMA: &[&str] = &[
     "a context nested too deep",
     "resume of a thread twice",
     "resume from the middle without an epoch",
+    "a ping nested too deep",
     "ping with more than 1024 bytes",
 ];
 
