@@ -24,7 +24,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_diagnose::is_plain;
-use serde_json::Value;
+use serde::Serialize as _;
+use serde_json::{Serializer, Value, ser::PrettyFormatter};
 
 pub use self::surroundings::{Configuration, Refusal, Surroundings};
 use self::{
@@ -192,7 +193,7 @@ impl Agent for Doctor {
     /// Its tools only read, so answering twice does no harm; what may hold a credential is never written down.
     fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
         let plain = |text: &str| is_plain(text) && credentials(text).is_empty();
-        plain(question) && context.is_none_or(|context| plain(&format!("{context:#}")))
+        plain(question) && context.is_none_or(|context| plain(&spread(context)))
     }
 
     fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {
@@ -205,6 +206,17 @@ impl Agent for Doctor {
                 .unwrap_or_else(|| Err(Failure::cancelled()))
         })
     }
+}
+
+/// `context` as a text with each of its names and values on a line, so that none is taken for part of another.
+fn spread(context: &Value) -> String {
+    let mut text = Vec::new();
+    // Without indentation, which would be paid for once more at each level.
+    let lines = PrettyFormatter::with_indent(b"");
+    context
+        .serialize(&mut Serializer::with_formatter(&mut text, lines))
+        .expect("a value is written into memory");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Says why, then runs the tool. A tool that fails costs its part of the answer alone.

@@ -1,5 +1,7 @@
 //! Close codes and HTTP statuses among the numbers of a text.
 
+use std::ops::Range;
+
 use crate::text::is_unspaced;
 
 /// The numbers of a text that mean something here, each once, in order.
@@ -59,6 +61,7 @@ const STATUS_WORDS: [&str; 9] =
 pub(crate) fn numbers(lower: &str, at_home: bool) -> Numbers {
     let bytes = lower.as_bytes();
     let mut found = Numbers::default();
+    let alone = lower.split_whitespace().take(4).count() < 4;
     let mut at = 0;
     while at < bytes.len() {
         if !bytes[at].is_ascii_digit() {
@@ -72,13 +75,27 @@ pub(crate) fn numbers(lower: &str, at_home: bool) -> Numbers {
         if stands_alone(lower, start, at)
             && let Ok(number) = lower[start..at].parse::<u16>()
         {
-            classify(lower, start, at, number, at_home, &mut found);
+            classify(lower, start..at, number, Setting { at_home, alone }, &mut found);
         }
     }
     found
 }
 
-fn classify(lower: &str, start: usize, end: usize, number: u16, at_home: bool, found: &mut Numbers) {
+/// What is so of the whole text.
+#[derive(Clone, Copy)]
+struct Setting {
+    at_home: bool,
+    /// It is hardly more than its number.
+    alone: bool,
+}
+
+fn classify(
+    lower: &str,
+    Range { start, end }: Range<usize>,
+    number: u16,
+    Setting { at_home, alone }: Setting,
+    found: &mut Numbers,
+) {
     let before = words_before(lower, start);
     let after = lower[end..].trim_start_matches([' ', '-']);
     let unit = after.split(|c: char| !c.is_alphanumeric() && c != '%').next().unwrap_or_default();
@@ -90,7 +107,6 @@ fn classify(lower: &str, start: usize, end: usize, number: u16, at_home: bool, f
         let gap = lower[..start].trim_end_matches([' ', '/', ',']).strip_suffix(last.to_string().as_str());
         gap.is_some()
     });
-    let alone = lower.split_whitespace().take(4).count() < 4;
     let close_context = follows_code || CLOSE_WORDS.iter().any(|word| before.contains(word));
     let is_code = match number {
         1001..=1015 => at_home || close_context,

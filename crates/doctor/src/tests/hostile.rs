@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Instant};
 use portcullis_agent::{Agent, AgentEvent, EventSink, RunContext};
 use portcullis_diagnose::redacted;
 use proptest::prelude::*;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Fixed, ask, good, task};
-use crate::{Doctor, evidence::Evidence};
+use crate::{Doctor, evidence::Evidence, spread};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
@@ -117,6 +118,8 @@ async fn the_largest_message_takes_bounded_work() {
         "why ",
         "Sec-WebSocket-Protocol: jwt, x\n",
         "GET /ws HTTP/1.1\nA: b\n",
+        "(401)",
+        "404/",
     ] {
         let text = unit.repeat(1 + 65_536 / unit.len());
         let started = Instant::now();
@@ -124,6 +127,35 @@ async fn the_largest_message_takes_bounded_work() {
         assert!(started.elapsed().as_secs() < 30, "{unit:?} took {:?}", started.elapsed());
         assert!(transcript.tools().len() <= super::super::MAX_CALLS, "{unit:?}");
         assert!(transcript.answer.len() < 32 * 1024, "{unit:?}: {} bytes", transcript.answer.len());
+    }
+}
+
+/// A value that nests was printed with an indentation as deep as it nested: a hundred times as long as it came.
+#[test]
+fn a_context_is_looked_through_at_a_cost_of_its_length() {
+    for depth in [1, 32, 120] {
+        let context = format!("{}{}{}", "[".repeat(depth), vec!["1"; 20_000].join(","), "]".repeat(depth));
+        let value: Value = serde_json::from_str(&context).unwrap();
+        let spread = spread(&value);
+        assert!(
+            spread.len() <= 2 * context.len(),
+            "{depth} deep: {} bytes of {}",
+            spread.len(),
+            context.len()
+        );
+    }
+    let doctor = Doctor::new(Arc::new(Fixed));
+    for (context, may) in [
+        (r#"{"page":"/login","width":1280}"#, true),
+        (
+            r#"{"a":{"b":["one","two","three","four","five","six","seven","eight","nine","ten","eleven"]}}"#,
+            true,
+        ),
+        (r#"{"token":"abcdef"}"#, false),
+        (r#"{"a":[{"password":"swordfish"}]}"#, false),
+    ] {
+        let value: Value = serde_json::from_str(context).unwrap();
+        assert_eq!(doctor.may_repeat("why?", Some(&value)), may, "{context}");
     }
 }
 
