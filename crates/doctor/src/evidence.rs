@@ -15,6 +15,7 @@ use super::{
         number::numbers,
         offer::{self, Offer, Source},
     },
+    search::Search,
     text::{blank, clip, is_unspaced, words},
     vocabulary::Vocabulary,
 };
@@ -123,21 +124,18 @@ impl Evidence {
 
     /// Reasons by their identifier, by their title, or by a challenge.
     fn gather_reasons(&mut self, text: &str, plain: &str) {
-        static TITLES: LazyLock<Vec<(String, Reason)>> = LazyLock::new(|| {
-            Reason::ALL.iter().map(|reason| (reason.title().to_lowercase(), *reason)).collect()
+        static TITLES: LazyLock<Search<Reason>> = LazyLock::new(|| {
+            let titles: Vec<_> = Reason::ALL.iter().map(|reason| reason.title().to_lowercase()).collect();
+            Search::new(titles.iter().map(String::as_str).zip(Reason::ALL.iter().copied()))
         });
         let named = words_of_ids(text).filter_map(|word| word.parse().ok());
         // A title stands by itself: `the server failed to start` is not one.
-        let entitled = TITLES.iter().filter(|(title, _)| {
-            plain.match_indices(title.as_str()).any(|(at, title)| {
-                plain[at + title.len()..]
-                    .trim_start_matches([' ', '\t'])
-                    .chars()
-                    .next()
-                    .is_none_or(|c| !c.is_alphanumeric())
-            })
-        });
-        for reason in named.chain(entitled.map(|(_, reason)| *reason)).chain(challenge(plain)) {
+        let stands = |after: &str| !after.trim_start_matches([' ', '\t']).starts_with(char::is_alphanumeric);
+        let entitled: Vec<Reason> =
+            TITLES.all(plain).filter_map(|(reason, after)| stands(after).then_some(reason)).collect();
+        // In the order of the catalogue, wherever they stand.
+        let entitled = Reason::ALL.iter().copied().filter(|reason| entitled.contains(reason));
+        for reason in named.chain(entitled).chain(challenge(plain)) {
             if !self.reasons.contains(&reason) {
                 self.reasons.push(reason);
             }

@@ -1,6 +1,11 @@
 //! What is found in a message, as the tools are given it.
 
-use crate::scan::credential::{Pasted, Place};
+use std::sync::LazyLock;
+
+use crate::{
+    scan::credential::{Pasted, Place},
+    search::Search,
+};
 
 /// A token to look into.
 #[derive(Clone, Debug)]
@@ -24,26 +29,51 @@ pub(crate) enum Browser {
 
 impl Browser {
     pub(crate) fn of(lower: &str) -> Self {
-        const NAMES: [&str; 12] = [
-            "browser",
-            "origin:",
-            "chrome",
-            "firefox",
-            "safari",
-            "javascript",
-            "page",
-            "react",
-            "angular",
-            "svelte",
-            "vue",
-            "frontend",
-        ];
-        const OTHERS: [&str; 4] = ["require('ws')", "require(\"ws\")", "from 'ws'", "from \"ws\""];
-        let has = |list: &[&str]| list.iter().any(|word| lower.contains(word));
-        match (has(&OTHERS), has(&NAMES), lower.contains("new websocket")) {
+        static WORDS: LazyLock<Search<Word>> = LazyLock::new(|| {
+            let named = NAMES.map(|name| (name, Word::Name));
+            let other = OTHERS.map(|other| (other, Word::Other));
+            Search::new(named.into_iter().chain(other).chain([("new websocket", Word::Socket)]))
+        });
+        let (mut name, mut other, mut socket) = (false, false, false);
+        for (word, _) in WORDS.all(lower) {
+            match word {
+                Word::Name => name = true,
+                Word::Other => other = true,
+                Word::Socket => socket = true,
+            }
+        }
+        match (other, name, socket) {
             (true, ..) | (_, false, false) => Self::No,
             (_, true, _) => Self::Yes,
             (_, false, true) => Self::Perhaps,
         }
     }
 }
+
+/// What tells about the client.
+#[derive(Clone, Copy)]
+enum Word {
+    /// It is a browser.
+    Name,
+    /// It is none.
+    Other,
+    /// It runs where browsers' code does.
+    Socket,
+}
+
+const NAMES: [&str; 12] = [
+    "browser",
+    "origin:",
+    "chrome",
+    "firefox",
+    "safari",
+    "javascript",
+    "page",
+    "react",
+    "angular",
+    "svelte",
+    "vue",
+    "frontend",
+];
+
+const OTHERS: [&str; 4] = ["require('ws')", "require(\"ws\")", "from 'ws'", "from \"ws\""];

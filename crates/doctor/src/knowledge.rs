@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use portcullis_diagnose::Signature;
 use portcullis_reason::Reason;
 
-use super::{surroundings::Configuration, text::shown, vocabulary::Vocabulary};
+use super::{search::Search, surroundings::Configuration, text::shown, vocabulary::Vocabulary};
 
 /// One thing that the doctor knows.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,19 +37,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether one of its phrases stands in `lower`.
-    pub(crate) fn is_quoted_in(&self, lower: &str) -> bool {
-        self.phrases.iter().any(|phrase| match phrase.strip_suffix('$') {
-            Some(last) => lower.match_indices(last).any(|(at, last)| {
-                lower[at + last.len()..]
-                    .lines()
-                    .next()
-                    .is_none_or(|rest| rest.chars().all(|c| c.is_whitespace() || "?!.".contains(c)))
-            }),
-            None => lower.contains(phrase),
-        })
-    }
-
     /// Whether it answers a question that names its very numbers: `401 403`, `1006`.
     pub(crate) fn is_about_numbers(&self, words: &Vocabulary) -> bool {
         self.matches.iter().any(|line| {
@@ -79,7 +66,34 @@ pub(crate) fn entries() -> &'static [Entry] {
 
 /// The entries that `lower` (lower-case text) quotes.
 pub(crate) fn quoted(lower: &str) -> Vec<&'static Entry> {
-    entries().iter().filter(|entry| entry.is_quoted_in(lower)).collect()
+    static PHRASES: LazyLock<Search<Phrase>> = LazyLock::new(|| {
+        let phrases = |(entry, known): (usize, &'static Entry)| {
+            known.phrases.iter().map(move |phrase| match phrase.strip_suffix('$') {
+                Some(last) => (last, Phrase { entry, ends_line: true }),
+                None => (*phrase, Phrase { entry, ends_line: false }),
+            })
+        };
+        Search::new(entries().iter().enumerate().flat_map(phrases))
+    });
+    let mut quoted = vec![false; entries().len()];
+    for (phrase, after) in PHRASES.all(lower) {
+        quoted[phrase.entry] = quoted[phrase.entry] || !phrase.ends_line || ends_line(after);
+    }
+    entries().iter().zip(quoted).filter_map(|(entry, quoted)| quoted.then_some(entry)).collect()
+}
+
+/// A phrase of an entry.
+#[derive(Clone, Copy)]
+struct Phrase {
+    entry: usize,
+    /// It counts at the end of a line alone.
+    ends_line: bool,
+}
+
+/// Whether nothing but the marks of a sentence stands before the end of the line.
+fn ends_line(after: &str) -> bool {
+    let rest = after.trim_start_matches(|c: char| c != '\n' && (c.is_whitespace() || "?!.".contains(c)));
+    rest.is_empty() || rest.starts_with('\n')
 }
 
 /// The entries that answer a question of these words best: all that share the best score, two at most. A question that

@@ -12,6 +12,7 @@ mod found;
 mod knowledge;
 mod paced;
 mod scan;
+mod search;
 mod surroundings;
 #[cfg(test)]
 mod tests;

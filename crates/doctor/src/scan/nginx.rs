@@ -33,6 +33,9 @@ const MAX_DIRECTIVES: usize = 500;
 
 /// Reads the directives of `text`, where it has a `proxy_pass`. Several locations are taken together: what one sets counts.
 pub(crate) fn settings(text: &str) -> Option<Settings> {
+    if !text.contains("proxy_pass") {
+        return None;
+    }
     let directive = |part: &str| {
         let code =
             part.lines().map(|line| line.split('#').next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
