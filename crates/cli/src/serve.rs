@@ -88,7 +88,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let agents = Agents::new(doctor);
     let admin = listeners.admin();
     let log = event_log(&options, &data_dir).await?;
-    let setup = Setup { verifier, agents, log, redact: None, auth_url, own_refusals };
+    let setup = Setup { verifier, agents, log, redact: Some(without_credentials), auth_url, own_refusals };
     let mut service = Service::new(options, setup, listeners)?;
     recover(service.handle()).await?;
     if let Some(auth) = &auth {
@@ -135,6 +135,11 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     drop(ready);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What of a user's words may be written down where their agent does not say otherwise.
+fn without_credentials(words: &str) -> String {
+    portcullis_diagnose::redacted(words).into_owned()
 }
 
 /// Opens the record of events.

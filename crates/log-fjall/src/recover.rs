@@ -44,7 +44,7 @@ impl Keeper {
             if folder.has_keys() || folder.tables().symlink_metadata().is_ok() {
                 return Err(damaged("the file state is gone, or damaged".to_owned()));
             }
-            let id = u64::from_be_bytes(crate::secrets::random());
+            let id = u64::from_be_bytes(portcullis_units::random::bytes());
             state.keep(|state| (state.id, state.clean) = (id, true)).map_err(unusable)?;
             folder.sync().map_err(unusable)?;
         }

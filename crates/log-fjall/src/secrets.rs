@@ -20,7 +20,7 @@ pub(crate) struct Nonces {
 
 impl Nonces {
     pub(crate) fn new() -> Self {
-        Self { random: random(), next: 0 }
+        Self { random: portcullis_units::random::bytes(), next: 0 }
     }
 
     fn next(&mut self) -> [u8; NONCE_LEN] {
@@ -61,12 +61,6 @@ impl Secret {
         self.0.open_separate_gather(nonce, Aad::from(bound), text, tag, &mut out).ok()?;
         Some(out)
     }
-}
-
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has randomness");
-    bytes
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::secrets::{KEY, Secret, random};
+use portcullis_units::random;
+
+use crate::secrets::{KEY, Secret};
 
 /// The file of keys.
 pub(crate) struct Slots {
@@ -93,7 +95,7 @@ impl Slots {
 
     /// Puts a new key into a slot.
     pub(crate) fn fill(&self, slot: u32, serial: u64) -> io::Result<Secret> {
-        let key = Zeroizing::new(random::<KEY>());
+        let key = Zeroizing::new(random::bytes::<KEY>());
         self.write(place(slot), LIVE, serial, &key)?;
         Ok(Secret::new(&key))
     }
@@ -118,7 +120,7 @@ impl Slots {
 
     /// Puts a new key for questions into its place.
     pub(crate) fn fill_generation(&self, generation: u32) -> io::Result<Secret> {
-        let key = Zeroizing::new(random::<KEY>());
+        let key = Zeroizing::new(random::bytes::<KEY>());
         self.write(generation_place(generation), LIVE, u64::from(generation), &key)?;
         Ok(Secret::new(&key))
     }

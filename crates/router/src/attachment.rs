@@ -210,8 +210,8 @@ impl Attachment {
             Command::CancelRun(command) => self.world.cancel(&self.seat.router.shared, &command),
             Command::Resume(command) => self.resume(command),
             Command::Ping(ping) => {
-                let (shared, pong) = (&self.seat.router.shared, Pong { echo: ping.echo });
-                self.world.ping(shared, &self.outbox, self.mode.format(), pong);
+                let answer = Pong { echo: ping.echo };
+                self.world.ping(&self.seat.router.shared, &self.outbox, self.mode.format(), answer);
                 Ok(())
             }
             // Events are kept by count and size alone, so a place that a client has reached changes nothing.

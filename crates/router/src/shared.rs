@@ -37,7 +37,8 @@ pub struct Options {
     pub retention: Duration,
     /// Whether runs that a crash cut off are run again, where their agents allow it.
     pub repeat_runs: bool,
-    /// Replaces what is a credential in a user's words, before they are written down. Without it none of them is.
+    /// Replaces what is a credential in a user's words, before they are written down for an agent that keeps them so
+    /// ([`Keeps::Redacted`](portcullis_agent::Keeps)). Without it nothing of them is.
     pub redact: Option<fn(&str) -> String>,
 }
 

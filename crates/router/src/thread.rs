@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use portcullis_agent::Keeps;
 use portcullis_event::{AgentStarted, Epoch, Position, RunId, ThreadId};
 use portcullis_log::{OpenRun, Stream};
 use tokio::sync::oneshot;
@@ -84,9 +85,13 @@ impl Run {
         }
     }
 
-    /// What of the user's words is written down.
+    /// What of the user's words is written down, as the agent says.
     pub(crate) fn kept(&self, shared: &Shared) -> Option<String> {
-        shared.options.redact.map(|redact| redact(&self.content))
+        match self.chosen.agent.keeps() {
+            Keeps::Nothing => None,
+            Keeps::Redacted => shared.options.redact.map(|redact| redact(&self.content)),
+            Keeps::All => Some(self.content.clone()),
+        }
     }
 
     /// Whether clients may have seen some of an attempt before this one.

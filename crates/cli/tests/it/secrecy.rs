@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use portcullis_test::{Peer, Request, Server, Tokens, alter, forge, wrap};
 use serde_json::{Value, json};
 
-use crate::support::question;
+use crate::{durable::whole, support::question};
 
 /// Everything that came out of a server, and everything that must not be in it.
 #[derive(Default)]
@@ -207,6 +207,52 @@ fn talk(server: &Server, evidence: &mut Evidence, good: &str, all: &[String]) {
             evidence.heard(path, message.to_string());
         }
     }
+}
+
+#[test]
+fn what_is_kept_of_a_question_holds_no_credential() {
+    let server = crate::server().start();
+    let token = server.token("ann");
+    let (wrapped, opaque) = (wrap(&token), "Opaque-0123456789-token");
+    let mut secrets: Vec<&str> = token.split('.').skip(1).collect();
+    secrets.extend([wrapped.as_str(), opaque, "s3cret-pass", "MIGHAgEAMBMGByqGSM49AgEG"]);
+    let forms = [
+        "Why is TOKEN refused?",
+        "why WRAPPED?",
+        "why 'jwt.WRAPPED' and jwt-auth.TOKEN?",
+        "Sec-WebSocket-Protocol: jwt, OPAQUE",
+        "new WebSocket(url, ['jwt', 'OPAQUE'])",
+        "base64url.bearer.authorization.k8s.io.WRAPPED",
+        "curl -H 'Authorization: Bearer OPAQUE'",
+        "Authorization: Basic OPAQUE",
+        "Cookie: a=1; session=OPAQUE",
+        "wss://h/ws?access_token=TOKEN&x=1 and ?ticket=OPAQUE",
+        "{\"refresh_token\": \"OPAQUE\", \"password\": \"s3cret-pass\"}",
+        "{\"name\":\"Authorization\",\"value\":\"Token OPAQUE\"}",
+        "DB_PASSWORD=s3cret-pass and postgres://u:s3cret-pass@h/db",
+        "my password is s3cret-pass",
+        "x-api-key: OPAQUE",
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\n-----END PRIVATE KEY-----",
+    ];
+    let mut peer = server.live("/ws", "ann");
+    for (number, form) in forms.iter().enumerate() {
+        let content = form.replace("TOKEN", &token).replace("WRAPPED", &wrapped).replace("OPAQUE", opaque);
+        peer.say(&question(&format!("m{number}"), "t", &content));
+        peer.until_ended(1);
+    }
+    let server = server.restart();
+    let kept: Vec<_> = whole(&server, "ann", "t").1;
+    let said: Vec<_> = kept.iter().filter(|event| event["type"] == "user_message").collect();
+    assert_eq!(said.len(), forms.len());
+    for (event, form) in said.iter().zip(forms) {
+        let content = event["payload"]["content"].as_str().unwrap();
+        assert!(
+            content.contains('[') && !secrets.iter().any(|secret| content.contains(secret)),
+            "{form}: {content}"
+        );
+    }
+    let kept = Value::from(kept).to_string();
+    assert!(!secrets.iter().any(|secret| kept.contains(secret)), "an answer or a step holds a credential");
 }
 
 fn say(peer: &mut Peer, message: &Value) -> Vec<Value> {

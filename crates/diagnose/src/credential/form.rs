@@ -158,10 +158,26 @@ pub(super) fn announced(runs: &mut Runs<'_>, at: usize, in_field: bool) -> Optio
     (telling && !other).then(|| token(runs, from, end, Kind::Secret))
 }
 
-/// A long run of letters of both cases and digits: nothing that people need to read looks like that.
+/// A long run of letters of both cases and digits, or of letters and digits alone that is no hexadecimal number: nothing that
+/// people need to read looks like that.
 pub(super) fn opaque(runs: &mut Runs<'_>, at: usize) -> Option<Credential> {
     let run: Run = runs.of(Class::Word, at);
-    (run.end - at >= 32 && run.is_mixed()).then(|| token(runs, at, run.end, Kind::Secret))
+    let random = |value: &str| run.is_mixed() || run.has_digit() && has_random_part(value);
+    (run.end - at >= LONG && random(&runs.text[at..run.end])).then(|| token(runs, at, run.end, Kind::Secret))
+}
+
+/// From here on a run is longer than names and identifiers are.
+const LONG: usize = 32;
+
+/// How far a run is looked into.
+const FAR: usize = 256;
+
+fn has_random_part(value: &str) -> bool {
+    value[..value.len().min(FAR)].split(|c: char| !c.is_ascii_alphanumeric()).any(|part| {
+        part.len() >= LONG
+            && part.bytes().any(|b| b.is_ascii_digit())
+            && part.bytes().any(|b| b.is_ascii_alphabetic() && !b.is_ascii_hexdigit())
+    })
 }
 
 /// The credential from `from` to `end`, with what follows of it where a terminal or a mail program broke it.

@@ -142,6 +142,7 @@ fn opaque_tokens_by_what_leads_to_them() {
         "subprotocols=[\"bearer\", \"⟦secret:opaque-session-secret⟧\"]",
         "io(url, { auth: { token: \"⟦secret:opaque⟧\" } })",
         "key ⟦secret:Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZkdISUpL⟧ used",
+        "Why is ⟦secret:opaque-token-0123456789abcdefghijklmnopqrstuvwxyz⟧ refused?",
         "{\"kty\":\"oct\",\"k\":\"⟦secret:aGVsbG8gd29ybGQgaGVsbG8⟧\"}",
     ] {
         check(template);
@@ -223,7 +224,8 @@ fn what_is_none_is_left_alone_and_not_copied() {
         "WWW-Authenticate: Bearer error=\"invalid_token\"",
         "WWW-Authenticate: Bearer realm=\"portcullis\", error=\"invalid_token\"",
         "connection 0123456789abcdef0123456789abcdef lost",
-        "request 550e8400-e29b-41d4-a716-446655440000",
+        "request 550e8400-e29b-41d4-a716-446655440000 or 01arz3ndektsv4rrffq69g5fav",
+        "pod netra-backend-staging-00035-7d9f8b6c5d-x2x4z of the-service-with-a-long-name-2",
         "Authorization: Bearer <token>",
         "Authorization: Bearer $TOKEN, token={token}, password=%s, secret=<your secret>, pwd: ***, token=(hidden)",
         "Authorization: Bearer ${token} or 'Bearer ' + token",

@@ -9,6 +9,8 @@ use portcullis_router::{Router, Seat};
 
 use portcullis_test::{MemoryDisk, MemoryLog};
 
+use tokio_util::task::TaskTracker;
+
 use crate::world::{Device, LIMITS, assert_order, identity, recording, roomy};
 
 fn seat(router: &Router, user: &str) -> Seat {
@@ -36,7 +38,7 @@ async fn done(router: &Router) {
 async fn each(promise: impl AsyncFn(Router, Option<MemoryLog>)) {
     promise(recording(roomy(), Arc::new(Memory::new(LIMITS))), None).await;
     let log = MemoryLog::slow(&Arc::new(MemoryDisk::default()));
-    let serving = tokio::spawn(served(log.clone()));
+    let serving = TaskTracker::new().spawn(served(log.clone()));
     promise(recording(roomy(), Arc::new(log.clone())), Some(log)).await;
     serving.abort();
 }

@@ -114,7 +114,7 @@ async fn one_user_s_lost_record_is_nobody_else_s() {
     bob.read().await;
     assert_eq!((ann.ended, bob.ended), (Some(Reason::NotReady), None));
     assert_eq!(assert_order(bob.events()).len(), 1);
-    tokio::time::timeout(Duration::from_secs(60), router.shutdown(Duration::from_secs(5))).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), router.shutdown(Duration::from_secs(5))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

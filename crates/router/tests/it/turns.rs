@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_agent::{Agent, Answer, Message, RunContext, RunFuture, Task, ToolError, ToolOutput};
-use portcullis_event::Mode;
+use portcullis_agent::{Agent, Answer, Keeps, Message, RunContext, RunFuture, Task, ToolError, ToolOutput};
+use portcullis_event::{Mode, ServerMessage};
 use portcullis_log::Memory;
-use portcullis_router::{Agents, Router};
+use portcullis_router::{Agents, Options, Router};
 use serde_json::json;
 
 use crate::world::{Device, End, LIMITS, assert_order, recording_with, roomy, settle};
@@ -98,4 +98,52 @@ async fn an_agent_is_shown_questions_tools_and_answers() {
 async fn a_run_of_its_own_is_shown_its_question_alone() {
     let router = recording_with(roomy(), Agents::new(|| Arc::new(Witness)), Arc::new(Memory::new(LIMITS)));
     assert_eq!(ask(&router, Mode::Factory, &["first", "second"]).await, ["user: first", "user: second"]);
+}
+
+/// Lets so much of what it is asked be written down.
+struct Keeper(Keeps);
+
+impl Agent for Keeper {
+    fn id(&self) -> &'static str {
+        "keeper"
+    }
+
+    fn kind(&self) -> &'static str {
+        "test"
+    }
+
+    fn keeps(&self) -> Keeps {
+        self.0
+    }
+
+    fn run(&self, _: Task, _: RunContext) -> RunFuture<'_> {
+        Box::pin(async { Ok(Answer { final_response: "noted".to_owned(), usage: None }) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_says_what_of_the_words_is_written_down() {
+    for (keeps, redacts, expected) in [
+        (Keeps::Nothing, true, None),
+        (Keeps::Redacted, true, Some("a [redacted] word")),
+        // Nothing that replaces credentials, so nothing that may be written down.
+        (Keeps::Redacted, false, None),
+        (Keeps::All, false, Some("a secret word")),
+    ] {
+        let options = Options { redact: roomy().redact.filter(|_| redacts), ..roomy() };
+        let agents = Agents::new(move || Arc::new(Keeper(keeps)));
+        let router = recording_with(options, agents, Arc::new(Memory::new(LIMITS)));
+        let mut ann = Device::connect(&router, "ann", Mode::Main).await;
+        ann.say(Some("m"), "t", "a secret word").await;
+        assert_eq!(settle(&router).await, 0);
+        ann.read().await;
+        let said: Vec<_> = ann
+            .events()
+            .filter_map(|event| match &event.message {
+                ServerMessage::UserMessage(said) => Some(said.content.as_deref()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, [expected], "{keeps:?}");
+    }
 }
