@@ -238,6 +238,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one stream, and each fault that it can have")]
     fn each_fault_is_found() {
         let event = |seq: u64, kind: &str, tool: &str| json!({ "type": kind, "thread_id": "t", "seq": seq, "run_id": "r", "payload": { "execution_id": tool } });
         let said = |seq: u64| {

@@ -14,6 +14,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 /// One message of each type, every optional member filled.
+#[expect(clippy::too_many_lines, reason = "one of each message")]
 pub(crate) fn messages() -> Vec<ServerMessage> {
     let agent_id = AgentId::new("doctor").unwrap();
     let thread_id = ThreadId::new("t-1").unwrap();
