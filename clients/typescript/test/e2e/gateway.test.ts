@@ -115,7 +115,8 @@ test('a connection that breaks in mid-answer loses and repeats nothing', async (
   });
   client.ask('Why does my browser only say 1006?');
   await finished(events);
-  expect(sockets.length).toBeGreaterThan(1);
+  // All of a short answer may have come by the time that the line is cut: the client comes back all the same.
+  await expect.poll(() => sockets.length).toBeGreaterThan(1);
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
 });
 
