@@ -15,7 +15,7 @@ pub enum AgentEvent {
     },
     /// A tool begins (`tool_executing`). Exactly one [`AgentEvent::ToolCompleted`] with the same id follows.
     ToolExecuting {
-        /// Unique within the run; see [`EventSink::begin_tool`].
+        /// Unique within the run; see [`EventSink::begin_tool`](crate::EventSink::begin_tool).
         execution_id: ExecutionId,
         /// The tool's name.
         tool_name: String,

@@ -1,8 +1,8 @@
 //! The built-in agent: a doctor for failed WebSocket and JWT handshakes that needs no model.
 //!
-//! It reads a message once and gathers its evidence ([`evidence`]), runs a tool on each piece ([`tools`]), lets the piece
-//! that is nearest to the fault decide ([`case`]), and tells what it found with what to do ([`answer`]). What it knows
-//! beyond the catalogue of reasons is data ([`knowledge`]). It owns no socket and fetches nothing.
+//! It reads a message once and gathers its evidence (`evidence`), runs a tool on each piece (`tools`), lets the piece
+//! that is nearest to the fault decide (`case`), and tells what it found with what to do (`answer`). What it knows
+//! beyond the catalogue of reasons is data (`knowledge`). It owns no socket and fetches nothing.
 
 mod answer;
 mod case;

@@ -21,7 +21,7 @@
 //! - A stream whose end may have been lost begins a new epoch, so that no number is taken for another's.
 //!
 //! [`Memory`] keeps all of it for as long as the process lives. This crate knows no runtime: who waits is woken by whichever
-//! thread has the news. [`suite`] is the contract as tests, for every implementation to run.
+//! thread has the news. With the feature `suite` the module of that name is the contract as tests, for every implementation to run.
 
 mod change;
 mod commit;
