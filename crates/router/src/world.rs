@@ -32,7 +32,7 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_event::{Format, ResumePoint};
-use portcullis_log::{Limits, Memory, Owner};
+use portcullis_log::Owner;
 use portcullis_token::Identity;
 
 use self::{
@@ -97,17 +97,11 @@ impl World {
     }
 
     /// The conversation, begun if there is none.
-    fn talk<'a>(&self, state: &'a mut State, shared: &Shared) -> &'a mut Talk {
+    fn talk<'a>(&self, state: &'a mut State) -> &'a mut Talk {
         state.talk.get_or_insert_with(|| {
             let identity =
                 self.identity.as_ref().expect("a world without its user was made with a conversation");
-            let mut talk = Box::new(Talk::new(owner(identity)));
-            if !self.retains {
-                // Ids of messages are remembered, and of the events nothing.
-                let limits = Limits { events: 0, bytes: 0, threads: shared.options.threads_per_user };
-                talk.opened(Memory::apart(limits));
-            }
-            talk
+            Box::new(Talk::new(owner(identity)))
         })
     }
 
@@ -156,7 +150,7 @@ impl World {
         if resume.is_empty() {
             return;
         }
-        let talk = self.talk(&mut state, shared);
+        let talk = self.talk(&mut state);
         talk.hold(outbox, &resume);
         drop(state);
         self.command(shared, Command::Resume { outbox: Arc::clone(outbox), format, points: resume });

@@ -148,7 +148,7 @@ impl World {
         }
         let stream = record.stream(id).await.map_err(|error| unreadable(&error))?;
         let mut state = self.state.lock();
-        let talk = self.talk(&mut state, shared);
+        let talk = self.talk(&mut state);
         talk.make_room(shared.options.threads_per_user, id)?;
         if let Some(stream) = stream {
             talk.threads.insert(id.clone(), Thread::recorded(stream, super::talk::now()));
@@ -180,7 +180,7 @@ impl World {
         thread_id: ThreadId,
         repeat: Repeat,
     ) -> Result<(), Rejection> {
-        let talk = self.talk(state, shared);
+        let talk = self.talk(state);
         let Some(record) = talk.record.clone() else {
             return Err(
                 Rejection::new(Reason::NotReady, "the record was closed meanwhile").with_retry_after(1)
@@ -241,7 +241,7 @@ impl World {
         outbox: &Outbox,
         frame: Bytes,
     ) {
-        let talk = self.talk(state, shared);
+        let talk = self.talk(state);
         let place = talk.accepting.iter().position(|it| it.accepted.run_id == run.place.run_id);
         let Accepting { id, accepted, again } =
             talk.accepting.swap_remove(place.expect("an acceptance stands here until it is known"));

@@ -12,7 +12,9 @@ use portcullis_event::{
     AgentFailed, AgentId, AgentStarted, Envelope, ExecutionId, RunError, RunId, ServerMessage, ThreadId,
     ToolCompleted,
 };
-use portcullis_log::{AppendError, OpenError, OpenRun, OwnerLog, Page, Question, ReadError, Repeat, Stream};
+use portcullis_log::{
+    AppendError, Limits, Memory, OpenError, OpenRun, OwnerLog, Page, Question, ReadError, Repeat, Stream,
+};
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -49,11 +51,11 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
     ) -> Result<Arc<dyn OwnerLog>, Rejection> {
-        if let Some(record) = self.opened(shared) {
+        if let Some(record) = self.opened() {
             return Ok(record);
         }
         self.open_by_pump(shared).await?;
-        self.opened(shared).ok_or_else(closed)
+        self.opened().ok_or_else(closed)
     }
 
     /// Has the pump open the record.
@@ -85,15 +87,15 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
     ) -> Result<Arc<dyn OwnerLog>, Rejection> {
-        if let Some(record) = self.opened(shared) {
+        if let Some(record) = self.opened() {
             return Ok(record);
         }
         self.open(shared).await?;
-        self.opened(shared).ok_or_else(closed)
+        self.opened().ok_or_else(closed)
     }
 
-    fn opened(&self, shared: &Shared) -> Option<Arc<dyn OwnerLog>> {
-        self.talk(&mut self.state.lock(), shared).record.clone()
+    fn opened(&self) -> Option<Arc<dyn OwnerLog>> {
+        self.talk(&mut self.state.lock()).record.clone()
     }
 
     /// Opens the user's record if it is not open, and takes up the runs that were left open in it: their open tools end, and
@@ -101,17 +103,22 @@ impl World {
     pub(super) async fn open(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Taken, Rejection> {
         let owner = {
             let mut state = self.state.lock();
-            let talk = self.talk(&mut state, shared);
+            let talk = self.talk(&mut state);
             talk.opens_later = false;
             if talk.record.is_some() {
                 return Ok(Taken::default());
             }
             talk.owner
         };
-        let record = shared.log.open(owner).await.map_err(|error| self.unopened(shared, &error))?;
+        let record = if self.retains {
+            shared.log.open(owner).await.map_err(|error| self.unopened(shared, &error))?
+        } else {
+            // Ids of messages are remembered, and of the events nothing.
+            Memory::apart(Limits { events: 0, bytes: 0, threads: shared.options.threads_per_user })
+        };
         let left = Left::read(&*record).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();
-        self.talk(state, shared).opened(record);
+        self.talk(state).opened(record);
         Ok(self.take_up(state, shared, left))
     }
 
@@ -130,7 +137,7 @@ impl World {
     fn take_up(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, left: Left) -> Taken {
         let mut taken = Taken::default();
         for (thread_id, Open { stream, runs }) in left.threads {
-            let talk = self.talk(state, shared);
+            let talk = self.talk(state);
             let thread = stream.map_or_else(|| Thread::new(now()), |it| Thread::recorded(it, now()));
             talk.threads.insert(thread_id, thread);
             for (open, cut_off) in runs {
@@ -143,7 +150,7 @@ impl World {
                     None => taken.ended += 1,
                     Some(run) => {
                         taken.repeated += 1;
-                        let talk = self.talk(state, shared);
+                        let talk = self.talk(state);
                         talk.runs += 1;
                         shared.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         self.queue(state, shared, run);
@@ -163,7 +170,7 @@ impl World {
         cut_off: Option<CutOff>,
         mut room: impl FnMut() -> Option<OwnedSemaphorePermit>,
     ) -> Option<Run> {
-        let talk = self.talk(state, shared);
+        let talk = self.talk(state);
         talk.accepted_at(open.accepted_at);
         let place = Place { term: talk.term, thread_id: open.thread_id.clone(), run_id: open.run_id.clone() };
         let began = cut_off.is_some();

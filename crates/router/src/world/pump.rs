@@ -19,7 +19,11 @@ use portcullis_log::{AppendError, Commit};
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Message, State, Taken, World, deliver::Numbered, talk::Pump};
+use super::{
+    Message, State, Taken, World,
+    deliver::Numbered,
+    talk::{Pump, Talk},
+};
 use crate::{Outbox, shared::Shared, thread::Run};
 
 /// What has to ask the record before it is done.
@@ -70,28 +74,31 @@ impl World {
         shared: &Arc<Shared>,
         command: Command,
     ) -> Result<(), Rejection> {
+        let mut state = self.state.lock();
+        let talk = self.talk(&mut state);
         let is_message = |command: &Command| matches!(command, Command::Message(_));
-        let waiting = |messages: bool| {
-            let state = self.state.lock();
-            let commands = state.talk.iter().flat_map(|talk| &talk.commands);
-            commands.filter(|command| is_message(command) == messages).count()
-        };
+        let alike = |other: &&Command| is_message(other) == is_message(&command);
+        let waiting = talk.commands.iter().filter(alike).count();
         if is_message(&command) {
-            if waiting(true) >= shared.options.runs_per_user {
+            if waiting >= shared.options.runs_per_user {
                 return Err(super::accept::too_many_runs());
             }
-        } else if waiting(false) >= WAITING {
+        } else if waiting >= WAITING {
             return Err(Rejection::new(Reason::RateLimited, "too many commands of the user wait")
                 .with_hint("too much of what you sent before still waits; send less at a time")
                 .with_retry_after(1));
         }
-        self.command(shared, command);
+        self.push_command(talk, shared, command);
         Ok(())
     }
 
     pub(crate) fn command(self: &Arc<Self>, shared: &Arc<Shared>, command: Command) {
         let mut state = self.state.lock();
-        let talk = self.talk(&mut state, shared);
+        let talk = self.talk(&mut state);
+        self.push_command(talk, shared, command);
+    }
+
+    fn push_command(self: &Arc<Self>, talk: &mut Talk, shared: &Arc<Shared>, command: Command) {
         talk.commands.push_back(command);
         self.wake(&mut talk.pump, shared);
     }

@@ -22,7 +22,7 @@ use crate::{
 impl World {
     /// Gives a run its place in its thread, as the policy has it. It is one of the user's runs already.
     pub(super) fn queue(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, run: Run) {
-        let thread = self.talk(state, shared).thread(&run.place.thread_id);
+        let thread = self.talk(state).thread(&run.place.thread_id);
         let policy = shared.options.thread_policy;
         if (thread.active.is_empty() && thread.waiting.is_empty()) || policy == ThreadPolicy::Parallel {
             thread.begin(&run);
@@ -131,7 +131,7 @@ impl World {
         let record = self.record(shared).await?;
         let stream = record.stream(&id).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();
-        let talk = self.talk(state, shared);
+        let talk = self.talk(state);
         if stream.is_none() && !talk.threads.contains_key(&id) {
             return Err(super::history::no_such_thread());
         }

@@ -141,7 +141,7 @@ impl World {
             AppendError::Unavailable { after, .. } => *after,
             AppendError::Fenced | AppendError::AlreadyAccepted(_) => REOPENED_AFTER,
         };
-        let talk = self.talk(state, shared);
+        let talk = self.talk(state);
         if mem::replace(&mut talk.opens_later, true) {
             return;
         }

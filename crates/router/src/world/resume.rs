@@ -53,7 +53,7 @@ impl World {
                 }
                 Err(gap) => {
                     let mut state = self.state.lock();
-                    self.talk(&mut state, shared).caught_up(outbox, &point.thread_id);
+                    self.talk(&mut state).caught_up(outbox, &point.thread_id);
                     self.reply(shared, outbox, format, gap.into());
                 }
             }
@@ -63,7 +63,7 @@ impl World {
         }
         {
             let mut state = self.state.lock();
-            self.talk(&mut state, shared).set_behind(outbox, behind);
+            self.talk(&mut state).set_behind(outbox, behind);
             self.reply(shared, outbox, format, resumed.into());
         }
         self.send_missed(shared, &*record, outbox, format).await
@@ -130,7 +130,7 @@ impl World {
             let page = record.read(&thread_id, next_seq - 1, room).await;
             let page = page.map_err(|error: ReadError| unreadable(&error))?;
             let mut state = self.state.lock();
-            let talk = self.talk(&mut state, shared);
+            let talk = self.talk(&mut state);
             match send(talk, outbox, &thread_id, &epoch, next_seq, page) {
                 Ok(true) => {}
                 Ok(false) => {

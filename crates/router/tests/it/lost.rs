@@ -5,11 +5,12 @@ use std::time::Duration;
 use portcullis_event::{Mode, Resume, ResumePoint, ServerMessage, ThreadId};
 use portcullis_log::Owner;
 use portcullis_reason::Reason;
-use portcullis_router::Router;
+use portcullis_router::{Options, Router};
 
 use crate::{
     held::{Held, finish, pause},
-    world::{Device, End, assert_order},
+    script::scripted,
+    world::{Device, End, assert_order, roomy},
 };
 
 fn from_the_start() -> Resume {
@@ -145,4 +146,31 @@ async fn what_a_user_said_is_shown_everywhere_as_it_is_kept() {
     let mut again = Device::resume(&log.router(), "ann", Mode::Main, &from_the_start()).await;
     again.read().await;
     assert_eq!(said(&again), expected);
+}
+
+/// The clock stands still here, so what memory lets go of first is told by names, and not by use: a record that is lost.
+#[tokio::test(start_paused = true)]
+async fn an_isolated_connection_that_loses_its_record_leaves_the_user_s_own_alone() {
+    let log = Held::new();
+    let router = log.router_with(Options { threads_per_user: 2, ..roomy() }, scripted());
+    let mut main = Device::connect(&router, "ann", Mode::Main).await;
+    main.say(None, "t", "think").await;
+    finish(&router, &log).await;
+    let mut isolated = Device::connect(&router, "ann", Mode::Isolated).await;
+    for thread in ["b", "a", "c", "a"] {
+        isolated.say(None, thread, "think").await;
+        pause().await;
+    }
+    isolated.read().await;
+    assert_eq!(isolated.ended, Some(Reason::NotReady), "its record was lost");
+    isolated.say(None, "d", "think").await;
+    settle(&router, &log).await;
+    main.say(None, "t", "think").await;
+    finish(&router, &log).await;
+    main.read().await;
+    assert_eq!(main.ended, None, "nobody else opened the user's record");
+    assert_eq!(assert_order(main.events()).len(), 2);
+    for thread in ["a", "b", "c", "d"] {
+        assert_eq!(log.disk().events(owner(), &ThreadId::new(thread).unwrap()), None);
+    }
 }
