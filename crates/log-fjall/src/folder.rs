@@ -22,38 +22,26 @@ pub(crate) struct Folder {
     state: File,
 }
 
-/// What there was in a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing, or a record of format 2, begun or not.
-    Current,
-    /// A record of format 1, whole.
-    First,
-}
-
 impl Folder {
     /// Makes sure that the folder is ours alone: made by this program, of a format that it knows, or empty; with no way for
     /// another user to put something into it, and no other process at work in it.
-    pub(crate) fn claim(path: &Path) -> Result<(Self, Found), Error> {
+    pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.to_owned(), source };
         // Readable by its owner alone, wherever it stands.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         trusted(path, &fs::metadata(path).map_err(unusable)?)?;
-        let found = match marked(path)? {
-            Some(FORMAT) => Found::Current,
-            Some(_) => Found::First,
-            None => {
-                mark(path).map_err(unusable)?;
-                Found::Current
-            }
-        };
+        match marked(path)? {
+            Some(FORMAT) => {}
+            // What is there would be left out without a word.
+            Some(found) => return Err(Error::TooOld { path: path.to_owned(), found }),
+            None => mark(path).map_err(unusable)?,
+        }
         let state = own_file(&path.join(STATE)).map_err(unusable)?;
         state.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => Error::InUse { path: path.to_owned() },
             fs::TryLockError::Error(source) => unusable(source),
         })?;
-        let folder = Self { path: path.to_owned(), state };
-        Ok((folder, found))
+        Ok(Self { path: path.to_owned(), state })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -35,7 +35,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Opens the record in a folder, or makes it.
     pub(crate) fn start(path: &Path, options: Options) -> Result<(Self, Writer), Error> {
-        let (folder, _found) = Folder::claim(path)?;
+        let folder = Folder::claim(path)?;
         let unusable = |source| Error::Unusable { path: path.to_owned(), source };
         let damaged = |detail| Error::Damaged { path: path.to_owned(), detail };
         let state = folder.state().try_clone().map_err(unusable)?;

@@ -187,12 +187,12 @@ fn reads_take_turns_between_owners_and_are_bounded_for_each() {
     let (go, release) = std::sync::mpsc::channel::<()>();
     let release = Arc::new(std::sync::Mutex::new(release));
     let shared = &bench.log().shared;
-    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (begins, begun) = std::sync::mpsc::channel();
     let read = |who, name: &'static str| {
-        let (release, order) = (Arc::clone(&release), Arc::clone(&order));
+        let (release, begins) = (Arc::clone(&release), begins.clone());
         shared.read(Some(who), move |_| {
+            begins.send(name).unwrap();
             release.lock().unwrap().recv().unwrap();
-            order.lock().unwrap().push(name);
             Ok(())
         })
     };
@@ -205,14 +205,19 @@ fn reads_take_turns_between_owners_and_are_bounded_for_each() {
     });
     let waiting: Vec<_> = refused.flatten().collect();
     assert!((256..=258).contains(&waiting.len()), "{}", waiting.len());
-    for _ in 0..=waiting.len() {
+    // One ends and the next begins, so that the order is that of the queue and not of the readers.
+    let mut order: Vec<_> = (0..crate::readers::READERS).map(|_| begun.recv().unwrap()).collect();
+    for _ in order.len()..=waiting.len() {
+        go.send(()).unwrap();
+        order.push(begun.recv().unwrap());
+    }
+    for _ in 0..crate::readers::READERS {
         go.send(()).unwrap();
     }
     for read in waiting {
         block_on(read).unwrap();
     }
     block_on(of_bob).unwrap();
-    let order = order.lock().unwrap();
     let at = order.iter().position(|name| *name == "bob").unwrap();
     assert!(at <= 4, "it came after {at} others");
 }
