@@ -49,6 +49,15 @@ proptest! {
     }
 
     #[test]
+    fn a_number_comes_back_as_it_was_sent(digits in "-?[1-9][0-9]{0,18}(\\.[0-9]{1,9})?e-?[0-9]{1,2}") {
+        let ping = |number: &str| decode(&format!(r#"{{"type":"ping","payload":[{number}]}}"#)).unwrap();
+        let sent = ping(&digits);
+        let Command::Ping(ping) = &sent.command else { unreachable!() };
+        prop_assert_eq!(ping.echo[0].as_f64(), digits.parse().ok());
+        prop_assert_eq!(decode(&sent.encode()).unwrap(), sent);
+    }
+
+    #[test]
     fn a_refusal_repeats_nothing_of_the_text(secret in "[a-z]{24}") {
         for text in [
             format!("{{\"type\":\"{secret}\"}}"),
