@@ -4,10 +4,11 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 use portcullis_peer::{Allowances, Host, Lines, Proxies};
+use portcullis_units::Clock;
 
 use crate::{
-    Accounts, Clock, Options, Signing, accounts::SessionPolicy, device::Devices, endings::Endings,
-    limiter::Limiter, links::Links, origins::Origins, pool::Pool, stats::Counters,
+    Accounts, Options, Signing, accounts::SessionPolicy, device::Devices, endings::Endings, limiter::Limiter,
+    links::Links, origins::Origins, pool::Pool, stats::Counters,
 };
 
 /// What all requests share.
@@ -42,7 +43,7 @@ impl fmt::Debug for App {
 impl App {
     /// Whether one more line of this kind is logged about a request of this client's.
     pub(crate) fn may_log(&self, kind: &'static str, address: IpAddr) -> bool {
-        self.lines.may_write(kind, address, self.clock.monotonic())
+        self.lines.may_write(kind, address, self.clock.instant())
     }
 
     pub(crate) fn session_policy(&self) -> SessionPolicy {

@@ -15,7 +15,6 @@
 
 pub mod accounts;
 mod app;
-mod clock;
 mod device;
 mod endings;
 mod error;
@@ -35,7 +34,6 @@ mod signing;
 mod stats;
 
 pub use accounts::{Accounts, User};
-pub use clock::{Clock, ManualClock};
 pub use endings::EndedLogin;
 pub use error::Error;
 pub use links::LinkCode;

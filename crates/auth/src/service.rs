@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use portcullis_peer::{Allowances, Lines, Proxies};
-use portcullis_units::Rate;
+use portcullis_units::{Clock, Rate};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accounts, Clock, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats,
+    Accounts, EndedLogin, Error, LinkCode, Options, SharedSecret, Signing, Stats,
     accounts::{self, UserName},
     app::App,
     device::{DeviceId, Devices},
@@ -68,7 +68,7 @@ impl Service {
         let accounts = Accounts::open_with(path, &options.passwords, setup.clock.clone())?;
         Ok(Self(Arc::new(App {
             origins,
-            lines: Lines::new("auth", setup.clock.monotonic()),
+            lines: Lines::new("auth", setup.clock.instant()),
             clock: setup.clock,
             accounts,
             signing,
@@ -110,7 +110,7 @@ impl Service {
 async fn sum_up(app: &App) {
     loop {
         tokio::time::sleep(SUM_INTERVAL).await;
-        app.lines.sum_up(app.clock.monotonic());
+        app.lines.sum_up(app.clock.instant());
     }
 }
 
@@ -123,7 +123,7 @@ impl Handle {
     /// # Errors
     /// [`Error::LinkLifetime`] and [`Error::TooManyLinks`]. Whether the user exists is seen when the link is used.
     pub fn create_link(&self, user_id: &str, lifetime: Duration) -> Result<LinkCode, Error> {
-        self.0.links.create(user_id, lifetime, self.0.clock.now_ms())
+        self.0.links.create(user_id, lifetime, self.0.clock.unix_ms())
     }
 
     /// A device token for the account of that name, as a login gives one: it opens nothing, and keeps attempts for whoever
@@ -133,7 +133,7 @@ impl Handle {
         Some(self.0.devices.issue(
             &name.key,
             crate::random::<{ size_of::<DeviceId>() }>(),
-            self.0.clock.now(),
+            self.0.clock.unix_seconds(),
         ))
     }
 

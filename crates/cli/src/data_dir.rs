@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use portcullis_auth::Accounts;
+use portcullis_units::Clock;
 
 use crate::output;
 
@@ -75,7 +76,7 @@ impl DataDir {
     /// The accounts, also while a server uses them.
     pub(crate) fn accounts(&self, options: &portcullis_auth::Options) -> anyhow::Result<Accounts> {
         let file = portcullis_auth::accounts::file(&self.path);
-        Accounts::open_with(&file, &options.passwords, portcullis_auth::Clock::system())
+        Accounts::open_with(&file, &options.passwords, Clock::system())
             .with_context(|| format!("cannot open the accounts in {}", file.display()))
     }
 }

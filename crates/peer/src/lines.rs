@@ -138,6 +138,8 @@ fn rate(per_second: u32, burst: u32) -> Rate {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
 
     fn ip(n: u32) -> IpAddr {
@@ -145,7 +147,7 @@ mod tests {
     }
 
     fn state() -> (State, Instant) {
-        let now = Instant::now();
+        let now = Clock::system().instant();
         (Lines::new("test", now).state.into_inner(), now)
     }
 

@@ -14,11 +14,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use portcullis_units::Clock;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row};
 use serde::Serialize;
 
 use crate::{
-    Clock, PasswordOptions,
+    PasswordOptions,
     password::{self, Hasher},
 };
 
@@ -177,7 +178,7 @@ impl Accounts {
         let name = UserName::parse(name)?;
         let hash = self.0.hasher.hash(password)?;
         let id = hex(&crate::random::<16>());
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
         let added = transaction.execute(
@@ -240,7 +241,7 @@ impl Accounts {
         // Before the hash: a mistyped name should not cost one.
         self.find(name)?.ok_or(Error::Unknown)?;
         let hash = self.0.hasher.hash(password)?;
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         self.change(name, "password", |connection, id| {
             let update = "UPDATE users SET password_hash = ?2, password_changed_at = ?3 WHERE id = ?1";
             connection.prepare_cached(update)?.execute((id, &hash, now))?;
@@ -286,7 +287,7 @@ impl Accounts {
         change: impl FnOnce(&Connection, &str) -> Result<(), Error>,
     ) -> Result<User, Error> {
         let name = UserName::parse(name).map_err(|_| Error::Unknown)?;
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
         let user = credential(&transaction, "name_key", &name.key)?.ok_or(Error::Unknown)?.user;

@@ -60,7 +60,7 @@ impl Accounts {
         verified_hash: Option<&str>,
         policy: SessionPolicy,
     ) -> Result<Option<Session>, Error> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
         let Some(found) = credential(&transaction, "id", user_id)? else { return Ok(None) };
@@ -87,7 +87,7 @@ impl Accounts {
         presented: &SecretHash,
         policy: SessionPolicy,
     ) -> Result<Result<Session, (Refusal, Option<String>)>, Error> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
         let Some(token) = Token::find(&transaction, presented)? else {
@@ -153,7 +153,7 @@ impl Accounts {
     /// Ends the login that `session` names, or with `all` every one of its user's. Gives the user, if there was
     /// anything to end.
     pub(crate) fn end_login(&self, session: &str, all: bool) -> Result<Option<String>, Error> {
-        let now = self.0.clock.now();
+        let now = self.0.clock.unix_seconds();
         let mut connection = self.0.connection.lock();
         let transaction = store::write(&mut connection)?;
         let select = "SELECT user_id FROM families WHERE id = ?1 AND revoked_at IS NULL";

@@ -2,14 +2,11 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use portcullis_units::ByteSize;
+use portcullis_units::{ByteSize, Clock, Hand};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    ManualClock,
-    secrets::{REFRESH_PREFIX, SecretHash, parse},
-};
+use crate::secrets::{REFRESH_PREFIX, SecretHash, parse};
 
 const DAY: u64 = 86_400;
 const POLICY: SessionPolicy = SessionPolicy { refresh_ttl: 30 * DAY, session_ttl: 90 * DAY, max_per_user: 3 };
@@ -18,7 +15,7 @@ fn cheap() -> PasswordOptions {
     PasswordOptions { memory: ByteSize::from_kib(8), passes: NonZeroU32::MIN, ..PasswordOptions::default() }
 }
 
-fn open() -> (TempDir, Accounts, ManualClock) {
+fn open() -> (TempDir, Accounts, Hand) {
     let folder = tempfile::tempdir().unwrap();
     let (clock, hand) = Clock::manual(1_700_000_000);
     let accounts = Accounts::open_with(file(folder.path()), &cheap(), clock).unwrap();
@@ -114,7 +111,7 @@ fn a_login_needs_an_enabled_account_and_the_hash_that_was_checked() {
 
 #[test]
 fn each_refusal_is_earned() {
-    type Act = fn(&Accounts, &ManualClock, &mut SecretHash);
+    type Act = fn(&Accounts, &Hand, &mut SecretHash);
     let table: &[(&str, Act, Result<(), Refusal>)] = &[
         ("fresh", |_, _, _| {}, Ok(())),
         ("a minute before its end", |_, hand, _| hand.advance(Duration::from_secs(30 * DAY - 60)), Ok(())),

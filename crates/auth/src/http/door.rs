@@ -33,7 +33,7 @@ pub(super) fn identify(app: &App, connection: &Connection, headers: &HeaderMap) 
     let forwarded = headers.get_all("x-forwarded-for").iter();
     let address: IpAddr = app.proxies.client(connection.peer, forwarded.map(HeaderValue::as_bytes));
     let host = Host::from(address);
-    let asked = app.requests.lock().missing(&host, app.clock.monotonic());
+    let asked = app.requests.lock().missing(&host, app.clock.instant());
     Context {
         request_id: hex(&crate::random::<16>()).into(),
         address,
@@ -57,7 +57,7 @@ pub(super) async fn admit(app: &App, context: &Context, route: Option<Route>) ->
         .with_hint("too many connections from your address")
         .with_retry_after(5));
     }
-    let counted = app.requests.lock().take(host, app.clock.monotonic());
+    let counted = app.requests.lock().take(host, app.clock.instant());
     let Err(wait) = counted else { return Ok(()) };
     sleep(LATE).await;
     if route == Some(Route::Health) {

@@ -36,7 +36,7 @@ pub(super) fn logged_in(
     name: &str,
     device: Option<DeviceId>,
 ) -> Response {
-    let token = app.devices.issue(name, device.unwrap_or_else(crate::random), app.clock.now());
+    let token = app.devices.issue(name, device.unwrap_or_else(crate::random), app.clock.unix_seconds());
     if device::is_page(headers) {
         let mut response = granted(app, session, None);
         device::set_cookie(&mut response, headers, &token);
@@ -62,7 +62,7 @@ pub(super) fn granted(app: &App, session: &Session, device_token: Option<&str>) 
 
 /// A signed access token (RFC 9068 §2.2).
 fn access_token(app: &App, session: &Session) -> String {
-    let now = app.clock.now();
+    let now = app.clock.unix_seconds();
     let User { id, name, .. } = &session.user;
     let claims: [(&str, Value); 10] = [
         ("iss", app.options.issuer.as_str().into()),

@@ -33,9 +33,9 @@ pub(super) async fn login(
     let key = name.as_ref().map_or(body.username.as_str(), |name| &name.key).to_owned();
     let token =
         body.device_token.as_ref().map(|token| token.0.as_str()).or_else(|| device::of_cookie(&headers));
-    let device = token.and_then(|token| app.devices.check(&key, token, app.clock.now()));
+    let device = token.and_then(|token| app.devices.check(&key, token, app.clock.unix_seconds()));
     let attempt =
-        app.limiter.attempt(&key, context.address, device, app.clock.monotonic()).map_err(|wait| {
+        app.limiter.attempt(&key, context.address, device, app.clock.instant()).map_err(|wait| {
             app.counters.rate_limited.add();
             Rejection::new(Reason::RateLimited, "too many login attempts for the name or from the address")
                 .with_retry_after(wait.as_secs())
@@ -51,7 +51,7 @@ pub(super) async fn login(
     };
     match started {
         Ok(Ok(session)) => {
-            app.limiter.succeeded(&attempt, app.clock.monotonic());
+            app.limiter.succeeded(&attempt, app.clock.instant());
             app.counters.logins.add();
             log(app, context, "login", &session.user.id);
             Ok(logged_in(app, &session, &headers, &key, device))

@@ -13,11 +13,7 @@ mod route;
 mod tokens;
 mod work;
 
-use std::{
-    any::Any,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -118,7 +114,7 @@ async fn answer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let started = Instant::now();
+    let started = app.clock.instant();
     let context = door::identify(&app, &connection, request.headers());
     let route = Route::find(request.uri().path());
     let method = request.method().clone();
@@ -139,7 +135,7 @@ async fn answer(
         method = known(&method),
         route = route.map_or("none", Route::path),
         status = response.status().as_u16(),
-        elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        elapsed_us = u64::try_from(app.clock.since(started).as_micros()).unwrap_or(u64::MAX),
         "answered"
     );
     response

@@ -83,7 +83,7 @@ pub(super) async fn revoke(
             None => Ok(None),
         })
         .await?
-    } else if let Some(session) = app.signing.session_of(&body.token.0, app.clock.now()) {
+    } else if let Some(session) = app.signing.session_of(&body.token.0, app.clock.unix_seconds()) {
         ending(app, context.claim, move |accounts| accounts.end_login(&session, all)).await?
     } else {
         None
@@ -103,7 +103,7 @@ pub(super) async fn link(
     Body(body): Body<body::LinkCode>,
 ) -> Outcome {
     let (app, context) = (&app, &context);
-    let (hash, link) = app.links.take(&body.code.0, app.clock.now_ms()).map_err(|reason| {
+    let (hash, link) = app.links.take(&body.code.0, app.clock.unix_ms()).map_err(|reason| {
         Rejection::new(reason, "a login link that cannot be used").with_hint(
             "A login link is good once and for a short time. Make a new one, or log in with your password.",
         )
@@ -113,7 +113,7 @@ pub(super) async fn link(
             app.counters.link_logins.add();
             log(app, context, "link", &session.user.id);
             let name = session.user.key();
-            app.limiter.meet(&name, context.address, app.clock.monotonic());
+            app.limiter.meet(&name, context.address, app.clock.instant());
             Ok(logged_in(app, &session, &headers, &name, None))
         }
         Ok(None) => {

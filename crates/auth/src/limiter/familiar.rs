@@ -129,6 +129,8 @@ impl Familiar {
 mod tests {
     use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
+    use portcullis_units::Clock;
+
     use super::*;
 
     const ADA: NameKey = [1; 16];
@@ -136,7 +138,7 @@ mod tests {
     fn familiar(capacity: usize) -> (Familiar, Instant) {
         let rate = |seconds, burst| Rate::new(Duration::from_secs(seconds), NonZeroU32::new(burst).unwrap());
         let rates = Rates { name: rate(5, 50), attempts: rate(5, 12), failures: rate(30, 10) };
-        (Familiar::new(rates, capacity), Instant::now())
+        (Familiar::new(rates, capacity), Clock::system().instant())
     }
 
     fn host(n: u8) -> Sign {

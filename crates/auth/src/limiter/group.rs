@@ -91,6 +91,8 @@ impl<G: Copy + Eq + Hash, M: Copy + Eq + Hash> Group<G, M> {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
 
     fn group() -> Group<u8, u32> {
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_member_that_polls_gets_the_common_allowance_and_what_comes_back_to_it() {
-        let (mut group, start) = (group(), Instant::now());
+        let (mut group, start) = (group(), Clock::system().instant());
         let seconds = 600_u64;
         let taken = (0..seconds * 10)
             .filter(|n| group.take(1, 1, start + Duration::from_millis(n * 100)).is_ok())
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn newcomers_get_in_whatever_those_before_them_do() {
-        let (mut group, start) = (group(), Instant::now());
+        let (mut group, start) = (group(), Clock::system().instant());
         for second in 0..600_u64 {
             let now = start + Duration::from_secs(second);
             for member in 0..60 {
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn to_keep_newcomers_out_takes_new_members_all_the_time() {
         // 60 members that do not poll but keep their tries for the moment when a place is free.
-        let (mut group, start) = (group(), Instant::now());
+        let (mut group, start) = (group(), Clock::system().instant());
         for _ in 0..10 {
             group.take(1, 0, start).unwrap();
         }
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_try_taken_back_costs_nothing() {
-        let (mut group, now) = (group(), Instant::now());
+        let (mut group, now) = (group(), Clock::system().instant());
         for _ in 0..1_000 {
             let used = group.take(1, 1, now).unwrap();
             group.refund(1, 1, used);

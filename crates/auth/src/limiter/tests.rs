@@ -1,4 +1,4 @@
-use portcullis_units::Duration as Span;
+use portcullis_units::{Clock, Duration as Span};
 use proptest::prelude::*;
 
 use super::*;
@@ -32,7 +32,7 @@ fn after(now: Instant, seconds: u64) -> Instant {
 
 #[test]
 fn a_host_has_so_many_tries_of_a_name_and_regains_them_as_told() {
-    let (limiter, now) = (limiter(3, 100), Instant::now());
+    let (limiter, now) = (limiter(3, 100), Clock::system().instant());
     for _ in 0..3 {
         assert!(attempt(&limiter, "ada", ip("192.0.2.1"), now).is_ok());
     }
@@ -45,7 +45,7 @@ fn a_host_has_so_many_tries_of_a_name_and_regains_them_as_told() {
 
 #[test]
 fn an_address_is_limited_whatever_it_tries() {
-    let (limiter, now) = (limiter(3, 4), Instant::now());
+    let (limiter, now) = (limiter(3, 4), Clock::system().instant());
     for n in 0..4 {
         assert!(attempt(&limiter, &format!("user {n}"), ip("192.0.2.1"), now).is_ok());
     }
@@ -56,7 +56,7 @@ fn an_address_is_limited_whatever_it_tries() {
 
 #[test]
 fn a_64_is_one_address() {
-    let (limiter, now) = (limiter(9, 1), Instant::now());
+    let (limiter, now) = (limiter(9, 1), Clock::system().instant());
     assert!(attempt(&limiter, "a", ip("2001:db8:0:1::1"), now).is_ok());
     assert!(attempt(&limiter, "b", ip("2001:db8:0:1:ffff::2"), now).is_err());
     assert!(attempt(&limiter, "c", ip("2001:db8:0:2::1"), now).is_ok());
@@ -64,7 +64,7 @@ fn a_64_is_one_address() {
 
 #[test]
 fn an_owner_on_a_new_device_gets_in_while_strangers_poll_their_name_from_everywhere() {
-    let (limiter, start) = (limiter(10, 50), Instant::now());
+    let (limiter, start) = (limiter(10, 50), Clock::system().instant());
     for second in 0..300 {
         let now = after(start, second);
         for n in 0..=255 {
@@ -81,7 +81,7 @@ fn an_owner_on_a_new_device_gets_in_while_strangers_poll_their_name_from_everywh
 
 #[test]
 fn a_holder_of_a_48_is_one_stranger_to_a_name_and_has_so_many_hosts_at_most() {
-    let (limiter, now) = (limiter(10, 50), Instant::now());
+    let (limiter, now) = (limiter(10, 50), Clock::system().instant());
     let host = |n: u16| ip(&format!("2001:db8:1:{n:x}::1"));
     let taken = (0..5_000).filter(|&n| attempt(&limiter, "ada", host(n), now).is_ok()).count();
     assert_eq!(taken, 10, "the common allowance");
@@ -95,7 +95,7 @@ fn a_holder_of_a_48_is_one_stranger_to_a_name_and_has_so_many_hosts_at_most() {
 
 #[test]
 fn who_logged_in_from_a_host_has_an_allowance_there_that_strangers_cannot_touch() {
-    let (limiter, now) = (limiter(10, 48), Instant::now());
+    let (limiter, now) = (limiter(10, 48), Clock::system().instant());
     let here = v4(1, 1);
     let login = attempt(&limiter, "ada", here, now).unwrap();
     limiter.succeeded(&login, now);
@@ -114,7 +114,7 @@ fn who_logged_in_from_a_host_has_an_allowance_there_that_strangers_cannot_touch(
 
 #[test]
 fn a_device_gets_in_from_anywhere() {
-    let (limiter, now) = (limiter(10, 48), Instant::now());
+    let (limiter, now) = (limiter(10, 48), Clock::system().instant());
     let (here, device) = (v4(1, 1), Some([7; 16]));
     for n in 0..1_000_u16 {
         let _ = attempt(&limiter, "ada", v4(2, n as u8), now);
@@ -129,7 +129,7 @@ fn a_device_gets_in_from_anywhere() {
 
 #[test]
 fn whoever_asked_least_has_the_better_claim() {
-    let (limiter, now) = (limiter(1_000, 1_000), Instant::now());
+    let (limiter, now) = (limiter(1_000, 1_000), Clock::system().instant());
     let claim = |address| attempt(&limiter, "ada", address, now).unwrap().claim;
     let first = claim(v4(1, 1));
     for n in 0..5 {
@@ -142,7 +142,7 @@ fn whoever_asked_least_has_the_better_claim() {
 
 #[test]
 fn success_gives_the_name_its_attempts_back_and_not_the_address() {
-    let (limiter, now) = (limiter(2, 3), Instant::now());
+    let (limiter, now) = (limiter(2, 3), Clock::system().instant());
     let here = ip("192.0.2.1");
     attempt(&limiter, "ada", here, now).unwrap();
     let good = attempt(&limiter, "ada", here, now).unwrap();
@@ -154,7 +154,7 @@ fn success_gives_the_name_its_attempts_back_and_not_the_address() {
 
 #[test]
 fn an_attempt_taken_back_costs_nothing() {
-    let (limiter, now) = (limiter(1, 1), Instant::now());
+    let (limiter, now) = (limiter(1, 1), Clock::system().instant());
     for _ in 0..5 {
         let attempt = attempt(&limiter, "ada", ip("192.0.2.1"), now).unwrap();
         limiter.take_back(&attempt);
@@ -165,7 +165,7 @@ fn an_attempt_taken_back_costs_nothing() {
 
 #[test]
 fn a_flood_of_names_does_not_make_room_for_the_one_under_attack() {
-    let (limiter, now) = (limiter(3, 1_000_000), Instant::now());
+    let (limiter, now) = (limiter(3, 1_000_000), Clock::system().instant());
     for _ in 0..3 {
         attempt(&limiter, "ada", ip("192.0.2.1"), now).unwrap();
     }
@@ -178,7 +178,7 @@ fn a_flood_of_names_does_not_make_room_for_the_one_under_attack() {
 proptest! {
     #[test]
     fn one_host_gets_never_more_than_the_burst_and_its_refill(steps in proptest::collection::vec(0u64..20_000, 1..200)) {
-        let (limiter, start) = (limiter(5, 1_000_000), Instant::now());
+        let (limiter, start) = (limiter(5, 1_000_000), Clock::system().instant());
         let (mut passed, mut taken) = (0, 0u64);
         for step in steps {
             passed += step;

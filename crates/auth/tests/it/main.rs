@@ -9,11 +9,9 @@ mod server;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
-use portcullis_auth::{
-    Accounts, Clock, Handle, ManualClock, Options, PasswordOptions, Service, Setup, User, accounts, bind,
-};
+use portcullis_auth::{Accounts, Handle, Options, PasswordOptions, Service, Setup, User, accounts, bind};
 use portcullis_token::{Identity, KeySet, Policy, Verifier};
-use portcullis_units::ByteSize;
+use portcullis_units::{ByteSize, Clock, Hand};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -32,7 +30,7 @@ const PASSWORD: &str = "correct horse battery";
 struct Server {
     address: SocketAddr,
     handle: Handle,
-    clock: ManualClock,
+    clock: Hand,
     ada: User,
     drain: CancellationToken,
     done: JoinHandle<()>,
@@ -74,7 +72,7 @@ impl Server {
         Self::run(service, hand, ada, folder).await
     }
 
-    async fn run(service: Service, clock: ManualClock, ada: User, folder: TempDir) -> Self {
+    async fn run(service: Service, clock: Hand, ada: User, folder: TempDir) -> Self {
         let handle = service.handle();
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
