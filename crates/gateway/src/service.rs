@@ -311,7 +311,7 @@ async fn sample(gate: Arc<Gate>, stop: CancellationToken) {
 async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_mins(1));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        gate.router.sweep(Instant::now());
+        gate.router.sweep();
     }
 }
 

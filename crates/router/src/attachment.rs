@@ -245,7 +245,7 @@ impl Attachment {
             said,
             chosen,
             fresh,
-            sent: tokio::time::Instant::now().into_std(),
+            sent: shared.clock.instant(),
         };
         self.world.try_command(shared, world::Command::Message(Box::new(message)))
     }

@@ -76,12 +76,12 @@ impl Outbox {
 
     /// Queues one frame. Returns false, and marks the connection as a slow consumer, when it does not fit; after the
     /// first frame that did not fit nothing is queued any more, so that the stream has no hole.
-    pub fn push(&self, frame: Bytes) -> bool {
+    pub fn push(&self, frame: Bytes, now: Instant) -> bool {
         let (queued, waker) = {
             let mut state = self.state.lock();
             let bytes = state.with(frame.len()).filter(|_| state.end.is_none());
             if let Some(bytes) = bytes {
-                state.since.get_or_insert_with(Instant::now);
+                state.since.get_or_insert(now);
                 state.bytes = bytes;
                 state.queue.push(frame);
             } else if state.end.is_none() {
@@ -99,7 +99,7 @@ impl Outbox {
     /// Queues a piece of what a client missed: what `next` gives, as far as there is room for a piece. `next` is told how
     /// many bytes still fit, and gives none for a frame that is larger, or at the end. An empty queue has room for one frame
     /// of any size. Says whether something was queued.
-    pub(crate) fn refill(&self, mut next: impl FnMut(usize) -> Option<Bytes>) -> bool {
+    pub(crate) fn refill(&self, now: Instant, mut next: impl FnMut(usize) -> Option<Bytes>) -> bool {
         let mut queued = false;
         self.change(|state| {
             let mut room = state.room();
@@ -108,7 +108,7 @@ impl Outbox {
             {
                 room = room.saturating_sub(frame.len());
                 state.bytes = state.bytes.saturating_add(u32::try_from(frame.len()).unwrap_or(u32::MAX));
-                state.since.get_or_insert_with(Instant::now);
+                state.since.get_or_insert(now);
                 state.queue.push(frame);
                 queued = true;
             }
@@ -197,7 +197,7 @@ impl Outbox {
         let mut state = self.state.lock();
         if !state.queue.is_empty() {
             state.bytes = 0;
-            let since = state.since.take().unwrap_or_else(Instant::now);
+            let since = state.since.take().expect("a queue that holds something has an age");
             if frames.is_empty() {
                 // Whole buffers change hands, and the emptied one is freed: idle connections keep none.
                 *frames = std::mem::take(&mut state.queue).into();
@@ -245,7 +245,13 @@ const PIECE: u32 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
+
+    fn now() -> Instant {
+        Clock::system().instant()
+    }
 
     fn take(outbox: &Outbox) -> (Option<Outgoing>, Vec<Bytes>) {
         let mut frames = VecDeque::new();
@@ -266,7 +272,7 @@ mod tests {
     #[test]
     fn frames_come_in_order_and_then_nothing() {
         let outbox = Outbox::new(100);
-        assert!(outbox.push(Bytes::from_static(b"a")) && outbox.push(Bytes::from_static(b"b")));
+        assert!(outbox.push(Bytes::from_static(b"a"), now()) && outbox.push(Bytes::from_static(b"b"), now()));
         assert_eq!(outbox.queued_bytes(), 2);
         assert_eq!(frames(&outbox), ["a", "b"]);
         assert_eq!(outbox.queued_bytes(), 0);
@@ -276,13 +282,13 @@ mod tests {
     #[test]
     fn a_batch_is_as_old_as_its_first_frame() {
         let outbox = Outbox::new(100);
-        let before = Instant::now();
-        outbox.push(Bytes::from_static(b"a"));
-        let between = Instant::now();
-        outbox.push(Bytes::from_static(b"b"));
+        let before = now();
+        outbox.push(Bytes::from_static(b"a"), before);
+        let between = now();
+        outbox.push(Bytes::from_static(b"b"), between);
         let (Some(Outgoing::Frames { since }), _) = take(&outbox) else { panic!("no frames") };
         assert!((before..=between).contains(&since));
-        outbox.push(Bytes::from_static(b"c"));
+        outbox.push(Bytes::from_static(b"c"), now());
         let (Some(Outgoing::Frames { since: next }), _) = take(&outbox) else { panic!("no frames") };
         assert!(next >= between, "the second batch has its own age");
     }
@@ -290,16 +296,19 @@ mod tests {
     #[test]
     fn a_frame_over_the_limit_ends_the_connection_and_leaves_no_hole() {
         let outbox = Outbox::new(3);
-        assert!(outbox.push(Bytes::from_static(b"ab")));
-        assert!(!outbox.push(Bytes::from_static(b"cd")));
-        assert!(!outbox.push(Bytes::from_static(b"e")), "a smaller frame must not overtake the lost one");
+        assert!(outbox.push(Bytes::from_static(b"ab"), now()));
+        assert!(!outbox.push(Bytes::from_static(b"cd"), now()));
+        assert!(
+            !outbox.push(Bytes::from_static(b"e"), now()),
+            "a smaller frame must not overtake the lost one"
+        );
         assert_eq!(frames(&outbox), ["ab"]);
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
     }
 
     /// Gives the frames of a list one by one, as far as they fit.
     fn refill(outbox: &Outbox, missed: &mut VecDeque<&'static str>) -> bool {
-        outbox.refill(|room| {
+        outbox.refill(now(), |room| {
             let fits = missed.front().is_some_and(|frame| frame.len() <= room);
             fits.then(|| missed.pop_front()).flatten().map(Bytes::from)
         })
@@ -312,7 +321,7 @@ mod tests {
         assert!(refill(&outbox, &mut missed));
         outbox.set_behind();
         assert_eq!(outbox.queued_bytes(), 4);
-        assert!(outbox.push(Bytes::from_static(b"new")), "half of the queue is free");
+        assert!(outbox.push(Bytes::from_static(b"new"), now()), "half of the queue is free");
         assert!(!refill(&outbox, &mut missed), "no room while it is not read");
         assert_eq!(frames(&outbox), ["ab", "cd", "new"]);
         assert_eq!(take(&outbox).0, Some(Outgoing::Behind));
@@ -328,7 +337,7 @@ mod tests {
     fn who_is_too_slow_gets_nothing_more_of_what_was_missed() {
         let outbox = Outbox::new(3);
         outbox.set_behind();
-        assert!(!outbox.push(Bytes::from_static(b"abcd")));
+        assert!(!outbox.push(Bytes::from_static(b"abcd"), now()));
         assert!(!refill(&outbox, &mut VecDeque::from(["e"])), "it would stand behind a hole");
         assert_eq!(take(&outbox).0, Some(Outgoing::End(Reason::SlowConsumer)));
     }
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     fn the_first_end_stays_and_comes_after_what_was_queued() {
         let outbox = Outbox::new(100);
-        outbox.push(Bytes::from_static(b"last"));
+        outbox.push(Bytes::from_static(b"last"), now());
         outbox.end(Reason::Draining);
         outbox.end(Reason::Internal);
         assert_eq!(frames(&outbox), ["last"]);

@@ -4,14 +4,14 @@ use std::{
     collections::HashMap,
     hash::{Hash, Hasher},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use portcullis_event::Timestamp;
 use portcullis_log::{self as log, EventLog};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
+use portcullis_units::Clock;
 
 use crate::{
     Agents, Observer, Options, Seat,
@@ -68,7 +68,7 @@ impl Router {
         observer: Arc<dyn Observer>,
         log: Arc<dyn EventLog>,
         node: Arc<str>,
-        clock: fn() -> Timestamp,
+        clock: Clock,
     ) -> Self {
         let shared = Arc::new(Shared::new(options, agents, observer, log, node, clock));
         Self { shared, worlds: Arc::default() }
@@ -107,7 +107,7 @@ impl Router {
         let mut recovered = Recovered::default();
         let mut ends = Vec::new();
         for owner in owners {
-            let world = Arc::new(World::unclaimed(owner));
+            let world = Arc::new(World::unclaimed(owner, self.shared.clock.instant()));
             self.worlds.unclaimed.lock().insert(owner, Arc::clone(&world));
             let Taken { repeated, ended, recorded } = world.open_by_pump(&self.shared).await?;
             recovered.repeated += repeated;
@@ -121,8 +121,8 @@ impl Router {
     }
 
     /// Forgets the worlds that have had neither socket nor run for the retention time. To be called now and then.
-    pub fn sweep(&self, now: Instant) {
-        let retention = self.shared.options.retention;
+    pub fn sweep(&self) {
+        let (now, retention) = (self.shared.clock.instant(), self.shared.options.retention);
         self.worlds.by_user.lock().retain(|_, world| !world.is_stale(now, retention));
         self.worlds.unclaimed.lock().retain(|_, world| !world.is_stale(now, retention));
     }
@@ -157,7 +157,7 @@ impl Router {
 
     pub(crate) fn leave(&self, identity: &Identity, world: &World) {
         let mut worlds = self.worlds.by_user.lock();
-        if world.leave_seat(Instant::now()) {
+        if world.leave_seat(self.shared.clock.instant()) {
             // Nothing was ever said: nothing to come back to.
             worlds.remove(&User(identity.clone()));
         }

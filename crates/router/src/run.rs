@@ -1,6 +1,11 @@
 //! One run from its start to its terminal event.
 
-use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    mem,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Message, RunContext, Task, ToolCall};
@@ -9,7 +14,7 @@ use portcullis_event::{
     ToolCompleted, ToolExecuting, Usage,
 };
 use portcullis_reason::Reason;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use crate::{
     shared::Shared,
@@ -70,7 +75,7 @@ impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>, world: &'a Arc<World>, run: Run) -> Self {
         let window = Arc::new(Semaphore::new(UNCOMMITTED as usize));
         let turn = run.remembers.then(|| Turn::asked(run.content.clone()));
-        let (joined, joined_at) = (String::new(), Instant::now());
+        let (joined, joined_at) = (String::new(), shared.clock.instant());
         let (lost, bytes, steps, open) = (false, 0, 0, Vec::new());
         Self { shared, world, run, lost, window, bytes, steps, joined, joined_at, turn, open }
     }
@@ -139,7 +144,7 @@ impl<'a> Driver<'a> {
                     tracing::error!(run_id = %self.run.place.run_id, agent = %self.run.chosen.id, "the agent panicked");
                     Err(Failure::new(Reason::Internal, "The agent failed unexpectedly."))
                 }),
-                () = tokio::time::sleep_until(self.joined_at + JOINED_FOR), if !self.joined.is_empty() => {
+                () = tokio::time::sleep_until((self.joined_at + JOINED_FOR).into()), if !self.joined.is_empty() => {
                     self.tell_joined().await;
                 }
                 () = stop.cancelled() => break match tokio::time::timeout(CANCEL_GRACE, &mut work).await {
@@ -179,7 +184,7 @@ impl<'a> Driver<'a> {
             }
             AgentEvent::ToolExecuting { execution_id, tool_name, tool_args } => {
                 let tool_name: Arc<str> = tool_name.into();
-                self.open.push((execution_id.clone(), Arc::clone(&tool_name), Instant::now()));
+                self.open.push((execution_id.clone(), Arc::clone(&tool_name), self.shared.clock.instant()));
                 if let Some(turn) = &mut self.turn {
                     let (id, name) = (execution_id.to_string(), tool_name.to_string());
                     turn.tool_began(ToolCall { id, name, arguments: tool_args.to_string() });
@@ -221,7 +226,7 @@ impl<'a> Driver<'a> {
             if !self.world.is_pressed() {
                 return self.emit(PartialResult { delta }).await;
             }
-            (self.joined, self.joined_at) = (delta, Instant::now());
+            (self.joined, self.joined_at) = (delta, self.shared.clock.instant());
             return;
         }
         self.joined.push_str(&delta);
@@ -253,7 +258,7 @@ impl<'a> Driver<'a> {
                 ok: false,
                 result_summary: "The tool was stopped.".to_owned(),
                 result: None,
-                duration_ms: milliseconds(started.elapsed()),
+                duration_ms: milliseconds(self.shared.clock.since(started)),
             })
             .await;
         }
@@ -264,7 +269,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// [`Lost`] where it has no place any more.
     async fn emit_terminal(&mut self, outcome: Result<Answer, Failure>) -> Result<String, Lost> {
-        let elapsed = Instant::from_std(self.run.accepted).elapsed();
+        let elapsed = self.shared.clock.since(self.run.accepted);
         let agent_id = self.run.chosen.id.clone();
         let (end, failure, answer): (ServerMessage, _, _) = match outcome {
             Ok(Answer { final_response, usage }) => {

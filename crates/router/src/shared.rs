@@ -12,6 +12,7 @@ use bytes::Bytes;
 use portcullis_event::{Envelope, EventId, Format, MessageType, ServerMessage, Timestamp};
 use portcullis_log::EventLog;
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::Clock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::Agents;
@@ -95,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) agents: Agents,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) clock: Clock,
     /// What the names of this process' connections begin with.
     pub(crate) node: Arc<str>,
     /// Runs that are waiting or going on.
@@ -114,7 +115,7 @@ impl Shared {
         observer: Arc<dyn Observer>,
         log: Arc<dyn EventLog>,
         node: Arc<str>,
-        clock: fn() -> Timestamp,
+        clock: Clock,
     ) -> Self {
         Self {
             options,
@@ -142,12 +143,12 @@ impl Shared {
     pub(crate) fn control(&self, format: Format, message: ServerMessage) -> Bytes {
         let number = self.controls.fetch_add(1, Ordering::Relaxed);
         let id = EventId::numbered(&self.node, number).expect("a node's name and a number are an id");
-        encode(&Envelope::control(id, (self.clock)(), message), format)
+        encode(&Envelope::control(id, Timestamp::now(&self.clock), message), format)
     }
 
     /// The time of day by the clock of events, in milliseconds since 1970.
     pub(crate) fn unix_ms(&self) -> u64 {
-        (self.clock)().unix_ms().unsigned_abs()
+        self.clock.unix_ms()
     }
 
     /// How long ago that was, by the clock of events.

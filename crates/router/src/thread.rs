@@ -206,11 +206,13 @@ impl Thread {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
 
     #[test]
     fn a_run_whose_end_was_seen_cannot_be_cancelled_any_more() {
-        let mut thread = Thread::new(Instant::now());
+        let mut thread = Thread::new(Clock::system().instant());
         let id = RunId::new("r").unwrap();
         thread.active.push(Active { id: id.clone(), cancel: CancellationToken::new(), ended: false });
         assert!(thread.going_on(&id).is_some());
@@ -221,7 +223,7 @@ mod tests {
 
     #[test]
     fn history_is_bounded_in_turns_and_bytes_but_keeps_the_last() {
-        let mut thread = Thread::new(Instant::now());
+        let mut thread = Thread::new(Clock::system().instant());
         let turn = |size: usize| Turn::asked("q".repeat(size));
         (0..50).for_each(|_| thread.remember(turn(1)));
         assert_eq!(thread.turns().unwrap().len(), HISTORY_TURNS);

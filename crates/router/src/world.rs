@@ -80,8 +80,8 @@ impl World {
     }
 
     /// The world of somebody who has not come yet.
-    pub(crate) fn unclaimed(owner: Owner) -> Self {
-        let talk = Some(Box::new(Talk::new(owner)));
+    pub(crate) fn unclaimed(owner: Owner, now: Instant) -> Self {
+        let talk = Some(Box::new(Talk::new(owner, now)));
         Self {
             identity: None,
             retains: true,
@@ -97,11 +97,11 @@ impl World {
     }
 
     /// The conversation, begun if there is none.
-    fn talk<'a>(&self, state: &'a mut State) -> &'a mut Talk {
+    fn talk<'a>(&self, state: &'a mut State, shared: &Shared) -> &'a mut Talk {
         state.talk.get_or_insert_with(|| {
             let identity =
                 self.identity.as_ref().expect("a world without its user was made with a conversation");
-            Box::new(Talk::new(owner(identity)))
+            Box::new(Talk::new(owner(identity), shared.clock.instant()))
         })
     }
 
@@ -150,7 +150,7 @@ impl World {
         if resume.is_empty() {
             return;
         }
-        let talk = self.talk(&mut state);
+        let talk = self.talk(&mut state, shared);
         talk.hold(outbox, &resume);
         drop(state);
         self.command(shared, Command::Resume { outbox: Arc::clone(outbox), format, points: resume });

@@ -20,6 +20,7 @@ mod witness;
 
 use std::time::Duration;
 
+pub use clock::runtime_clock;
 pub use log::Log;
 pub use memory::{MemoryDisk, MemoryLog, Serving};
 pub use peer::{Close, Peer, SseBlock};

@@ -13,12 +13,12 @@ use std::{
 use anyhow::Context as _;
 use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_event::{
-    ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, Timestamp,
-    UserMessage,
+    ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, UserMessage,
 };
 use portcullis_log::{Limits, Memory};
 use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard};
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_units::Clock;
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::Notify};
 
@@ -74,7 +74,7 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
     let next = Arc::new(Notify::new());
     let teller = Arc::new(Teller { next: Arc::clone(&next) });
     let agents = Agents::new(move || Arc::clone(&teller) as Arc<dyn Agent>);
-    let clock = || Timestamp::from_unix_ms(1_700_000_000_000);
+    let (clock, _) = Clock::manual(1_700_000_000);
     // Few events are kept, so that what keeps them does not grow while counting.
     let log = Arc::new(Memory::new(Limits { events: WARM_UP / 2, bytes: 64 << 20, threads: 10 }));
     let router = Router::new(options(), agents, Arc::new(Unheard), log, Arc::from("node"), clock);

@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use portcullis_event::{
-    ErrorNotice, Format, MessageAccepted, MessageId, ServerMessage, ThreadId, UserMessage, UserSaid,
+    ErrorNotice, Format, MessageAccepted, MessageId, ServerMessage, ThreadId, Timestamp, UserMessage,
+    UserSaid,
 };
 use portcullis_log::{Accepted, Change, OpenRun, OwnerLog, Question, Repeat};
 use portcullis_reason::{Reason, Rejection};
@@ -73,12 +74,12 @@ impl World {
 
     /// Queues a control message for one connection.
     pub(crate) fn reply(&self, shared: &Shared, outbox: &Outbox, format: Format, message: ServerMessage) {
-        self.push(shared, outbox, shared.control(format, message));
+        self.push(shared, outbox, shared.control(format, message), shared.clock.instant());
     }
 
     /// Queues a frame for one connection.
-    pub(super) fn push(&self, shared: &Shared, outbox: &Outbox, frame: Bytes) {
-        if !outbox.push(frame) && outbox.has_overflowed() {
+    pub(super) fn push(&self, shared: &Shared, outbox: &Outbox, frame: Bytes, now: Instant) {
+        if !outbox.push(frame, now) && outbox.has_overflowed() {
             self.observer(shared).overflow();
         }
     }
@@ -148,10 +149,10 @@ impl World {
         }
         let stream = record.stream(id).await.map_err(|error| unreadable(&error))?;
         let mut state = self.state.lock();
-        let talk = self.talk(&mut state);
+        let talk = self.talk(&mut state, shared);
         talk.make_room(shared.options.threads_per_user, id)?;
         if let Some(stream) = stream {
-            talk.threads.insert(id.clone(), Thread::recorded(stream, super::talk::now()));
+            talk.threads.insert(id.clone(), Thread::recorded(stream, shared.clock.instant()));
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl World {
         thread_id: ThreadId,
         repeat: Repeat,
     ) -> Result<(), Rejection> {
-        let talk = self.talk(state);
+        let talk = self.talk(state, shared);
         let Some(record) = talk.record.clone() else {
             return Err(
                 Rejection::new(Reason::NotReady, "the record was closed meanwhile").with_retry_after(1)
@@ -221,9 +222,9 @@ impl World {
         let said = UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared) };
         talk.runs += 1;
         shared.runs.fetch_add(1, Ordering::Relaxed);
-        let thread = talk.thread(&accepted.thread_id);
+        let thread = talk.thread(&accepted.thread_id, shared.clock.instant());
         thread.accepting += 1;
-        let said = Numbered::new(thread.advance(), &run.place, (shared.clock)(), said.into());
+        let said = Numbered::new(thread.advance(), &run.place, Timestamp::now(&shared.clock), said.into());
         talk.accepting.push(Accepting { id, accepted, again: Vec::new() });
         let commit = record.append(Change::Accept { run: open, told: Some(said.record()) });
         let then = Then::Accepted { run: Box::new(run), said, outbox, answer: frame };
@@ -241,12 +242,12 @@ impl World {
         outbox: &Outbox,
         frame: Bytes,
     ) {
-        let talk = self.talk(state);
+        let talk = self.talk(state, shared);
         let place = talk.accepting.iter().position(|it| it.accepted.run_id == run.place.run_id);
         let Accepting { id, accepted, again } =
             talk.accepting.swap_remove(place.expect("an acceptance stands here until it is known"));
-        talk.thread(&accepted.thread_id).accepting -= 1;
-        self.push(shared, outbox, frame);
+        talk.thread(&accepted.thread_id, shared.clock.instant()).accepting -= 1;
+        self.push(shared, outbox, frame, shared.clock.instant());
         for (outbox, format) in again {
             self.reply(shared, &outbox, format, answer(id.clone(), accepted.clone(), true));
         }

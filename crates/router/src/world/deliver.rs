@@ -51,6 +51,7 @@ impl World {
         let observer = self.observer(shared);
         // Older clients take every message of this name for one of their own kind.
         let is_said = matches!(envelope.message, ServerMessage::UserMessage(_));
+        let now = shared.clock.instant();
         for socket in state.sockets.as_slice() {
             if is_said && socket.format == Format::Legacy {
                 continue;
@@ -62,7 +63,7 @@ impl World {
                 Format::V1 => frame.clone(),
                 Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
             };
-            self.push(shared, &socket.outbox, frame);
+            self.push(shared, &socket.outbox, frame, now);
         }
         if let Some(thread) = talk.threads.get_mut(thread_id) {
             if is_terminal(&envelope.message)

@@ -18,7 +18,7 @@ use portcullis_log::{
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Command, State, World, talk::now};
+use super::{Command, State, World};
 use crate::{
     agents::Chosen,
     shared::Shared,
@@ -51,11 +51,11 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
     ) -> Result<Arc<dyn OwnerLog>, Rejection> {
-        if let Some(record) = self.opened() {
+        if let Some(record) = self.opened(shared) {
             return Ok(record);
         }
         self.open_by_pump(shared).await?;
-        self.opened().ok_or_else(closed)
+        self.opened(shared).ok_or_else(closed)
     }
 
     /// Has the pump open the record.
@@ -87,15 +87,15 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
     ) -> Result<Arc<dyn OwnerLog>, Rejection> {
-        if let Some(record) = self.opened() {
+        if let Some(record) = self.opened(shared) {
             return Ok(record);
         }
         self.open(shared).await?;
-        self.opened().ok_or_else(closed)
+        self.opened(shared).ok_or_else(closed)
     }
 
-    fn opened(&self) -> Option<Arc<dyn OwnerLog>> {
-        self.talk(&mut self.state.lock()).record.clone()
+    fn opened(&self, shared: &Shared) -> Option<Arc<dyn OwnerLog>> {
+        self.talk(&mut self.state.lock(), shared).record.clone()
     }
 
     /// Opens the user's record if it is not open, and takes up the runs that were left open in it: their open tools end, and
@@ -103,7 +103,7 @@ impl World {
     pub(super) async fn open(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Taken, Rejection> {
         let owner = {
             let mut state = self.state.lock();
-            let talk = self.talk(&mut state);
+            let talk = self.talk(&mut state, shared);
             talk.opens_later = false;
             if talk.record.is_some() {
                 return Ok(Taken::default());
@@ -118,7 +118,7 @@ impl World {
         };
         let left = Left::read(&*record).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();
-        self.talk(state).opened(record);
+        self.talk(state, shared).opened(record);
         Ok(self.take_up(state, shared, left))
     }
 
@@ -137,8 +137,9 @@ impl World {
     fn take_up(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, left: Left) -> Taken {
         let mut taken = Taken::default();
         for (thread_id, Open { stream, runs }) in left.threads {
-            let talk = self.talk(state);
-            let thread = stream.map_or_else(|| Thread::new(now()), |it| Thread::recorded(it, now()));
+            let talk = self.talk(state, shared);
+            let now = shared.clock.instant();
+            let thread = stream.map_or_else(|| Thread::new(now), |it| Thread::recorded(it, now));
             talk.threads.insert(thread_id, thread);
             for (open, cut_off) in runs {
                 let room = || {
@@ -150,7 +151,7 @@ impl World {
                     None => taken.ended += 1,
                     Some(run) => {
                         taken.repeated += 1;
-                        let talk = self.talk(state);
+                        let talk = self.talk(state, shared);
                         talk.runs += 1;
                         shared.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         self.queue(state, shared, run);
@@ -170,7 +171,7 @@ impl World {
         cut_off: Option<CutOff>,
         mut room: impl FnMut() -> Option<OwnedSemaphorePermit>,
     ) -> Option<Run> {
-        let talk = self.talk(state);
+        let talk = self.talk(state, shared);
         talk.accepted_at(open.accepted_at);
         let place = Place { term: talk.term, thread_id: open.thread_id.clone(), run_id: open.run_id.clone() };
         let began = cut_off.is_some();
@@ -239,7 +240,7 @@ fn question(shared: &Shared, open: &mut OpenRun) -> Result<(Chosen, Question), (
 
 fn again(shared: &Shared, place: Place, chosen: Chosen, question: Question, again: Again) -> Run {
     let Question { content, context, fresh } = question;
-    let now = now();
+    let now = shared.clock.instant();
     Run {
         place,
         user_id: again.open.user_id.as_str().into(),

@@ -75,7 +75,7 @@ impl World {
         command: Command,
     ) -> Result<(), Rejection> {
         let mut state = self.state.lock();
-        let talk = self.talk(&mut state);
+        let talk = self.talk(&mut state, shared);
         let is_message = |command: &Command| matches!(command, Command::Message(_));
         let alike = |other: &&Command| is_message(other) == is_message(&command);
         let waiting = talk.commands.iter().filter(alike).count();
@@ -94,7 +94,7 @@ impl World {
 
     pub(crate) fn command(self: &Arc<Self>, shared: &Arc<Shared>, command: Command) {
         let mut state = self.state.lock();
-        let talk = self.talk(&mut state);
+        let talk = self.talk(&mut state, shared);
         self.push_command(talk, shared, command);
     }
 
@@ -211,7 +211,7 @@ impl World {
             }
             Then::Reopened(told) => drop(told.send(())),
             Then::Told { numbered, since, room } => {
-                shared.observer.recorded(Ok(since.elapsed()));
+                shared.observer.recorded(Ok(shared.clock.since(since)));
                 self.deliver(state, shared, numbered);
                 drop(room);
             }

@@ -11,7 +11,7 @@ use portcullis_log::Change;
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::oneshot;
 
-use super::{State, World, open::unreadable, pump::Then, talk::now};
+use super::{State, World, open::unreadable, pump::Then};
 use crate::{
     ThreadPolicy, run,
     shared::Shared,
@@ -22,7 +22,7 @@ use crate::{
 impl World {
     /// Gives a run its place in its thread, as the policy has it. It is one of the user's runs already.
     pub(super) fn queue(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, run: Run) {
-        let thread = self.talk(state).thread(&run.place.thread_id);
+        let thread = self.talk(state, shared).thread(&run.place.thread_id, shared.clock.instant());
         let policy = shared.options.thread_policy;
         if (thread.active.is_empty() && thread.waiting.is_empty()) || policy == ThreadPolicy::Parallel {
             thread.begin(&run);
@@ -49,7 +49,7 @@ impl World {
         let state = &mut *self.state.lock();
         let talk = state.talk.as_mut().filter(|talk| talk.term == run.term)?;
         talk.runs -= 1;
-        talk.last_used = now();
+        talk.last_used = shared.clock.instant();
         shared.runs.fetch_sub(1, Ordering::Relaxed);
         if !self.retains {
             let carries = talk.runs > 0;
@@ -114,7 +114,7 @@ impl World {
         // and whoever opens it ends the run.
         let told = self.tell(state, shared, &place, started.into(), None);
         let _ = told.and_then(|_| self.tell(state, shared, &place, failed.into(), None));
-        self.observer(shared).run_ended(Some(Reason::RunCancelled), accepted.elapsed());
+        self.observer(shared).run_ended(Some(Reason::RunCancelled), shared.clock.since(accepted));
     }
 
     /// Has a thread forgotten: at once, or once its runs have ended, which are cancelled. What is given back tells when it is
@@ -131,16 +131,17 @@ impl World {
         let record = self.record(shared).await?;
         let stream = record.stream(&id).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();
-        let talk = self.talk(state);
+        let talk = self.talk(state, shared);
         if stream.is_none() && !talk.threads.contains_key(&id) {
             return Err(super::history::no_such_thread());
         }
         // Where all are busy it is one more, until the record has let go of it.
         let _ = talk.make_room(shared.options.threads_per_user, &id);
+        let now = shared.clock.instant();
         if let Some(stream) = stream {
-            talk.threads.entry(id.clone()).or_insert_with(|| crate::thread::Thread::recorded(stream, now()));
+            talk.threads.entry(id.clone()).or_insert_with(|| crate::thread::Thread::recorded(stream, now));
         }
-        let thread = talk.thread(&id);
+        let thread = talk.thread(&id, now);
         let (told, gone) = oneshot::channel();
         let first = thread.doomed.is_empty();
         thread.doomed.push(told);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_event::ServerMessage;
+use portcullis_event::{ServerMessage, Timestamp};
 use portcullis_log::{AppendError, Change, Commit, OpenRun};
 use portcullis_reason::Reason;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -15,7 +15,6 @@ use super::{
     State, World,
     deliver::{Numbered, is_terminal},
     pump::{Command, Handed, Then},
-    talk::now,
 };
 use crate::{shared::Shared, thread::Place};
 
@@ -54,11 +53,16 @@ impl World {
         let record = talk.record.clone().ok_or(Lost)?;
         let thread = talk.threads.get_mut(&run.thread_id).ok_or(Lost)?;
         let ends = is_terminal(&message).then(|| run.run_id.clone());
-        let numbered = Numbered::new(thread.advance(), run, (shared.clock)(), message);
+        let numbered = Numbered::new(thread.advance(), run, Timestamp::now(&shared.clock), message);
         let size = numbered.frame.len();
         // Under the lock, so that the record gets a thread's events in the order of their numbers. It returns at once.
         let commit = record.append(Change::Event { record: numbered.record(), ends });
-        self.await_commit(state, shared, commit, Then::Told { numbered, since: now(), room });
+        self.await_commit(
+            state,
+            shared,
+            commit,
+            Then::Told { numbered, since: shared.clock.instant(), room },
+        );
         Ok(size)
     }
 
@@ -141,7 +145,7 @@ impl World {
             AppendError::Unavailable { after, .. } => *after,
             AppendError::Fenced | AppendError::AlreadyAccepted(_) => REOPENED_AFTER,
         };
-        let talk = self.talk(state);
+        let talk = self.talk(state, shared);
         if mem::replace(&mut talk.opens_later, true) {
             return;
         }

@@ -1,6 +1,6 @@
 //! What a connection missed is sent to it from the record, in pieces, one thread after the other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use portcullis_event::{Epoch, Format, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId};
@@ -53,7 +53,7 @@ impl World {
                 }
                 Err(gap) => {
                     let mut state = self.state.lock();
-                    self.talk(&mut state).caught_up(outbox, &point.thread_id);
+                    self.talk(&mut state, shared).caught_up(outbox, &point.thread_id);
                     self.reply(shared, outbox, format, gap.into());
                 }
             }
@@ -63,7 +63,7 @@ impl World {
         }
         {
             let mut state = self.state.lock();
-            self.talk(&mut state).set_behind(outbox, behind);
+            self.talk(&mut state, shared).set_behind(outbox, behind);
             self.reply(shared, outbox, format, resumed.into());
         }
         self.send_missed(shared, &*record, outbox, format).await
@@ -130,8 +130,8 @@ impl World {
             let page = record.read(&thread_id, next_seq - 1, room).await;
             let page = page.map_err(|error: ReadError| unreadable(&error))?;
             let mut state = self.state.lock();
-            let talk = self.talk(&mut state);
-            match send(talk, outbox, &thread_id, &epoch, next_seq, page) {
+            let talk = self.talk(&mut state, shared);
+            match send(talk, outbox, &thread_id, &epoch, next_seq, page, shared.clock.instant()) {
                 Ok(true) => {}
                 Ok(false) => {
                     outbox.set_behind();
@@ -154,6 +154,7 @@ fn send(
     epoch: &Epoch,
     next_seq: u64,
     page: Option<Page>,
+    now: Instant,
 ) -> Result<bool, ResumeGap> {
     let page = page.ok_or_else(|| nothing(thread_id, GapReason::UnknownThread))?;
     let at_hand = talk.threads.get(thread_id);
@@ -175,7 +176,7 @@ fn send(
     }
     let may_be_seen = (page.from..=last).zip(page.events);
     let mut frames = may_be_seen.map(|(_, text)| text_frame(&text)).peekable();
-    outbox.refill(|room| {
+    outbox.refill(now, |room| {
         let frame = frames.next_if(|frame| frame.len() <= room)?;
         behind.next_seq += 1;
         Some(frame)

@@ -76,7 +76,7 @@ pub(super) struct Behind {
 }
 
 impl Talk {
-    pub(super) fn new(owner: Owner) -> Self {
+    pub(super) fn new(owner: Owner, now: Instant) -> Self {
         Self {
             owner,
             record: None,
@@ -91,7 +91,7 @@ impl Talk {
             pump: Pump::Idle,
             late: Vec::new(),
             accepted_at: 0,
-            last_used: now(),
+            last_used: now,
         }
     }
 
@@ -113,8 +113,7 @@ impl Talk {
     }
 
     /// A thread that is at hand, or a new one where the record has none.
-    pub(super) fn thread(&mut self, id: &ThreadId) -> &mut Thread {
-        let now = now();
+    pub(super) fn thread(&mut self, id: &ThreadId, now: Instant) -> &mut Thread {
         let thread = self.threads.entry(id.clone()).or_insert_with(|| Thread::new(now));
         thread.last_used = now;
         thread
@@ -195,9 +194,4 @@ impl Talk {
 
 fn is(late: &Late, outbox: &Outbox) -> bool {
     ptr::eq(Arc::as_ptr(&late.outbox), outbox)
-}
-
-/// The present, by the runtime's clock.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

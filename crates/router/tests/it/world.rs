@@ -9,12 +9,13 @@ use std::{
 
 use portcullis_event::{
     AgentStarted, CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId,
-    Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, Timestamp, UserMessage,
+    Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, UserMessage,
 };
 use portcullis_frame::{self as frame, Decoder, Message, Role};
 use portcullis_log::{EventLog, Limits, Memory};
 use portcullis_reason::Reason;
 use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
+use portcullis_test::runtime_clock;
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ pub(crate) async fn turn() {
 }
 
 pub(crate) fn recording_with(options: Options, agents: Agents, log: Arc<dyn EventLog>) -> Router {
-    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), || Timestamp::from_unix_ms(0))
+    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), runtime_clock(0))
 }
 
 /// A verified user. There is no other way to one than through a verifier.
