@@ -88,7 +88,15 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let agents = Agents::new(doctor);
     let admin = listeners.admin();
     let log = event_log(&options, &data_dir).await?;
-    let setup = Setup { verifier, agents, log, redact: Some(without_credentials), auth_url, own_refusals };
+    let setup = Setup {
+        verifier,
+        agents,
+        log,
+        redact: Some(without_credentials),
+        auth_url,
+        own_refusals,
+        clock: Clock::system(),
+    };
     let mut service = Service::new(options, setup, listeners)?;
     recover(service.handle()).await?;
     if let Some(auth) = &auth {

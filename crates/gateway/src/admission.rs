@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::{Gcra, Rate};
+use portcullis_units::{Clock, Gcra, Rate};
 
 use crate::LimitOptions;
 
@@ -24,6 +24,7 @@ use crate::LimitOptions;
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
+    clock: Clock,
     open: AtomicUsize,
     addresses: Mutex<Addresses>,
 }
@@ -58,13 +59,14 @@ pub(crate) struct Permit {
 impl Admission {
     const FIRST_SWEEP: usize = 1_024;
 
-    pub(crate) fn new(options: &LimitOptions) -> Arc<Self> {
+    pub(crate) fn new(options: &LimitOptions, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             limits: Limits {
                 connections: options.connections,
                 per_address: options.connections_per_address,
                 handshakes: Rate::per_second(options.handshakes_per_second, options.handshake_burst),
             },
+            clock,
             open: AtomicUsize::new(0),
             addresses: Mutex::new(Addresses { table: HashMap::new(), sweep_at: Self::FIRST_SWEEP }),
         })
@@ -99,7 +101,7 @@ impl Admission {
     const HEADROOM_PER_ADDRESS: u32 = 64;
 
     fn leave(&self, address: IpAddr) {
-        let now = Instant::now();
+        let now = self.clock.instant();
         let mut addresses = self.addresses.lock();
         if let Some(entry) = addresses.table.get_mut(&address) {
             entry.open -= 1;
@@ -178,7 +180,7 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, per_address: u32, rate: u32, burst: u32) -> (Arc<Admission>, Instant) {
-        let now = Instant::now();
+        let now = Clock::system().instant();
         let number = |n| NonZeroU32::new(n).unwrap();
         let options = LimitOptions {
             connections,
@@ -187,7 +189,7 @@ mod tests {
             handshake_burst: number(burst),
             ..LimitOptions::default()
         };
-        (Admission::new(&options), now)
+        (Admission::new(&options, Clock::system()), now)
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -7,23 +7,23 @@ use std::{
 
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::{Identity, Revocations, Verifier, inspect};
-
-use crate::clock::{since_epoch, unix_seconds};
+use portcullis_units::Clock;
 
 /// Verifies tokens, and knows the logins that ended before their tokens did.
 pub(crate) struct Authority {
     verifier: Arc<Verifier>,
     revocations: Revocations,
+    clock: Clock,
 }
 
 impl Authority {
-    pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
-        Self { verifier, revocations: Revocations::default() }
+    pub(crate) fn new(verifier: Arc<Verifier>, clock: Clock) -> Self {
+        Self { verifier, revocations: Revocations::default(), clock }
     }
 
     /// Whose token it is, of a login that goes on.
     pub(crate) fn identify(&self, token: &str) -> Result<Identity, Rejection> {
-        let identity = self.verifier.verify(token, unix_seconds())?;
+        let identity = self.verifier.verify(token, self.clock.unix_seconds())?;
         self.revocations.check(&identity)?;
         Ok(identity)
     }
@@ -36,7 +36,7 @@ impl Authority {
     /// Refuses the tokens of ended logins from now on. Each login comes with the second from which none of its tokens is
     /// good any more.
     pub(crate) fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
-        self.revocations.add(logins, unix_seconds());
+        self.revocations.add(logins, self.clock.unix_seconds());
     }
 
     /// When a token's holder is to be warned, and when the connection ends; none for a token without an end.
@@ -46,7 +46,7 @@ impl Authority {
         now: Instant,
     ) -> (Option<Instant>, Option<Instant>) {
         let Some(expires_at) = expires_at else { return (None, None) };
-        let left = Duration::from_secs(expires_at).saturating_sub(since_epoch());
+        let left = Duration::from_secs(expires_at).saturating_sub(self.clock.since_epoch());
         let ends = now + left + Duration::from_secs(self.verifier.policy().leeway);
         (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
     }
@@ -59,7 +59,7 @@ impl Authority {
         }
         let at = match rejection.reason {
             Reason::TokenExpired => inspect(token, 0).claims?.get("exp")?.as_u64()?.checked_sub(1)?,
-            Reason::TooManyConnections => unix_seconds(),
+            Reason::TooManyConnections => self.clock.unix_seconds(),
             _ => return None,
         };
         self.verifier.verify(token, at).ok()

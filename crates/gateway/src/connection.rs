@@ -27,7 +27,6 @@ use tokio::{
 
 use crate::{
     admission::Permit,
-    clock::now,
     door::Route,
     figures::metrics::Kind,
     gate::Gate,
@@ -116,7 +115,7 @@ impl<L: Line> Connection<L> {
         opening: Opening<'_>,
     ) -> Self {
         let Opening { query, greeting, ahead, probe } = opening;
-        let now = now();
+        let now = gate.clock.instant();
         let parts = negotiated.into_parts();
         let identity = parts.identity.identity().clone();
         let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now);
@@ -200,10 +199,11 @@ impl<L: Line> Connection<L> {
                 return Poll::Ready(());
             }
             let rules = self.backend.rules(&self.member.gate.rules);
-            if let Some(Notice::TokenExpiring) = self.session.handle_timeout(rules, now())
+            if let Some(Notice::TokenExpiring) =
+                self.session.handle_timeout(rules, self.member.gate.clock.instant())
                 && let Backend::Routed(attachment) = &self.backend
             {
-                warn_of_expiry(attachment);
+                warn_of_expiry(&self.member.gate, attachment);
             }
             // A session that is ending waits for nothing; the timer is set again when it is over.
             let Some(next) = self.session.poll_timeout(rules) else { break };
@@ -215,7 +215,7 @@ impl<L: Line> Connection<L> {
     /// Gives the rest of the connection's life to `phase`.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.timer.as_mut().reset((now() + LINGER).into());
+        self.timer.as_mut().reset((self.member.gate.clock.instant() + LINGER).into());
     }
 
     /// Makes sure that the timer is not later than what the session waits for. One that is too early is harmless.
@@ -256,7 +256,7 @@ impl<L: Line> Connection<L> {
 
     /// Takes the session's control frames.
     fn transmit(&mut self) {
-        let now = now();
+        let now = self.member.gate.clock.instant();
         let rules = self.backend.rules(&self.member.gate.rules);
         // Ahead of the data that waits, and in their own order.
         let mut soon = usize::from(self.partial);
@@ -326,7 +326,8 @@ impl<L: Line> Connection<L> {
         if let Some(since) = self.since.take()
             && !self.member.is_probe()
         {
-            self.member.gate.figures.metrics.delivery_latency.observe(since.elapsed());
+            let gate = &self.member.gate;
+            gate.figures.metrics.delivery_latency.observe(gate.clock.since(since));
         }
         // An idle connection keeps no room for frames.
         self.writing = VecDeque::new();
@@ -339,7 +340,7 @@ impl<L: Line> Connection<L> {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.line).poll_read(context, &mut read))?;
             if self.phase == Phase::Live {
-                self.receive(now(), read.filled_mut());
+                self.receive(self.member.gate.clock.instant(), read.filled_mut());
             }
             Poll::Ready(Ok(!read.filled().is_empty()))
         })

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
 use portcullis_event::Mode;
@@ -14,6 +13,7 @@ use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, Preflight, P
 use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Router, Seat};
+use portcullis_units::Clock;
 
 use crate::{
     Options,
@@ -40,6 +40,7 @@ pub(crate) struct Door {
     router: Router,
     connections_per_user: u32,
     draining: AtomicBool,
+    clock: Clock,
 }
 
 impl Door {
@@ -49,6 +50,7 @@ impl Door {
         listen: SocketAddr,
         authority: Authority,
         router: Router,
+        clock: Clock,
     ) -> Result<Self, InvalidPolicy> {
         Ok(Self {
             policy: policy(options, listen)?,
@@ -59,10 +61,11 @@ impl Door {
                 ..HeadLimits::default()
             },
             authority,
-            admission: Admission::new(&options.limits),
+            admission: Admission::new(&options.limits, clock.clone()),
             router,
             connections_per_user: options.limits.connections_per_user,
             draining: AtomicBool::new(false),
+            clock,
         })
     }
 
@@ -99,14 +102,14 @@ impl Door {
     /// Whether this connection may ask now: the server takes some, and its address has not asked too often.
     pub(crate) fn admit(&self, permit: &Permit) -> Result<(), Rejection> {
         self.ready()?;
-        permit.admit(Instant::now())
+        permit.admit(self.clock.instant())
     }
 
     /// For a claimed token: who is it, and may they have one more connection?
     pub(crate) fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
-        let started = Instant::now();
+        let started = self.clock.instant();
         let identity = self.authority.identify(token);
-        metrics.verified(started.elapsed());
+        metrics.verified(self.clock.since(started));
         self.router.admit(identity?, self.connections_per_user)
     }
 

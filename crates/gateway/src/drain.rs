@@ -5,7 +5,6 @@ use std::time::Duration;
 use portcullis_reason::Reason;
 use portcullis_router::Outbox;
 use portcullis_token::Identity;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
@@ -24,7 +23,7 @@ pub(crate) async fn end_all(gate: &Gate, connections: &TaskTracker, mut random: 
         outbox.drain(500 + random(spread));
     }
     let window = gate.options.gateway.drain.get();
-    let began = Instant::now();
+    let began = gate.clock.instant();
     let runs = gate.router.shutdown(window);
     tokio::pin!(runs);
     // Closing is paced too, in no order that a client could know: each close costs both sides work.
@@ -59,7 +58,7 @@ pub(crate) async fn end_all(gate: &Gate, connections: &TaskTracker, mut random: 
         runs.await;
     }
     connections.close();
-    let rest = window.saturating_sub(began.elapsed()).max(Duration::from_secs(2));
+    let rest = window.saturating_sub(gate.clock.since(began)).max(Duration::from_secs(2));
     if tokio::time::timeout(rest, connections.wait()).await.is_err() {
         tracing::warn!(
             connections = connections.len(),

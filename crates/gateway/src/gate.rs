@@ -2,6 +2,7 @@
 
 use portcullis_reason::Reason;
 use portcullis_router::Router;
+use portcullis_units::Clock;
 
 use crate::{
     Options,
@@ -15,6 +16,7 @@ use crate::{
 /// The parts of a gateway. A step takes the part that it needs.
 pub(crate) struct Gate {
     pub(crate) options: Options,
+    pub(crate) clock: Clock,
     pub(crate) node: Node,
     /// Where browsers reach the auth service, as an origin.
     pub(crate) auth_url: Option<String>,

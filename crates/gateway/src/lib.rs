@@ -24,7 +24,6 @@ mod admission;
 mod answer;
 mod api;
 mod authority;
-mod clock;
 mod connection;
 mod docs;
 mod door;

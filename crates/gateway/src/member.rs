@@ -9,7 +9,7 @@ use portcullis_reason::Reason;
 use portcullis_router::{Attachment, Outbox};
 use portcullis_token::Identity;
 
-use crate::{admission::Permit, clock::unix_seconds, figures::metrics::Kind, gate::Gate, registry::Key};
+use crate::{admission::Permit, figures::metrics::Kind, gate::Gate, registry::Key};
 
 /// A connection among the live ones; dropping it takes it out.
 pub(crate) struct Member {
@@ -85,9 +85,9 @@ pub(crate) fn established(
 }
 
 /// Tells a client that its token ends soon.
-pub(crate) fn warn_of_expiry(attachment: &Attachment) {
+pub(crate) fn warn_of_expiry(gate: &Gate, attachment: &Attachment) {
     if let Some(expires_at) = attachment.identity().expires_at() {
-        let seconds_left = expires_at.saturating_sub(unix_seconds());
+        let seconds_left = expires_at.saturating_sub(gate.clock.unix_seconds());
         let expires_at = Timestamp::from_unix_seconds(expires_at);
         attachment.notify(TokenExpiring { expires_at, seconds_left }.into());
     }

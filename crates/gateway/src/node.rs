@@ -8,19 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis_units::random;
+use portcullis_units::{Clock, random};
 
 /// A name that is new at each start, and what hangs on it.
 pub(crate) struct Node {
     pub(crate) name: Arc<str>,
+    clock: Clock,
     started: Instant,
     requests: AtomicU64,
 }
 
 impl Node {
     /// A node that starts now.
-    pub(crate) fn start() -> Self {
-        Self { name: random::hex::<4>().into(), started: Instant::now(), requests: AtomicU64::new(0) }
+    pub(crate) fn start(clock: Clock) -> Self {
+        let started = clock.instant();
+        Self { name: random::hex::<4>().into(), clock, started, requests: AtomicU64::new(0) }
     }
 
     /// A name for one request: in the answer, in the log and nowhere else.
@@ -30,6 +32,6 @@ impl Node {
 
     /// The time since the start.
     pub(crate) fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.since(self.started)
     }
 }

@@ -1,18 +1,12 @@
 //! The server: its listeners, the loop that accepts, and the way it stops.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use portcullis_event::Timestamp;
 use portcullis_log::EventLog;
 use portcullis_reason::Rejection;
 use portcullis_router::{self as router, Agents, Recovered};
 use portcullis_token::{Secret, Verifier};
-use portcullis_units::random;
+use portcullis_units::{Clock, random};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,7 +16,6 @@ use crate::{
     admin::{self, Admin},
     admission::Permit,
     authority::Authority,
-    clock::{timestamp, unix_ms},
     door::Door,
     drain, embedded,
     figures::{Figures, history, metrics::Metrics, refusals::OwnRefusals},
@@ -48,6 +41,8 @@ pub struct Setup {
     pub auth_url: Option<String>,
     /// Where refusals are kept that are somebody's own, for an agent that is asked about them.
     pub own_refusals: OwnRefusals,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for Setup {
@@ -159,7 +154,7 @@ impl Service {
     /// [`Error::Policy`].
     pub fn new(options: Options, setup: Setup, listeners: Listeners) -> Result<Self, Error> {
         let log = Arc::clone(&setup.log);
-        let gate = Arc::new(gate(options, setup, listeners.gateway(), timestamp)?);
+        let gate = Arc::new(gate(options, setup, listeners.gateway())?);
         Ok(Self { gate, listeners, log, dashboard: None, probe: None })
     }
 
@@ -218,14 +213,9 @@ impl Service {
 }
 
 /// What connections share, for a gateway that listens at `listen`.
-pub(crate) fn gate(
-    options: Options,
-    setup: Setup,
-    listen: SocketAddr,
-    clock: fn() -> Timestamp,
-) -> Result<Gate, Error> {
-    let Setup { verifier, agents, log, redact, auth_url, own_refusals } = setup;
-    let node = Node::start();
+pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result<Gate, Error> {
+    let Setup { verifier, agents, log, redact, auth_url, own_refusals, clock } = setup;
+    let node = Node::start(clock.clone());
     let metrics = Arc::new(Metrics::new(&node.name, embedded::build_id()));
     let runs = &options.runs;
     let router = router::Router::new(
@@ -245,17 +235,24 @@ pub(crate) fn gate(
         Arc::clone(&metrics) as Arc<dyn router::Observer>,
         log,
         Arc::clone(&node.name),
-        clock,
+        clock.clone(),
     );
     Ok(Gate {
         node,
         auth_url,
-        door: Door::new(&options, listen, Authority::new(verifier), router.clone())?,
+        door: Door::new(
+            &options,
+            listen,
+            Authority::new(verifier, clock.clone()),
+            router.clone(),
+            clock.clone(),
+        )?,
         rules: Rules::new(&options),
         registry: Registry::default(),
         router,
-        figures: Figures::new(metrics, own_refusals),
+        figures: Figures::new(metrics, own_refusals, clock.clone()),
         options,
+        clock,
     })
 }
 
@@ -302,8 +299,8 @@ async fn sample(gate: Arc<Gate>, stop: CancellationToken) {
     let mut every = tokio::time::interval(history::BUCKET);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        gate.figures.history.sample(unix_ms(), gate.figures.metrics.read(), gate.gauges());
-        gate.figures.sum_up(Instant::now());
+        gate.figures.history.sample(gate.clock.unix_ms(), gate.figures.metrics.read(), gate.gauges());
+        gate.figures.sum_up();
     }
 }
 
@@ -318,11 +315,12 @@ async fn sweep(gate: Arc<Gate>, stop: CancellationToken) {
 /// Lets the record go of what need not be kept, at the start and then every ten minutes.
 async fn sweep_log(gate: Arc<Gate>, log: Arc<dyn EventLog>, stop: CancellationToken) {
     // The time of day is asked for once: a clock that jumps a year ahead under us must not take all threads with it.
-    let (began, since) = (unix_ms(), Instant::now());
+    let (began, since) = (gate.clock.unix_ms(), gate.clock.instant());
     let mut every = tokio::time::interval(Duration::from_mins(10));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let options = &gate.options.events;
-        let now = began.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let now =
+            began.saturating_add(u64::try_from(gate.clock.since(since).as_millis()).unwrap_or(u64::MAX));
         let before = now.saturating_sub(options.retention.as_millis());
         match log.sweep(before).await {
             Ok(0) => {}

@@ -24,7 +24,6 @@ use tokio::{
 use crate::{
     admission::Permit,
     api,
-    clock::now,
     figures::metrics::Kind,
     gate::Gate,
     line::Line,
@@ -97,13 +96,15 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
         return;
     }
     let identity = seat.identity().clone();
-    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now());
+    let now = gate.clock.instant();
+    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now);
     let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
     let hello = |id| established(&gate, id, mode, None, &identity);
     let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
     let member = Member::enter(gate, permit, outbox, &identity, Kind::User(mode));
     let cursor = Cursor::new(resume.threads);
-    let mut stream = Stream { line, member, life: Life::new(now(), warn_at, ends_at), attachment, cursor };
+    let started = Life::new(member.gate.clock.instant(), warn_at, ends_at);
+    let mut stream = Stream { line, member, life: started, attachment, cursor };
     if let Some(reason) = stream.run().await {
         tracing::info!(connection = %stream.attachment.connection_id(), %reason, "stream ended");
         stream.farewell(reason).await;
@@ -175,7 +176,7 @@ impl<L: Line> Stream<L> {
                 // In this order: what could be written was in time.
                 biased;
                 written = &mut writing => {
-                    life.heard(now());
+                    life.heard(member.gate.clock.instant());
                     return written.map_err(|_| None);
                 }
                 () = poll_fn(|context| member.outbox.poll_overflow(context)) => {
@@ -209,9 +210,9 @@ fn due_at(life: &Life, member: &Member) -> tokio::time::Instant {
 
 /// Does what is due, and says what it was.
 fn handle_due(life: &mut Life, member: &Member, attachment: &Attachment) -> Option<Due> {
-    let due = life.handle_timeout(&member.gate.rules.routed.heartbeat, now());
+    let due = life.handle_timeout(&member.gate.rules.routed.heartbeat, member.gate.clock.instant());
     if due == Some(Due::TokenExpiring) {
-        warn_of_expiry(attachment);
+        warn_of_expiry(&member.gate, attachment);
     }
     due
 }

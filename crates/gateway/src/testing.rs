@@ -6,7 +6,9 @@ use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_log::{Limits, Memory};
 use portcullis_router::Agents;
+use portcullis_test::runtime_clock;
 use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,12 +17,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Listeners, Options, ProbeAccount, Service, Setup, accept,
-    clock::{timestamp, unix_seconds},
-    gate::Gate,
-    line::Line,
-    routes::Plain,
-    service,
+    Listeners, Options, ProbeAccount, Service, Setup, accept, gate::Gate, line::Line, routes::Plain, service,
 };
 
 /// The key of the dashboard.
@@ -84,7 +81,7 @@ impl Still {
         change(&mut options);
         let signer = Signer::generate_es256().unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let gate = service::gate(options, setup(&signer), listen, timestamp).unwrap();
+        let gate = service::gate(options, setup(&signer), listen).unwrap();
         Self { gate: Arc::new(gate), signer }
     }
 
@@ -112,6 +109,7 @@ fn setup(signer: &Signer) -> Setup {
         redact: None,
         auth_url: None,
         own_refusals: crate::OwnRefusals::default(),
+        clock: runtime_clock(Clock::system().unix_seconds()),
     }
 }
 
@@ -182,7 +180,7 @@ impl Running {
 
 /// A token of that signer.
 pub(crate) fn mint(signer: &Signer) -> String {
-    let claims = json!({ "sub": "ada", "exp": unix_seconds() + 600 });
+    let claims = json!({ "sub": "ada", "exp": Clock::system().unix_seconds() + 600 });
     signer.sign(claims.as_object().unwrap())
 }
 

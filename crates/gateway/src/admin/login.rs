@@ -1,10 +1,6 @@
 //! Logging in and out: the operator's key in, a session's cookie out.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -39,11 +35,11 @@ pub(super) async fn login(
         );
     };
     // A line break at the end comes along easily when a file's content is copied.
-    let outcome = admin.sessions.open(key.trim(), peer.ip(), Instant::now());
+    let outcome = admin.sessions.open(key.trim(), peer.ip(), admin.gate.clock.instant());
     admin.gate.figures.metrics.operator_login(outcome.is_ok());
     let rejection = match outcome {
         Ok(secret) => {
-            if admin.gate.figures.dashboard.may_write("login", peer.ip(), Instant::now()) {
+            if admin.gate.figures.dashboard.may_write("login", peer.ip(), admin.gate.clock.instant()) {
                 tracing::info!(%peer, "an operator logged in");
             }
             let secure =
@@ -56,7 +52,7 @@ pub(super) async fn login(
             .with_hint("Too many wrong keys came from your address; wait a moment.")
             .with_retry_after(wait.as_secs()),
     };
-    if admin.gate.figures.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+    if admin.gate.figures.dashboard.may_write(rejection.reason.id(), peer.ip(), admin.gate.clock.instant()) {
         tracing::warn!(%peer, reason = %rejection.reason, "an operator's login was refused");
     }
     refuse(&admin.gate.node, &rejection)
@@ -72,7 +68,8 @@ pub(super) async fn logout(State(admin): State<Arc<Admin>>, headers: HeaderMap) 
 
 /// `GET /admin/session`: whether the asking browser is logged in.
 pub(super) async fn session(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
-    let rest = presented(&admin, &headers).and_then(|secret| admin.sessions.rest(secret, Instant::now()));
+    let rest = presented(&admin, &headers)
+        .and_then(|secret| admin.sessions.rest(secret, admin.gate.clock.instant()));
     Json(json!({ "expires_in": rest.unwrap_or_default().as_secs() })).into_response()
 }
 

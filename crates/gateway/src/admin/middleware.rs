@@ -1,6 +1,6 @@
 //! What stands around the dashboard's routes: the guard, and the login.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -23,7 +23,11 @@ pub(super) async fn guarded(
     let mut response = match admin.guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(rejection) => {
-            if admin.gate.figures.dashboard.may_write(rejection.reason.id(), peer.ip(), Instant::now()) {
+            if admin.gate.figures.dashboard.may_write(
+                rejection.reason.id(),
+                peer.ip(),
+                admin.gate.clock.instant(),
+            ) {
                 tracing::warn!(%peer, detail = %rejection.detail, "dashboard request refused");
             }
             refuse(&admin.gate.node, &rejection)
@@ -50,7 +54,7 @@ const ALWAYS: [(&str, &str); 5] = [
 /// Lets requests with a session through.
 pub(super) async fn logged_in(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let secret = presented(&admin, request.headers());
-    if secret.and_then(|secret| admin.sessions.rest(secret, Instant::now())).is_some() {
+    if secret.and_then(|secret| admin.sessions.rest(secret, admin.gate.clock.instant())).is_some() {
         return next.run(request).await;
     }
     let rejection = Rejection::new(Reason::NoToken, "the dashboard was asked without a session")

@@ -133,6 +133,8 @@ fn hash(secret: &str) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
 
     const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_key_opens_a_session_that_ends() {
-        let (sessions, now) = (sessions(), Instant::now());
+        let (sessions, now) = (sessions(), Clock::system().instant());
         assert_eq!(sessions.open("the operator's kex", HERE, now), Err(Refused::WrongKey));
         assert_eq!(sessions.open("", HERE, now), Err(Refused::WrongKey));
         let secret = sessions.open("the operator's key", HERE, now).unwrap();
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn guessing_is_slow_for_one_address_and_no_other() {
-        let (sessions, now) = (sessions(), Instant::now());
+        let (sessions, now) = (sessions(), Clock::system().instant());
         for _ in 0..BURST.get() {
             assert_eq!(sessions.open("guess", HERE, now), Err(Refused::WrongKey));
         }
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn sessions_and_addresses_are_bounded() {
-        let (sessions, now) = (sessions(), Instant::now());
+        let (sessions, now) = (sessions(), Clock::system().instant());
         let first = sessions.open("the operator's key", HERE, now).unwrap();
         for n in 0..MOST as u64 {
             sessions.open("the operator's key", HERE, now + Duration::from_millis(n + 1)).unwrap();

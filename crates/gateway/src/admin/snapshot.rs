@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Admin;
 use crate::{
-    clock::unix_ms,
     embedded,
     figures::{
         history::{BUCKET, Bucket, Counts, Gauges, Objective},
@@ -63,7 +62,7 @@ struct Probe {
 /// `GET /admin/snapshot?after=<seq>`.
 pub(super) async fn snapshot(State(admin): State<Arc<Admin>>, Query(query): Query<After>) -> Response {
     let gate = &admin.gate;
-    let now = unix_ms();
+    let now = gate.clock.unix_ms();
     let reading = gate.figures.metrics.read();
     let snapshot = Snapshot {
         now,

@@ -5,12 +5,14 @@ pub(crate) mod metrics;
 pub(crate) mod probes;
 pub(crate) mod refusals;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc};
 
+use portcullis_event::Timestamp;
 use portcullis_handshake::{Head, Policy};
 use portcullis_peer::Lines;
 use portcullis_reason::{Rejection, Severity};
 use portcullis_token::Identity;
+use portcullis_units::Clock;
 
 use self::{
     history::History,
@@ -18,11 +20,7 @@ use self::{
     probes::ProbeLog,
     refusals::{Entry, Evidence, Ledger, OwnRefusal, OwnRefusals},
 };
-use crate::{
-    clock::{timestamp, unix_ms, unix_seconds},
-    mark::Mark,
-    stale,
-};
+use crate::{mark::Mark, stale};
 
 /// What every connection adds to, and the dashboard reads.
 pub(crate) struct Figures {
@@ -38,6 +36,7 @@ pub(crate) struct Figures {
     /// Preflights have a bound of their own, so that a flood of them hides no handshake.
     preflights: Lines,
     own_refusals: OwnRefusals,
+    clock: Clock,
 }
 
 /// A refused handshake, as far as it went.
@@ -57,11 +56,11 @@ impl From<Rejection> for Refused {
 
 impl Figures {
     /// Figures of a server that starts now.
-    pub(crate) fn new(metrics: Arc<Metrics>, own_refusals: OwnRefusals) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(metrics: Arc<Metrics>, own_refusals: OwnRefusals, clock: Clock) -> Self {
+        let now = clock.instant();
         Self {
             metrics,
-            history: History::new(unix_ms()),
+            history: History::new(clock.unix_ms()),
             probes: ProbeLog::default(),
             ledger: Ledger::default(),
             mark: Mark::generate(),
@@ -69,6 +68,7 @@ impl Figures {
             refusals: Lines::new("gateway", now),
             preflights: Lines::new("preflight", now),
             own_refusals,
+            clock,
         }
     }
 
@@ -87,17 +87,25 @@ impl Figures {
         if let Some(owner) = owner {
             let request_id = request_id.to_owned();
             self.own_refusals
-                .add(owner.subject(), OwnRefusal { at: unix_seconds(), reason, request_id, form });
+                .add(owner.subject(), OwnRefusal { at: self.clock.unix_seconds(), reason, request_id, form });
         }
         let probe = head.is_some_and(|head| self.mark.is_on(head));
         if !probe {
             self.metrics.rejected(reason);
         }
-        if !self.refusals.may_write(reason.id(), peer.ip(), Instant::now()) {
+        if !self.refusals.may_write(reason.id(), peer.ip(), self.clock.instant()) {
             return;
         }
         let evidence = head.map(|head| Evidence::of(head, policy));
-        self.ledger.add(Entry::new(rejection, request_id, timestamp(), peer, form, probe, evidence));
+        self.ledger.add(Entry::new(
+            rejection,
+            request_id,
+            Timestamp::now(&self.clock),
+            peer,
+            form,
+            probe,
+            evidence,
+        ));
         let (detail, form) = (rejection.detail.as_ref(), form.unwrap_or(""));
         match reason.severity() {
             Severity::Info => tracing::info!(request_id, %peer, %reason, detail, form, "handshake refused"),
@@ -111,13 +119,14 @@ impl Figures {
     /// Logs a refused preflight. It is counted nowhere: the handshake that it explains was.
     pub(crate) fn preflight_refused(&self, rejection: &Rejection, request_id: &str, peer: SocketAddr) {
         let (reason, detail) = (rejection.reason, rejection.detail.as_ref());
-        if self.preflights.may_write(reason.id(), peer.ip(), Instant::now()) {
+        if self.preflights.may_write(reason.id(), peer.ip(), self.clock.instant()) {
             tracing::info!(%request_id, %peer, %reason, detail, "preflight refused");
         }
     }
 
     /// Tells the log now and then what was left out of it.
-    pub(crate) fn sum_up(&self, now: Instant) {
+    pub(crate) fn sum_up(&self) {
+        let now = self.clock.instant();
         for lines in [&self.refusals, &self.preflights, &self.dashboard] {
             lines.sum_up(now);
         }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use account::ProbeAccount;
 
-use crate::{clock::unix_ms, gate::Gate};
+use crate::gate::Gate;
 
 /// Probes until `stop` fires: first a moment after the start, then at every interval.
 pub(crate) async fn run(
@@ -28,16 +28,21 @@ pub(crate) async fn run(
 ) {
     let options = &gate.options.probe;
     let mut every = tokio::time::interval_at(
-        tokio::time::Instant::now() + FIRST,
+        (gate.clock.instant() + FIRST).into(),
         options.interval.get().max(Duration::from_millis(100)),
     );
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let path = walk::Path { gateway, account, mark: gate.figures.mark.as_str().to_owned() };
+    let path = walk::Path {
+        gateway,
+        account,
+        mark: gate.figures.mark.as_str().to_owned(),
+        clock: gate.clock.clone(),
+    };
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         if gate.door.ready().is_err() {
             return;
         }
-        let at = unix_ms();
+        let at = gate.clock.unix_ms();
         let outcome = {
             let _run = gate.figures.probes.going();
             stop.run_until_cancelled(path.walk(options.timeout.get())).await

@@ -1,11 +1,9 @@
 //! One walk along the golden path, step by step: log in, connect, ask, five events, answer.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use portcullis_token::base64url;
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
@@ -33,26 +31,28 @@ pub(crate) struct Path {
     pub(crate) gateway: SocketAddr,
     pub(crate) account: ProbeAccount,
     pub(crate) mark: String,
+    pub(crate) clock: Clock,
 }
 
 /// A walk under way.
-struct Course {
+struct Course<'p> {
     walk: Walk,
+    clock: &'p Clock,
     deadline: tokio::time::Instant,
 }
 
-impl Course {
+impl Course<'_> {
     /// Takes one step, in what is left of the time.
     async fn step<T>(
         &mut self,
         name: &'static str,
         step: impl Future<Output = Result<T, String>>,
     ) -> Option<T> {
-        let began = Instant::now();
+        let began = self.clock.instant();
         let outcome = timeout_at(self.deadline, step).await.unwrap_or_else(|_| Err("timeout".to_owned()));
         match outcome {
             Ok(value) => {
-                self.walk.steps.push(Step::new(name, began.elapsed()));
+                self.walk.steps.push(Step::new(name, self.clock.since(began)));
                 Some(value)
             }
             Err(reason) => {
@@ -66,7 +66,8 @@ impl Course {
 impl Path {
     /// Walks from the login to the answer, for `timeout` at most; the session at the auth service is ended in any case.
     pub(crate) async fn walk(&self, timeout: Duration) -> Walk {
-        let mut course = Course { walk: Walk::default(), deadline: tokio::time::Instant::now() + timeout };
+        let deadline = (self.clock.instant() + timeout).into();
+        let mut course = Course { walk: Walk::default(), clock: &self.clock, deadline };
         if let Some(login) = course.step("login", self.login()).await {
             self.talk(&mut course, &login.access).await;
             let body = json!({ "refresh_token": login.refresh });
@@ -76,7 +77,7 @@ impl Path {
         course.walk
     }
 
-    async fn talk(&self, course: &mut Course, token: &str) {
+    async fn talk(&self, course: &mut Course<'_>, token: &str) {
         let Some(mut socket) = course.step("connect", self.connect(token)).await else { return };
         if course.step("ask", ask(&mut socket)).await.is_none() {
             return;

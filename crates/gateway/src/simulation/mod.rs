@@ -22,14 +22,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_event::{MessageId, ThreadId, Timestamp};
+use portcullis_event::{MessageId, ThreadId};
 use portcullis_log::{Change, Owner};
 use portcullis_router::{Agents, Recovered};
-use portcullis_test::{Found, MemoryDisk, MemoryLog, Scripted, Tokens, setting};
+use portcullis_test::{Found, MemoryDisk, MemoryLog, Scripted, Tokens, runtime_clock, setting};
 use portcullis_token::{KeySet, Policy, Verifier};
 use portcullis_units::ByteSize;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +41,9 @@ const DEVICES: usize = 2;
 
 /// Lives of the server in which things go wrong; one more follows in which all comes to rest.
 const LIVES: usize = 4;
+
+/// The time of day at which each life of the server begins, in seconds since 1970.
+const BEGUN: u64 = 1_700_000_000;
 
 /// How the disk is true to its word.
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +99,10 @@ impl Server {
             redact: Some(str::to_owned),
             auth_url: None,
             own_refusals: OwnRefusals::default(),
+            clock: runtime_clock(BEGUN),
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-        let gate =
-            Arc::new(service::gate(options(policy), setup, listen, || Timestamp::from_unix_ms(0)).unwrap());
+        let gate = Arc::new(service::gate(options(policy), setup, listen).unwrap());
         Self { plain: Plain::new(Arc::clone(&gate)), gate, connections: TaskTracker::new() }
     }
 }
@@ -140,7 +143,8 @@ fn simulate(seed: u64, kind: Disk) -> Outcome {
     let mut devices = Vec::new();
     for user in USERS {
         for number in 0..DEVICES {
-            let device = Device::new(format!("{user}-{number}"), tokens.good(user), random.random());
+            let token = tokens.with(user, &json!({ "iat": BEGUN, "exp": BEGUN + 86_400 }));
+            let device = Device::new(format!("{user}-{number}"), token, random.random());
             devices.push((user, Arc::new(Mutex::new(device))));
         }
     }
