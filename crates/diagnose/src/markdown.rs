@@ -47,17 +47,9 @@ impl Report {
 
 fn section(number: usize, incident: &Incident) -> String {
     let mut out = format!("## {number}. {}: {}\n\n", incident.name(), incident.title);
-    let times = if incident.count == 1 { "once".to_owned() } else { format!("{} times", incident.count) };
-    let _ = write!(out, "- **Seen** {times}");
-    if let (Some(first), Some(last)) = (incident.first, incident.last) {
-        if first == last {
-            let _ = write!(out, ", at {}", shown(first));
-        } else {
-            let _ = write!(out, ", from {} to {}", shown(first), shown(last));
-        }
-    }
-    if incident.over_time.iter().filter(|count| **count > 0).count() > 1 {
-        let _ = write!(out, " `{}`", incident.sparkline());
+    let _ = write!(out, "- **Seen** {}", incident.times());
+    if let Some(line) = incident.sparkline() {
+        let _ = write!(out, " `{line}`");
     }
     out.push('\n');
     let hop = incident.hop.map_or("cannot be told from this log", |hop| hop.name());
@@ -94,16 +86,30 @@ impl Incident {
         }
     }
 
-    /// The counts over time as a line of blocks.
-    pub fn sparkline(&self) -> String {
+    /// How often it was seen, and when: `3 times, from 2025-09-11T08:15:30Z to 2025-09-11T08:20:00Z`.
+    pub fn times(&self) -> String {
+        let mut out = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
+        if let (Some(first), Some(last)) = (self.first, self.last) {
+            if first == last {
+                let _ = write!(out, ", at {}", shown(first));
+            } else {
+                let _ = write!(out, ", from {} to {}", shown(first), shown(last));
+            }
+        }
+        out
+    }
+
+    /// The counts over time as a line of blocks; none where there is one block at most, which shows nothing.
+    pub fn sparkline(&self) -> Option<String> {
         const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        if self.over_time.iter().filter(|count| **count > 0).count() < 2 {
+            return None;
+        }
         let most = self.over_time.iter().copied().max().unwrap_or(0).max(1);
-        self.over_time
-            .iter()
-            .map(|count| match count {
-                0 => '·',
-                count => BLOCKS[((count * 8).div_ceil(most) as usize).clamp(1, 8) - 1],
-            })
-            .collect()
+        let block = |count: &u64| match count {
+            0 => '·',
+            count => BLOCKS[((count * 8).div_ceil(most) as usize).clamp(1, 8) - 1],
+        };
+        Some(self.over_time.iter().map(block).collect())
     }
 }

@@ -105,17 +105,6 @@ pub(super) fn headline(incident: &Incident, palette: Palette) -> String {
 }
 
 fn seen(incident: &Incident) -> String {
-    let mut out = if incident.count == 1 { "once".to_owned() } else { format!("{} times", incident.count) };
-    if let (Some(first), Some(last)) = (incident.first, incident.last) {
-        if first == last {
-            let _ = write!(out, ", at {}", shown(first));
-        } else {
-            let _ = write!(out, ", from {} to {}", shown(first), shown(last));
-        }
-    }
-    // One block alone shows nothing.
-    if incident.over_time.iter().filter(|count| **count > 0).count() > 1 {
-        let _ = write!(out, "  {}", incident.sparkline());
-    }
-    out
+    let line = incident.sparkline().map(|line| format!("  {line}")).unwrap_or_default();
+    format!("{}{line}", incident.times())
 }
