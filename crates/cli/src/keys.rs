@@ -5,9 +5,12 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use portcullis_auth::SharedSecret;
 use portcullis_token::{Algorithm, KeyError, KeySet, Policy, Secret, secret::weakness};
 
-use crate::config::{
-    Fault, env,
-    settings::{Config, SecretOptions},
+use crate::{
+    config::{
+        Fault, env,
+        settings::{Config, SecretOptions},
+    },
+    credential,
 };
 
 /// What verifies tokens.
@@ -111,7 +114,7 @@ impl Loader<'_> {
             (Some(file), None) => match fs::read(file) {
                 Ok(mut bytes) => {
                     self.others_may_read(key, file);
-                    trim_line_break(&mut bytes);
+                    credential::trim_line_break(&mut bytes);
                     bytes
                 }
                 Err(error) => {
@@ -210,16 +213,6 @@ impl Loader<'_> {
     }
 }
 
-/// Editors and `echo` end files with a line break that nobody means to be part of a secret.
-fn trim_line_break(bytes: &mut Vec<u8>) {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,15 +260,6 @@ mod tests {
         let keys = with_secret(Environment::Production, STRONG).0.unwrap();
         assert_eq!(keys.warnings, [""; 0]);
         assert!(keys.shared.is_some(), "the auth service signs with it");
-    }
-
-    #[test]
-    fn one_line_break_at_the_end_does_not_count() {
-        for (text, expected) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("", "")] {
-            let mut bytes = text.as_bytes().to_vec();
-            trim_line_break(&mut bytes);
-            assert_eq!(bytes, expected.as_bytes());
-        }
     }
 
     #[test]

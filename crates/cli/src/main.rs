@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod check;
 mod config;
+mod credential;
 mod data_dir;
 mod diagnose;
 mod exit;

@@ -7,8 +7,7 @@ mod text;
 use std::{
     fs,
     io::{self, IsTerminal as _, Write as _},
-    path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::ExitCode,
     sync::Arc,
 };
 
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::args::BenchArgs;
 use crate::{
+    credential,
     exit::{COULD_NOT_RUN, FINDINGS},
     output::{self, Format, Output, Usage},
     token::claim,
@@ -104,7 +104,7 @@ fn plan(args: &BenchArgs) -> anyhow::Result<Plan> {
         None => None,
         Some(url) => {
             let source = match &versus.vs_secret_file {
-                Some(path) => mint(args, &secret(path)?)?,
+                Some(path) => mint(args, &credential::secret(path)?)?,
                 None if versus.vs_token.is_empty() => source,
                 None => Source::Tokens(versus.vs_token.clone().into()),
             };
@@ -193,12 +193,12 @@ fn source(args: &BenchArgs) -> anyhow::Result<Source> {
     let (tokens, origin) = if let Some(secret) = &given.secret {
         return mint(args, &Secret::from(secret.as_str()));
     } else if let Some(path) = &given.secret_file {
-        return mint(args, &secret(path)?);
+        return mint(args, &credential::secret(path)?);
     } else if let Some(path) = &given.token_file {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         (lines(&text), path.display().to_string())
     } else if let Some(command) = &given.token_command {
-        (lines(&printed(command)?), "the output of --token-command".to_owned())
+        (lines(&credential::printed(command)?), "the output of --token-command".to_owned())
     } else if given.token.is_empty() {
         return Ok(Source::None);
     } else {
@@ -213,12 +213,6 @@ fn source(args: &BenchArgs) -> anyhow::Result<Source> {
     Ok(Source::Tokens(tokens.into()))
 }
 
-/// The secret in a file, without the line's end that editors leave.
-fn secret(path: &Path) -> anyhow::Result<Secret> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Secret::new(bytes.trim_ascii_end().to_vec()))
-}
-
 fn mint(args: &BenchArgs, secret: &Secret) -> anyhow::Result<Source> {
     let claims: Map<_, _> =
         args.credential.claims.iter().map(|claim| claim::parse(claim)).collect::<Result<_, _>>()?;
@@ -226,19 +220,6 @@ fn mint(args: &BenchArgs, secret: &Secret) -> anyhow::Result<Source> {
     let mint = Mint::new(secret, args.credential.kid.as_deref(), claims, args.credential.users, ttl)
         .context("the shared secret cannot sign")?;
     Ok(Source::Mint(Arc::new(mint)))
-}
-
-/// What a command prints.
-fn printed(command: &str) -> anyhow::Result<String> {
-    let output = Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start the command of --token-command")?;
-    anyhow::ensure!(output.status.success(), "the command of --token-command failed: {}", output.status);
-    String::from_utf8(output.stdout)
-        .context("the command of --token-command printed something else than text")
 }
 
 fn header(line: &str) -> Result<(String, String), Usage> {

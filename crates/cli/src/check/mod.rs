@@ -4,11 +4,7 @@ pub(crate) mod args;
 mod progress;
 mod text;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, ExitCode, Stdio},
-};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use portcullis_check::{
@@ -21,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::args::CheckArgs;
 use crate::{
+    credential,
     exit::{COULD_NOT_RUN, FINDINGS},
     output::{Format, Output, Usage},
     token::claim,
@@ -163,13 +160,7 @@ fn tokens(args: &CheckArgs) -> anyhow::Result<Vec<String>> {
         tokens.push(read(path)?.trim().to_owned());
     }
     for command in &args.token_commands {
-        let ran = Command::new("sh")
-            .args(["-c", command])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()?;
-        anyhow::ensure!(ran.status.success(), "the token command failed: {}", ran.status);
-        let printed = String::from_utf8(ran.stdout).context("the token command printed no text")?;
+        let printed = credential::printed(command)?;
         tokens.push(printed.lines().next().unwrap_or_default().trim().to_owned());
     }
     // A line break in a token would be one in the request.
@@ -188,12 +179,7 @@ fn key(args: &CheckArgs) -> anyhow::Result<Option<SigningKey>> {
     }
     let secret = match (&args.secret, &args.secret_file) {
         (Some(secret), _) => Secret::from(secret.as_str()),
-        (None, Some(path)) => {
-            let text = read(path)?;
-            Secret::from(
-                text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)),
-            )
-        }
+        (None, Some(path)) => credential::secret(path)?,
         (None, None) => return Ok(None),
     };
     Ok(Some(SigningKey::shared(secret, Some(&args.alg)).map_err(|error| Usage(error.to_string()))?))
