@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     encoding: Encoding,
-    splitter: Option<Splitter>,
+    splitter: Splitter,
     reader: Reader,
 }
 
@@ -36,20 +36,21 @@ impl Default for Engine {
 impl Engine {
     /// An engine that has read nothing.
     pub fn new() -> Self {
-        Self {
-            encoding: Encoding::Unknown(Vec::new()),
-            splitter: Some(Splitter::new()),
-            reader: Reader::default(),
-        }
+        Self { encoding: Encoding::Unknown(Vec::new()), splitter: Splitter::new(), reader: Reader::default() }
     }
 
     /// Reads the next piece of the input. A line that is not ended yet is looked at when it is.
     pub fn feed(&mut self, bytes: &[u8]) {
         let reader = &mut self.reader;
-        if let Some(splitter) = &mut self.splitter {
-            let bytes = self.encoding.decode(bytes);
-            splitter.feed(&bytes, &mut |item, place| reader.item(&item, place));
-        }
+        let bytes = self.encoding.decode(bytes);
+        self.splitter.feed(&bytes, &mut |item, place| reader.item(&item, place));
+    }
+
+    /// Begins another file of the same log, as rotation makes one: the last line of the one before is looked at, ended or
+    /// not, and lines are counted from 1 again.
+    pub fn next_file(&mut self) {
+        self.end_file();
+        (self.encoding, self.splitter) = (Encoding::Unknown(Vec::new()), Splitter::new());
     }
 
     /// What was found so far; lines that wait for the next one are left out.
@@ -59,13 +60,7 @@ impl Engine {
 
     /// Ends the input.
     pub fn finish(mut self) -> Report {
-        let reader = &mut self.reader;
-        if let Some(mut splitter) = self.splitter.take() {
-            if let Encoding::Unknown(held) = &self.encoding {
-                splitter.feed(held, &mut |item, place| reader.item(&item, place));
-            }
-            splitter.finish(&mut |item, place| reader.item(&item, place));
-        }
+        self.end_file();
         self.reader.end()
     }
 
@@ -74,6 +69,14 @@ impl Engine {
         let mut engine = Self::new();
         engine.feed(text.as_bytes());
         engine.finish()
+    }
+
+    fn end_file(&mut self) {
+        let reader = &mut self.reader;
+        if let Encoding::Unknown(held) = &self.encoding {
+            self.splitter.feed(held, &mut |item, place| reader.item(&item, place));
+        }
+        self.splitter.finish(&mut |item, place| reader.item(&item, place));
     }
 }
 

@@ -94,7 +94,10 @@ impl Following {
         loop {
             tokio::select! {
                 _ = look.tick() => tail
-                    .read(&mut |piece| self.engine.feed(piece))
+                    .read(&mut |piece| match piece {
+                        Piece::Bytes(bytes) => self.engine.feed(bytes),
+                        Piece::NextFile => self.engine.next_file(),
+                    })
                     .with_context(|| format!("cannot read {name}"))?,
                 _ = tell.tick() => self.tell(&self.engine.report())?,
                 _ = &mut interrupt => return Ok(()),
@@ -144,6 +147,13 @@ impl<'a> Change<'a> {
     }
 }
 
+/// What comes of a file that is followed.
+enum Piece<'b> {
+    Bytes(&'b [u8]),
+    /// What comes now stands in another file, or in this one after it was cut.
+    NextFile,
+}
+
 /// A file that is written by others: it grows, is cut, or is replaced by another of its name.
 struct Tail {
     path: PathBuf,
@@ -161,11 +171,11 @@ impl Tail {
     }
 
     /// Hands over everything new.
-    fn read(&mut self, sink: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    fn read(&mut self, sink: &mut impl FnMut(Piece<'_>)) -> io::Result<()> {
         if self.file.metadata()?.len() < self.position {
             // It was cut (`copytruncate`): what is there now was written since.
             self.position = self.file.seek(SeekFrom::Start(0))?;
-            sink(b"\n");
+            sink(Piece::NextFile);
         }
         self.rest(sink)?;
         // Rotation renames the old file, which may still have had a few lines, and makes a new one, sooner or later.
@@ -174,7 +184,7 @@ impl Tail {
                 let identity = identity(&file.metadata()?);
                 if identity != self.identity {
                     self.rest(sink)?;
-                    sink(b"\n");
+                    sink(Piece::NextFile);
                     (self.file, self.identity, self.position) = (file, identity, 0);
                     self.rest(sink)?;
                 }
@@ -185,13 +195,13 @@ impl Tail {
         Ok(())
     }
 
-    fn rest(&mut self, sink: &mut impl FnMut(&[u8])) -> io::Result<()> {
+    fn rest(&mut self, sink: &mut impl FnMut(Piece<'_>)) -> io::Result<()> {
         loop {
             match self.file.read(&mut self.buffer) {
                 Ok(0) => return Ok(()),
                 Ok(length) => {
                     self.position += length as u64;
-                    sink(&self.buffer[..length]);
+                    sink(Piece::Bytes(&self.buffer[..length]));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -222,7 +232,11 @@ mod tests {
         let mut tail = Tail::open(&path).unwrap();
         let mut seen = String::new();
         let read = |tail: &mut Tail, seen: &mut String| {
-            tail.read(&mut |piece| seen.push_str(str::from_utf8(piece).unwrap())).unwrap();
+            let mut take = |piece: Piece<'_>| match piece {
+                Piece::Bytes(bytes) => seen.push_str(str::from_utf8(bytes).unwrap()),
+                Piece::NextFile => seen.push('\n'),
+            };
+            tail.read(&mut take).unwrap();
         };
         read(&mut tail, &mut seen);
         append("o\n");

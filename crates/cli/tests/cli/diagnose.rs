@@ -92,8 +92,8 @@ fn standard_input_is_followed_to_its_end() {
 fn a_file_is_followed_as_it_grows_and_is_rotated() {
     let place = Place::new();
     place.write("app.log", HEALTHY);
-    let mut child = follow(&place);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut following = follow(&place);
+    let mut lines = BufReader::new(following.0.stdout.take().unwrap()).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
     append(&place, "2025-09-11 08:00:00 ERROR token has expired\n");
     let change = next();
@@ -102,9 +102,29 @@ fn a_file_is_followed_as_it_grows_and_is_rotated() {
     append(&place, "2025-09-11 08:01:00 ERROR token has expired\n");
     let change = next();
     assert_eq!((&change["event"], &change["more"]), (&"grew".into(), &1.into()));
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupted.success());
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(following.interrupt(), Some(1));
+}
+
+#[test]
+fn a_line_has_its_number_in_the_file_that_it_stands_in() {
+    let place = Place::new();
+    place.write("app.log", "2025-09-11 08:00:00 INFO started\n");
+    let mut following = follow(&place);
+    let mut lines = BufReader::new(following.0.stdout.take().unwrap()).lines();
+    let mut numbers = || -> Vec<u64> {
+        let change: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        let evidence = change["incident"]["evidence"].as_array().unwrap();
+        evidence.iter().map(|line| line["line"].as_u64().unwrap()).collect()
+    };
+    append(&place, "2025-09-11 08:00:01 ERROR token has expired\n");
+    assert_eq!(numbers(), [2]);
+    // Rotation, and then a log that is cut: each begins anew.
+    std::fs::rename(place.path("app.log"), place.path("app.log.1")).unwrap();
+    append(&place, "2025-09-11 08:01:00 ERROR token has expired\n2025-09-11 08:01:00 INFO and on it goes\n");
+    assert_eq!(numbers(), [2, 1]);
+    place.write("app.log", "2025-09-11 08:02:00 ERROR token has expired\n");
+    assert_eq!(numbers(), [2, 1, 1]);
+    assert_eq!(following.interrupt(), Some(1));
 }
 
 fn append(place: &Place, text: &str) {
@@ -112,12 +132,33 @@ fn append(place: &Place, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-fn follow(place: &Place) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+/// A command that follows a log; it ends with the test, also where that panics.
+struct Following(Child);
+
+impl Following {
+    /// Ends it as Ctrl-C does.
+    fn interrupt(mut self) -> Option<i32> {
+        let interrupted = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
+        assert!(interrupted.success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn follow(place: &Place) -> Following {
+    let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(["diagnose", "--follow", "app.log", "--format", "json"])
         .current_dir(place.path(""))
         .env_clear()
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Following(child)
 }
