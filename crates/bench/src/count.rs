@@ -17,7 +17,7 @@ use portcullis_load::process::raise_file_limit;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Subject,
+    Subject, leaving,
     operation::{Operation, Repeater, Style},
     report::{print, write_json},
     server::{Launch, Site},
@@ -55,6 +55,7 @@ struct Baseline {
 /// Counts; true if nothing costs more than the baseline allows.
 pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     raise_file_limit()?;
+    leaving::watch()?;
     let site = Site::new()?;
     // What a first start makes, such as random keys, takes a different number of instructions each time.
     site.start(&args.subject.bin, &Launch::default())?.stop()?;

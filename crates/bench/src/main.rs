@@ -11,6 +11,7 @@ mod clock;
 mod count;
 mod delivery;
 mod floor;
+mod leaving;
 mod measure;
 mod operation;
 mod peer;

@@ -13,6 +13,7 @@ use portcullis_load::process::{cpu_time, memory, raise_file_limit};
 use crate::{
     Subject,
     delivery::{self, Delivery},
+    leaving,
     operation::{Operation, Repeater, Style},
     peer::{Dial, Peer, messages, receive},
     report::{Figure, Machine, Report, print, write_json},
@@ -43,6 +44,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     raise_file_limit()?;
+    leaving::watch()?;
     let site = Site::new()?;
     let bench = Bench { args, site: &site };
     let mut figures = Vec::new();

@@ -13,9 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tokens::{JWKS_FILE, Keys, SECRET_FILE};
-
-use crate::clock::CLOCK;
+use crate::{
+    clock::CLOCK,
+    leaving,
+    tokens::{JWKS_FILE, Keys, SECRET_FILE},
+};
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let dir = TempDir::with_prefix("portcullis-bench.").context("no temporary folder")?;
+        leaving::folder(dir.path());
         let keys = Keys::create(dir.path())?;
         Ok(Self { dir, keys })
     }
@@ -89,13 +92,14 @@ impl Site {
         let log_file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
         let began = CLOCK.instant();
-        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let mut child = leaving::spawn(&mut command).with_context(|| format!("cannot start {command:?}"))?;
         loop {
             if let Some(gateway) = fs::read_to_string(ready).ok().and_then(|text| address(&text)) {
                 return Ok(Server { child, gateway, startup: CLOCK.since(began) });
             }
             if child.try_wait()?.is_some() || CLOCK.since(began) > START_TIMEOUT {
                 let _ = child.kill();
+                leaving::ending(&child);
                 bail!("the server does not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
             }
             pause(Duration::from_micros(200));
@@ -120,6 +124,7 @@ impl Server {
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM)?;
+        leaving::ending(&self.child);
         let status = self.child.wait()?;
         anyhow::ensure!(status.success(), "the server ended with {status}");
         Ok(())
@@ -129,6 +134,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        leaving::ending(&self.child);
         let _ = self.child.wait();
     }
 }
