@@ -46,8 +46,10 @@ impl Authority {
         now: Instant,
     ) -> (Option<Instant>, Option<Instant>) {
         let Some(expires_at) = expires_at else { return (None, None) };
-        let left = Duration::from_secs(expires_at).saturating_sub(self.clock.since_epoch());
-        let ends = now + left + Duration::from_secs(self.verifier.policy().leeway);
+        let left_of = |end: u64| Duration::from_secs(end).saturating_sub(self.clock.since_epoch());
+        let left = left_of(expires_at);
+        // Of a token that is over already, a part of the leeway is gone as well.
+        let ends = now + left_of(expires_at.saturating_add(self.verifier.policy().leeway));
         (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
     }
 

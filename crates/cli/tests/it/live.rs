@@ -160,6 +160,18 @@ fn a_token_that_ends() {
     assert!(Tokens::now() > ends, "the leeway counts");
 }
 
+/// The leeway is counted from the token's end, not from when it was shown.
+#[test]
+fn a_connection_with_a_token_that_is_over_ends_when_handshakes_with_it_do() {
+    let server = crate::server().set("token.leeway", "\"60s\"").start();
+    let exp = Tokens::now() - 57;
+    let mut peer = server.connect();
+    peer.open(&Request::upgrade("/ws").bearer(&server.tokens().with("ann", &json!({ "exp": exp }))));
+    let close = peer.closed();
+    assert!(close.reason.starts_with("TOKEN_EXPIRED: "), "{close:?}");
+    assert!(Tokens::now() < exp + 60 + 57, "{exp}");
+}
+
 fn a_reader_that_is_too_slow() {
     let server = crate::server()
         .set("limits.queue_bytes", "\"64 KiB\"")
