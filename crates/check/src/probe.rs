@@ -7,7 +7,10 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_dial::{Response, Route, RouteError, Stream, Target};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -38,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) next_connect: tokio::sync::Mutex<Instant>,
     pub(crate) tls: Option<TlsConnector>,
+    /// How long after `exp` handshakes take a token, in seconds, once a case has found out.
+    pub(crate) leeway: OnceCell<u64>,
 }
 
 /// How long things may take, and how many at once.

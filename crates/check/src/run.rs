@@ -8,7 +8,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use portcullis_dial::{Target, Trust, connector};
 use serde_json::{Map, Value};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     baseline::{Search, search},
@@ -187,6 +190,7 @@ async fn prepare(options: Options) -> Result<Shared, CouldNotRun> {
         places: Arc::new(Semaphore::new(times.connections)),
         next_connect: tokio::sync::Mutex::new(CLOCK.instant()),
         tls,
+        leeway: OnceCell::new(),
     })
 }
 

@@ -120,7 +120,7 @@ pub(crate) struct CheckArgs {
     /// How long the server gets to end a handshake that does not go on.
     #[arg(long, value_name = "TIME", default_value = "20s", help_heading = "Bounds")]
     pub(crate) patience: Duration,
-    /// How long after `exp` the server may keep a connection.
+    /// How long a connection may go on once a handshake with its token is refused: after `exp` and the server's own leeway.
     #[arg(long, value_name = "TIME", default_value = "5s", help_heading = "Bounds")]
     pub(crate) leeway: Duration,
     /// Longest time for everything.

@@ -126,3 +126,18 @@ fn a_gateway_with_a_key_of_its_own_is_not_confused() {
     let confusion = cases.iter().find(|case| case["id"] == "rfc8725/3.1/alg-confusion").unwrap();
     assert_eq!(confusion["evidence"].as_array().unwrap().len(), 4, "{confusion}");
 }
+
+/// With the settings of development as they come, the leeway of thirty seconds among them.
+#[test]
+fn the_gateway_as_it_comes_has_the_best_grade() {
+    let server = crate::server().without_secret().start();
+    let (code, token) = server.command(&["token", "mint", "--sub", "ada"], "");
+    assert_eq!(code, 0, "{token}");
+    let key = server.data_dir().join("keys/auth-es256.pem");
+    let arguments =
+        ["--token", token.trim(), "--key", key.to_str().unwrap(), "--profile", "portcullis", "--strict"];
+    let (code, report) = check(&server, &arguments);
+    let open = open(&report).into_iter().filter(|case| !case.contains("not_applicable"));
+    assert_eq!(open.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!((&report["grade"], code), (&json!("A+"), Some(0)), "{}", report["scores"]);
+}
