@@ -10,6 +10,7 @@ mod config;
 mod credential;
 mod data_dir;
 mod diagnose;
+mod escape;
 mod exit;
 mod explain;
 mod keys;
@@ -38,7 +39,7 @@ use crate::{
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| output::refuse(&error));
     let out = Output::new(args.format);
     run(args.command, out).unwrap_or_else(|error| {
         // The reader of a pipe has left, as in `portcullis explain --list | head`.

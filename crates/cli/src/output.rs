@@ -1,6 +1,7 @@
 //! Printing: results on standard output as text or JSON, complaints on standard error.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, IsTerminal as _, Write as _},
 };
@@ -8,7 +9,10 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::config;
+use crate::{
+    config,
+    escape::{self, printable},
+};
 
 /// How to print results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,7 +95,7 @@ impl Output {
         }
         // Kept as an `io::Error`, so that `main` can tell a reader who left.
         let mut stdout = io::stdout().lock();
-        stdout.write_all(printed.as_bytes())?;
+        stdout.write_all(printable(&printed).as_bytes())?;
         stdout.flush()?;
         Ok(())
     }
@@ -148,9 +152,9 @@ impl<T: fmt::Display> fmt::Display for Paint<T> {
         match self.code {
             None => self.text.fmt(f),
             Some(code) => {
-                write!(f, "\x1b[{code}m")?;
+                escape::colour(f, code)?;
                 self.text.fmt(f)?;
-                f.write_str("\x1b[0m")
+                escape::colour(f, "0")
             }
         }
     }
@@ -182,7 +186,17 @@ pub(crate) fn warn(text: impl fmt::Display) {
 
 /// Prints a line on standard error. That nobody reads it is no reason to fail.
 pub(crate) fn note(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
+}
+
+/// Tells what is wrong with the command line, and ends. What somebody else's text made of it steers nothing either.
+pub(crate) fn refuse(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    if let Cow::Owned(escaped) = printable(&text) {
+        note(escaped.trim_end());
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// Breaks `text` into lines of at most `width` characters at spaces. Each line after the first stands behind `indent`,
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn colours_do_not_count_as_width() {
         let palette = Palette { on: true };
-        assert_eq!(format!("{:<6}|", palette.bold("ab")), "\x1b[1mab    \x1b[0m|");
+        assert_eq!(printable(&format!("{:<6}|", palette.bold("ab"))), "\x1b[1mab    \x1b[0m|");
         assert_eq!(format!("{:<6}|", Palette::PLAIN.bold("ab")), "ab    |");
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::input::read;
 use crate::{
     args::InspectArgs,
+    escape::one_line,
     exit::FINDINGS,
     output::{Output, Palette},
     time::{self, Relative},
@@ -29,7 +30,7 @@ fn text(inspection: &Inspection, now: u64, palette: Palette) -> String {
         match part {
             Value::Object(members) => {
                 for (member, value) in members {
-                    let _ = write!(text, "  {:<8} {value}", palette.dim(member));
+                    let _ = write!(text, "  {:<8} {value}", palette.dim(one_line(member)));
                     // NumericDate, RFC 7519 §2.
                     if let ("exp" | "nbf" | "iat" | "auth_time", Some(moment)) =
                         (member.as_str(), seconds(value))

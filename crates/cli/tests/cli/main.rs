@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod diagnose;
 mod explain;
+mod foreign;
 mod help;
 mod token;
 mod users;
