@@ -23,9 +23,9 @@ pub(crate) fn printed(command: &str) -> anyhow::Result<String> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .context("the token command cannot be started")?;
-    anyhow::ensure!(output.status.success(), "the token command failed: {}", output.status);
-    String::from_utf8(output.stdout).context("the token command printed something else than text")
+        .context("--token-command cannot be started")?;
+    anyhow::ensure!(output.status.success(), "--token-command failed: {}", output.status);
+    String::from_utf8(output.stdout).context("--token-command printed something else than text")
 }
 
 /// Editors and `echo` end files with a line break that nobody means to be part of a secret.
