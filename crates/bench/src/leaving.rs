@@ -68,6 +68,11 @@ pub(crate) fn ending(child: &Child) {
     open().servers.retain(|server| *server != Pid::from_child(child));
 }
 
+/// Does not return where the program was told to end: what failed then, failed since its servers are gone.
+pub(crate) fn unless_told_to_end() {
+    drop(open());
+}
+
 /// A folder must not outlive this program. It goes with its owner otherwise.
 pub(crate) fn folder(path: &Path) {
     open().folders.push(path.to_owned());

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         Command::Count(args) => count::run(&args),
         Command::Floor(args) => floor::run(&args).map(|()| true),
     };
+    leaving::unless_told_to_end();
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(WORSE),
