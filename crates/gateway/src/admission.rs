@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::{Clock, Gcra, Rate};
+use portcullis_units::{Clock, Gcra, Rate, Wait};
 
 use crate::LimitOptions;
 
@@ -33,7 +33,8 @@ pub(crate) struct Admission {
 struct Limits {
     connections: usize,
     per_address: u32,
-    handshakes: Rate,
+    /// Of handshakes, and of plain requests likewise.
+    rate: Rate,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +48,15 @@ struct Addresses {
 struct Address {
     open: u32,
     handshakes: Gcra,
+    /// Plain requests, apart: the files of a page are in no handshake's way.
+    requests: Gcra,
+}
+
+impl Address {
+    /// Whether nothing is known of it that a stranger would not start with.
+    fn is_forgettable(&self, now: Instant) -> bool {
+        self.open == 0 && self.handshakes.is_full(now) && self.requests.is_full(now)
+    }
 }
 
 /// One connection's share of what may be open; dropping it gives that back.
@@ -64,7 +74,7 @@ impl Admission {
             limits: Limits {
                 connections: options.connections,
                 per_address: options.connections_per_address,
-                handshakes: Rate::per_second(options.handshakes_per_second, options.handshake_burst),
+                rate: Rate::per_second(options.handshakes_per_second, options.handshake_burst),
             },
             clock,
             open: AtomicUsize::new(0),
@@ -105,13 +115,13 @@ impl Admission {
         let mut addresses = self.addresses.lock();
         if let Some(entry) = addresses.table.get_mut(&address) {
             entry.open -= 1;
-            if entry.open == 0 && entry.handshakes.is_full(now) {
+            if entry.is_forgettable(now) {
                 addresses.table.remove(&address);
             }
         }
         // Addresses that left while their allowance was still filling up.
         if addresses.table.len() >= addresses.sweep_at {
-            addresses.table.retain(|_, address| address.open > 0 || !address.handshakes.is_full(now));
+            addresses.table.retain(|_, address| !address.is_forgettable(now));
             addresses.sweep_at = (addresses.table.len() * 2).max(Self::FIRST_SWEEP);
         }
     }
@@ -135,6 +145,22 @@ impl Permit {
     /// Decides on a handshake: caps first, then the address' rate. A handshake that is refused later uses up allowance
     /// as well.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejection> {
+        self.decide(
+            |address, rate| address.handshakes.take(rate, now),
+            "too many handshakes from your address",
+        )
+    }
+
+    /// The same for a plain request.
+    pub(crate) fn admit_plain(&self, now: Instant) -> Result<(), Rejection> {
+        self.decide(|address, rate| address.requests.take(rate, now), "too many requests from your address")
+    }
+
+    fn decide(
+        &self,
+        take: impl FnOnce(&mut Address, &Rate) -> Result<(), Wait>,
+        hint: &'static str,
+    ) -> Result<(), Rejection> {
         let limits = &self.admission.limits;
         if self.admission.open() > limits.connections {
             return Err(Rejection::new(Reason::TooManyConnections, "the cap on all connections is reached")
@@ -150,9 +176,9 @@ impl Permit {
             .with_hint("too many connections from your address")
             .with_retry_after(5));
         }
-        address.handshakes.take(&limits.handshakes, now).map_err(|wait| {
-            Rejection::new(Reason::RateLimited, "the handshake rate of one address is exceeded")
-                .with_hint("too many handshakes from your address")
+        take(address, &limits.rate).map_err(|wait| {
+            Rejection::new(Reason::RateLimited, "the rate of one address is exceeded")
+                .with_hint(hint)
                 .with_retry_after(wait.as_secs())
         })
     }
@@ -209,6 +235,23 @@ mod tests {
         assert!(permit.admit(now + Duration::from_millis(500)).is_err());
         let other = admission.enter(ip("192.0.2.2")).unwrap();
         other.admit(now).unwrap();
+    }
+
+    #[test]
+    fn plain_requests_have_an_allowance_of_their_own() {
+        let (admission, now) = admission(100, 1, 2, 3);
+        let permit = admission.enter(ip("192.0.2.1")).unwrap();
+        for _ in 0..3 {
+            permit.admit_plain(now).unwrap();
+        }
+        assert_eq!(permit.admit_plain(now).unwrap_err().reason, Reason::RateLimited);
+        permit.admit(now).unwrap();
+        permit.admit_plain(now + Duration::from_millis(500)).unwrap();
+        let _second = admission.enter(ip("192.0.2.1")).unwrap();
+        assert_eq!(
+            permit.admit_plain(now + Duration::from_secs(9)).unwrap_err().reason,
+            Reason::TooManyConnections
+        );
     }
 
     #[test]

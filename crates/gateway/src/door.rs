@@ -9,7 +9,9 @@ use std::{
 };
 
 use portcullis_event::Mode;
-use portcullis_handshake::{Head, HeadLimits, InvalidPolicy, Policy, Preflight, PreflightOffer, SameOrigin};
+use portcullis_handshake::{
+    Caller, Head, HeadLimits, InvalidPolicy, Policy, Preflight, PreflightOffer, SameOrigin,
+};
 use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Router, Seat};
@@ -113,18 +115,22 @@ impl Door {
         self.router.admit(identity?, self.connections_per_user)
     }
 
-    /// What a request that is no upgrade claims, up to its token: in the order of an upgrade, but for the origin, which comes
-    /// first.
+    /// Whether a request that is no upgrade may ask now: from its page, and this connection. That is known before its body is
+    /// read.
+    pub(crate) fn greet<'b>(&self, head: &'b Head<'b>, permit: &Permit) -> Result<Caller<'b>, Rejection> {
+        let caller = Caller::check(head, &self.policy)?;
+        self.admit(permit)?;
+        Ok(caller)
+    }
+
+    /// What such a request claims, up to its token.
     pub(crate) fn claim<'b>(
         &self,
-        head: &'b Head<'b>,
+        caller: Caller<'b>,
         mode: &str,
         protocols: &'b [&'b str],
-        permit: &Permit,
     ) -> Result<PreflightOffer<'b, Route>, Rejection> {
-        let preflight = Preflight::of(head, mode, protocols, &self.policy)?;
-        self.admit(permit)?;
-        preflight.credentials(&self.policy)
+        Preflight::of(caller, mode, protocols, &self.policy)?.credentials(&self.policy)
     }
 }
 

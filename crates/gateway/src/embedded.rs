@@ -1,6 +1,6 @@
 //! The files that are embedded in the binary: the two pages and the documentation.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{
     body::Body,
@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 /// What `npm run build` in `web/` made. Names under `assets/` carry a hash of their content.
@@ -49,7 +50,7 @@ pub(crate) fn answer(auth_url: Option<&str>, name: &str, file: &EmbeddedFile, re
     if request.headers().get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
-    let body = Body::from(file.data.clone().into_owned());
+    let body = Body::from(shared(file.data.clone()));
     let mut response = body.into_response();
     let headers = response.headers_mut();
     let mut set = |name: header::HeaderName, value: &str| {
@@ -80,6 +81,14 @@ fn content_security_policy(auth_url: Option<&str>) -> String {
     )
 }
 
+/// The bytes of a file. In a release build they are the binary's own, however many readers there are.
+fn shared(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(data) => Bytes::from_static(data),
+        Cow::Owned(data) => data.into(),
+    }
+}
+
 fn etag(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
     let (head, _) = hash.split_first_chunk::<8>().expect("SHA-256 has 32 bytes");
@@ -97,5 +106,17 @@ fn content_type(name: &str) -> &'static str {
         "woff2" => "font/woff2",
         "txt" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_binary_is_not_copied() {
+        static FILE: &[u8] = b"a file";
+        assert_eq!(shared(Cow::Borrowed(FILE)).as_ptr(), FILE.as_ptr());
+        assert_eq!(shared(Cow::Owned(FILE.to_vec())), FILE);
     }
 }

@@ -195,9 +195,9 @@ pub struct LimitOptions {
     pub connections_per_user: u32,
     /// Open connections from one address (one /64 for IPv6). Clients behind one proxy or NAT share it.
     pub connections_per_address: u32,
-    /// Handshakes a second from one address, on average.
+    /// Handshakes a second from one address, on average; plain requests likewise, apart from them.
     pub handshakes_per_second: NonZeroU32,
-    /// Handshakes that one address may make at once after a pause.
+    /// Handshakes that one address may make at once after a pause; plain requests likewise.
     pub handshake_burst: NonZeroU32,
     /// Largest message from a client.
     pub message_bytes: ByteSize,

@@ -4,26 +4,32 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
+    body::Body,
+    extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use portcullis_event::{Mode, Timestamp};
+use portcullis_handshake::Caller;
 use portcullis_reason::{Problem, Reason, Rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{Asker, NO_STORE, foreign, head, refuse},
+    answer::{Asker, NO_STORE, head, refuse},
     api, embedded,
     gate::Gate,
+    http::read_body,
     stale,
 };
 
+/// Where machines ask whether this server takes connections.
+pub(crate) const HEALTH: &str = "/ws/health";
+
 pub(crate) fn routes() -> Router<Arc<Gate>> {
     Router::new()
-        .route("/ws/health", get(health).options(health_options))
+        .route(HEALTH, get(health).options(health_options))
         .route("/ws/config", get(config))
         .route("/ws/preflight", post(preflight_post).get(preflight_get).options(preflight_options))
         .route("/ws/stats", get(stats))
@@ -93,6 +99,25 @@ impl PreflightBody {
     const fn of(mode: String) -> Self {
         Self { mode, protocols: Vec::new(), build: None }
     }
+
+    /// Reads the body of a POST.
+    async fn read(gate: &Gate, request: &Parts, body: Body) -> Result<Self, Rejection> {
+        let unread = |detail: &'static str| {
+            Rejection::new(Reason::BadRequest, detail)
+                .with_hint("send {\"mode\": \"main\", \"protocols\": [...]} as application/json")
+        };
+        let kind = request.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default();
+        if !kind.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+            return Err(unread("a preflight that is not sent as JSON"));
+        }
+        // It tells of what a head may hold.
+        let most = gate.options.handshake.max_head_bytes.as_usize();
+        let read = read_body(body, most, gate.options.handshake.timeout.get()).await;
+        let read =
+            read.ok_or_else(|| unread("a preflight's body that is too long, or did not come in time"))?;
+        serde_json::from_slice(&read).map_err(|_| unread("the preflight's body cannot be read"))
+    }
 }
 
 fn main() -> String {
@@ -103,22 +128,21 @@ async fn preflight_post(
     State(gate): State<Arc<Gate>>,
     Extension(asker): Extension<Asker>,
     request: Parts,
-    body: Result<Json<PreflightBody>, JsonRejection>,
+    body: Body,
 ) -> Response {
-    match body {
-        Ok(Json(body)) => preflight(&gate, &asker, &request, &body),
-        // A foreign page is told about its origin and nothing else.
-        Err(_) if foreign(&gate.door, &request.headers).is_some() => {
-            preflight(&gate, &asker, &request, &PreflightBody::of(main()))
-        }
-        Err(error) => refuse(
-            &gate.node,
-            &Rejection::new(Reason::BadRequest, "the preflight's body cannot be read").with_hint(format!(
-                "send {{\"mode\": \"main\", \"protocols\": [...]}} as application/json ({})",
-                error.status()
-            )),
-        ),
-    }
+    let head = match head(&gate.door, &request) {
+        Ok(head) => head,
+        Err(rejection) => return refuse(&gate.node, &rejection),
+    };
+    // Nothing of a body is read for a foreign page, or for who asks too often.
+    let decision = match gate.door.greet(&head, &asker.permit) {
+        Ok(caller) => match PreflightBody::read(&gate, &request, body).await {
+            Ok(body) => decide(&gate, caller, &body),
+            Err(rejection) => return refuse(&gate.node, &rejection),
+        },
+        Err(rejection) => Err(rejection),
+    };
+    preflight(&gate, &asker, &request, decision)
 }
 
 async fn preflight_get(
@@ -127,41 +151,42 @@ async fn preflight_get(
     request: Parts,
 ) -> Response {
     let body = PreflightBody::of(api::mode_of(request.uri.query().unwrap_or_default()).to_owned());
-    preflight(&gate, &asker, &request, &body)
+    let decision = greeted(&gate, &asker, &request, &body);
+    preflight(&gate, &asker, &request, decision)
 }
 
-/// Runs the same core as an upgrade, without one.
-fn preflight(gate: &Gate, asker: &Asker, request: &Parts, body: &PreflightBody) -> Response {
+/// Tells what an upgrade would have been told.
+fn preflight(gate: &Gate, asker: &Asker, request: &Parts, decision: Result<Value, Rejection>) -> Response {
     let request_id = gate.node.request_id();
-    let answer = match preflight_decision(gate, asker, request, body) {
-        Ok(accepted) => accepted,
-        Err(rejection) => {
-            let stale = stale::of(body.build.as_deref()) == Some(true);
-            let rejection = if stale { stale::explain(rejection) } else { rejection };
-            gate.figures.preflight_refused(&rejection, &request_id, asker.peer);
-            let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
-            problem["accepted"] = Value::Bool(false);
-            if let Some(seconds) = rejection.retry_after {
-                problem["retry_after"] = seconds.into();
-            }
-            problem
+    let answer = decision.unwrap_or_else(|rejection| {
+        gate.figures.preflight_refused(&rejection, &request_id, asker.peer);
+        let mut problem = serde_json::to_value(Problem::new(&rejection, &request_id)).unwrap_or_default();
+        problem["accepted"] = Value::Bool(false);
+        if let Some(seconds) = rejection.retry_after {
+            problem["retry_after"] = seconds.into();
         }
-    };
+        problem
+    });
     let allow = request.headers.get(header::ORIGIN).cloned().unwrap_or_else(|| HeaderValue::from_static("*"));
     let mut response = ([NO_STORE, (header::VARY, "Origin")], Json(answer)).into_response();
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allow);
     response
 }
 
-fn preflight_decision(
-    gate: &Gate,
-    asker: &Asker,
-    request: &Parts,
-    body: &PreflightBody,
-) -> Result<Value, Rejection> {
-    let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
+/// Runs the same core as an upgrade, without one.
+fn greeted(gate: &Gate, asker: &Asker, request: &Parts, body: &PreflightBody) -> Result<Value, Rejection> {
     let head = head(&gate.door, request)?;
-    let offer = gate.door.claim(&head, &body.mode, &protocols, &asker.permit)?;
+    decide(gate, gate.door.greet(&head, &asker.permit)?, body)
+}
+
+fn decide(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
+    let stale = stale::of(body.build.as_deref()) == Some(true);
+    accept(gate, caller, body).map_err(|rejection| if stale { stale::explain(rejection) } else { rejection })
+}
+
+fn accept(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
+    let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
+    let offer = gate.door.claim(caller, &body.mode, &protocols)?;
     let seat = gate.door.seat(offer.token(), &gate.figures.metrics)?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.
     let protocol = offer.select(&gate.door.policy)?;
@@ -191,7 +216,7 @@ async fn stats(
     request: Parts,
 ) -> Response {
     let body = PreflightBody::of(main());
-    if let Err(rejection) = preflight_decision(&gate, &asker, &request, &body) {
+    if let Err(rejection) = greeted(&gate, &asker, &request, &body) {
         return refuse(&gate.node, &rejection);
     }
     let modes: serde_json::Map<String, Value> =

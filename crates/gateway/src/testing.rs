@@ -157,6 +157,11 @@ impl Running {
         Self::request(self.gateway, method, path, fields, body).await
     }
 
+    /// Writes a request as it stands, and reads the answer to its end.
+    pub(crate) async fn exchange(&self, request: &str) -> Reply {
+        Reply(exchange(self.gateway, request.as_bytes(), false).await)
+    }
+
     async fn request(address: SocketAddr, method: &str, path: &str, fields: &[&str], body: &str) -> Reply {
         let host = format!("Host: {address}");
         let host = if fields.iter().any(|field| field.starts_with("Host:")) { "" } else { &host };

@@ -36,6 +36,6 @@ pub use negotiate::{Negotiated, NegotiatedParts, Offer};
 pub use origin::{InvalidOrigin, SameOrigin};
 pub use policy::{InvalidPolicy, Policy, PolicyBuilder};
 pub use portcullis_reason::{Reason, Rejection};
-pub use preflight::{Preflight, PreflightOffer, PreflightRequest};
+pub use preflight::{Caller, Preflight, PreflightOffer, PreflightRequest};
 pub use refusal::Refusal;
 pub use upgrade::Upgrade;

@@ -11,6 +11,39 @@ use crate::{
     request::{self, Request, Source},
 };
 
+/// A request that is no handshake, from a page that may connect or from no page at all. It can tell of a handshake.
+#[derive(Clone, Copy)]
+pub struct Caller<'b> {
+    head: &'b Head<'b>,
+    origin: Option<&'b str>,
+}
+
+impl<'b> Caller<'b> {
+    /// Checks the origin, which comes before all else: a foreign page learns that it is one and nothing more.
+    ///
+    /// # Errors
+    /// [`Reason::OriginNotAllowed`].
+    pub fn check<R>(head: &'b Head<'b>, policy: &Policy<R>) -> Result<Self, Rejection> {
+        Ok(Self { head, origin: request::origin(head, policy)? })
+    }
+
+    /// The page's origin; none for a client that is no browser.
+    pub const fn origin(&self) -> Option<&'b str> {
+        self.origin
+    }
+
+    /// The request head.
+    pub const fn head(&self) -> &'b Head<'b> {
+        self.head
+    }
+}
+
+impl fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
 /// A handshake that a client would make, told by other means.
 pub struct Preflight<'b, R> {
     request: Request<'b, R>,
@@ -32,26 +65,25 @@ pub struct PreflightRequest<'b> {
 }
 
 impl<'b, R: Copy + PartialEq> Preflight<'b, R> {
-    /// Mode and origin of a handshake that a request tells of. The request's own origin and `Authorization` are the
-    /// handshake's; `protocols` are the subprotocols that it would offer. A foreign page learns that it is one and nothing
-    /// else, so the origin comes first.
+    /// The handshake that a request tells of. The request's own origin and `Authorization` are the handshake's; `protocols`
+    /// are the subprotocols that it would offer.
     ///
     /// # Errors
-    /// [`Reason::OriginNotAllowed`], [`Reason::UnknownMode`].
+    /// [`Reason::UnknownMode`].
     pub fn of(
-        head: &'b Head<'b>,
+        caller: Caller<'b>,
         mode: &str,
         protocols: &'b [&'b str],
         policy: &Policy<R>,
     ) -> Result<Self, Rejection> {
-        let origin = request::origin(head, policy)?;
+        let Caller { head, origin } = caller;
         Self::told(origin, mode, Source::Preflight { head, protocols }, policy)
     }
 
     /// The same for a handshake that is told in words.
     ///
     /// # Errors
-    /// The same.
+    /// [`Reason::OriginNotAllowed`], then as [`of`](Self::of).
     pub fn check(request: &PreflightRequest<'b>, policy: &Policy<R>) -> Result<Self, Rejection> {
         let &PreflightRequest { mode, protocols, authorization, origin, host } = request;
         if let Some(origin) = origin {

@@ -37,7 +37,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use context::Admin;
 
-use crate::{gate::Gate, http};
+use crate::{
+    gate::Gate,
+    http::{self, HeadBounds},
+};
 
 /// Serves until `stop` fires. Without an `admin` there is no dashboard.
 pub(crate) async fn serve(
@@ -46,7 +49,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) {
-    let head = gate.options.handshake.timeout.get();
+    let head = HeadBounds { time: gate.options.handshake.timeout.get(), bytes: HEAD };
     let mut routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "ok\n" }))
@@ -113,6 +116,9 @@ fn dashboard(admin: Arc<Admin>) -> Router {
 
 /// Connections at a time. One more waits in the system's queue until another has ended.
 const CONNECTIONS: usize = 128;
+
+/// The longest head.
+const HEAD: usize = 32 * 1024;
 
 /// The longest body is a login's.
 const BODY: usize = 4 * 1024;

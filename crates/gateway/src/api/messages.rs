@@ -4,7 +4,7 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Poll};
 
 use axum::{
     Extension,
-    body::{Body, to_bytes},
+    body::Body,
     extract::State,
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
@@ -16,7 +16,7 @@ use portcullis_router::{Attachment, Outbox, Outgoing};
 use tokio::time::{Duration, timeout};
 
 use super::{authenticate_asker, told};
-use crate::{answer::Asker, gate::Gate};
+use crate::{answer::Asker, gate::Gate, http::read_body};
 
 /// How long the record may take to acknowledge a message.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,9 +34,13 @@ pub(super) async fn post(
         // Who it is comes before what they say: nothing of a stranger is read.
         let (seat, mode) = authenticate_asker(&gate, &request, &asker)?;
         let most = gate.options.limits.message_bytes.as_usize();
-        let body = to_bytes(body, most).await.map_err(|_| {
-            Rejection::new(Reason::BadRequest, "a message that is too long, or was not sent to its end")
-                .with_hint(format!("a message has at most {most} bytes"))
+        let time = gate.options.handshake.timeout.get();
+        let body = read_body(body, most, time).await.ok_or_else(|| {
+            Rejection::new(
+                Reason::BadRequest,
+                "a message that is too long, or was not sent to its end in time",
+            )
+            .with_hint(format!("a message has at most {most} bytes"))
         })?;
         let text = str::from_utf8(&body).map_err(|_| {
             Rejection::new(Reason::BadRequest, "a message that is not UTF-8")

@@ -41,7 +41,8 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
 /// # Errors
 /// The reasons of a handshake; `UNKNOWN_MODE` for one whose connection is the world, or that speaks another format.
 pub(crate) fn authenticate(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<(Seat, Mode), Rejection> {
-    let offer = gate.door.claim(head, mode_of(head.query()), &[], permit)?;
+    let caller = gate.door.greet(head, permit)?;
+    let offer = gate.door.claim(caller, mode_of(head.query()), &[])?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
             .with_hint("only the modes main and factory can be used without a WebSocket"));
@@ -78,7 +79,7 @@ fn told(gate: &Gate, headers: &HeaderMap, answer: Result<Response, Rejection>) -
 }
 
 /// Lets a page of an allowed origin read the answer.
-fn readable(gate: &Gate, headers: &HeaderMap, mut response: Response) -> Response {
+pub(crate) fn readable(gate: &Gate, headers: &HeaderMap, mut response: Response) -> Response {
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(origin) = headers.get(header::ORIGIN).filter(|_| foreign(&gate.door, headers).is_none()) {

@@ -1,6 +1,6 @@
 //! A head that another reader has taken apart: HTTP/2's, or a library's.
 
-use portcullis_handshake::{Head, HeadLimits, Parts, Preflight, Reason, Rejection, Upgrade, Version};
+use portcullis_handshake::{Caller, Head, HeadLimits, Parts, Preflight, Reason, Rejection, Upgrade, Version};
 use rstest::rstest;
 
 use crate::support::{TOKEN, policy, wrapped};
@@ -37,7 +37,8 @@ fn its_claims_are_those_of_a_handshake() {
     let element = format!("jwt.{}", wrapped(TOKEN));
     let decide = |fields: &[(&str, &str)], mode: &str, protocols: &[&str]| {
         let head = head(ASKED, fields).unwrap();
-        let offer = Preflight::of(&head, mode, protocols, &policy)?.credentials(&policy)?;
+        let caller = Caller::check(&head, &policy)?;
+        let offer = Preflight::of(caller, mode, protocols, &policy)?.credentials(&policy)?;
         assert_eq!(offer.token(), TOKEN);
         offer.select(&policy).map(|name| name.map(|name| name.to_string()))
     };
