@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use portcullis_log::EventLog;
 use portcullis_router::{Agents, Options, Recovered, Router};
 use portcullis_test::{MemoryDisk, MemoryLog};
+use portcullis_units::Clock;
 
 use crate::{
     script::scripted,
-    world::{recording_with, roomy},
+    world::{recording_at, recording_with, roomy},
 };
 
 /// A log whose acknowledgements are held back until the test lets them go, one by one.
@@ -32,6 +33,11 @@ impl Held {
 
     pub(crate) fn router_with(&self, options: Options, agents: Agents) -> Router {
         recording_with(options, agents, Arc::new(self.0.clone()) as Arc<dyn EventLog>)
+    }
+
+    /// One whose time of day may go other ways than the runtime's time.
+    pub(crate) fn router_at(&self, options: Options, clock: Clock) -> Router {
+        recording_at(options, scripted(), Arc::new(self.0.clone()) as Arc<dyn EventLog>, clock)
     }
 
     /// Takes up what the process before left open. What that has to say is recorded at once.

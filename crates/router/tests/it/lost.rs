@@ -1,15 +1,16 @@
 //! A record that is another's for a while, or cannot be had: what it has stays true, and what was accepted comes to its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_event::{Mode, Resume, ResumePoint, ServerMessage, ThreadId};
 use portcullis_log::Owner;
 use portcullis_reason::Reason;
 use portcullis_router::{Options, Router};
+use portcullis_test::runtime_clock;
+use portcullis_units::{Clock, Time};
 
 use crate::{
     held::{Held, finish, pause},
-    script::scripted,
     world::{Device, End, assert_order, roomy},
 };
 
@@ -148,11 +149,25 @@ async fn what_a_user_said_is_shown_everywhere_as_it_is_kept() {
     assert_eq!(said(&again), expected);
 }
 
-/// The clock stands still here, so what memory lets go of first is told by names, and not by use: a record that is lost.
+/// A time of day that is set back all the time, beside monotonic time that passes.
+struct SetBack(Clock);
+
+impl Time for SetBack {
+    fn instant(&self) -> Instant {
+        self.0.instant()
+    }
+
+    fn since_epoch(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The time of day stands still here, so what memory lets go of first is told by names, and not by use: a record that is lost.
 #[tokio::test(start_paused = true)]
 async fn an_isolated_connection_that_loses_its_record_leaves_the_user_s_own_alone() {
     let log = Held::new();
-    let router = log.router_with(Options { threads_per_user: 2, ..roomy() }, scripted());
+    let clock = Clock::of(SetBack(runtime_clock(0)));
+    let router = log.router_at(Options { threads_per_user: 2, ..roomy() }, clock);
     let mut main = Device::connect(&router, "ann", Mode::Main).await;
     main.say(None, "t", "think").await;
     finish(&router, &log).await;

@@ -17,6 +17,7 @@ use portcullis_reason::Reason;
 use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_test::runtime_clock;
 use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_units::Clock;
 use serde_json::{Value, json};
 
 use crate::script::scripted;
@@ -65,7 +66,11 @@ pub(crate) async fn turn() {
 }
 
 pub(crate) fn recording_with(options: Options, agents: Agents, log: Arc<dyn EventLog>) -> Router {
-    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), runtime_clock(0))
+    recording_at(options, agents, log, runtime_clock(0))
+}
+
+pub(crate) fn recording_at(options: Options, agents: Agents, log: Arc<dyn EventLog>, clock: Clock) -> Router {
+    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), clock)
 }
 
 /// A verified user. There is no other way to one than through a verifier.
