@@ -24,7 +24,11 @@ pub(crate) fn printed(command: &str) -> anyhow::Result<String> {
         .stderr(Stdio::inherit())
         .output()
         .context("--token-command cannot be started")?;
-    anyhow::ensure!(output.status.success(), "--token-command failed: the token command ended with {}", output.status);
+    anyhow::ensure!(
+        output.status.success(),
+        "--token-command failed: the token command ended with {}",
+        output.status
+    );
     String::from_utf8(output.stdout).context("--token-command printed something else than text")
 }
 

@@ -29,9 +29,7 @@ fn busy(server: &Server) -> (Peer, Vec<Value>) {
 }
 
 fn patient() -> Builder {
-    crate::server()
-        .set("dev.pace", "\"20ms\"")
-        .set("gateway.drain", "\"60s\"")
+    crate::server().set("dev.pace", "\"20ms\"").set("gateway.drain", "\"60s\"")
 }
 
 /// Everything up to the close frame, and the frame's code and text.
