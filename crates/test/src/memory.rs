@@ -63,6 +63,16 @@ impl MemoryDisk {
         self.events(owner, thread_id).map(|(stream, _)| stream.epoch)
     }
 
+    /// The threads of an owner in which nothing is going on and nothing was said since `before`, in milliseconds since 1970.
+    pub fn silent(&self, owner: Owner, before: u64) -> Vec<ThreadId> {
+        let own = self.of(owner);
+        let busy = at_once(own.open_runs()).expect("memory can be read");
+        let threads = at_once(own.threads(None, usize::MAX)).expect("memory can be read");
+        let places = threads.into_iter().map(|summary| summary.place);
+        let silent = places.filter(|place| place.at < before).map(|place| place.thread_id);
+        silent.filter(|id| busy.iter().all(|run| run.thread_id != *id)).collect()
+    }
+
     /// The runs of all owners that have not ended.
     pub fn open_runs(&self) -> Vec<OpenRun> {
         let owners: Vec<_> = self.owners.lock().values().map(Arc::clone).collect();

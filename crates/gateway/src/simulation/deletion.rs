@@ -1,17 +1,18 @@
-//! A user who deletes a thread now and then.
+//! What takes threads out of the record: a user who deletes one now and then, and sweeps of what is old.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use portcullis_event::ThreadId;
-use portcullis_log::Owner;
-use portcullis_test::MemoryDisk;
+use portcullis_log::{EventLog as _, Owner};
+use portcullis_test::{MemoryDisk, MemoryLog};
 use rand::{RngExt as _, rngs::SmallRng, seq::IndexedRandom as _};
 use tokio::time::sleep;
 
 use super::{
-    Server,
+    Server, USERS,
     device::{Device, THREADS},
+    owner,
 };
 
 /// A user's deletions in one life of the server.
@@ -73,6 +74,51 @@ impl Deletions {
             {
                 self.deleted.lock().insert(epoch.as_str().to_owned());
             }
+        }
+    }
+}
+
+/// Sweeps in one life of the server.
+pub(super) struct Sweeps {
+    pub(super) log: MemoryLog,
+    /// The epochs of threads that are gone.
+    pub(super) deleted: Arc<Mutex<HashSet<String>>>,
+    pub(super) devices: Vec<(&'static str, Arc<Mutex<Device>>)>,
+    /// By how many milliseconds what is swept is younger than it is to be.
+    pub(super) beyond: u64,
+}
+
+impl Sweeps {
+    /// Sweeps for as long as the server lives, at any time and of what is not old at all.
+    pub(super) async fn go_on(self, server: Server, mut random: SmallRng) {
+        loop {
+            sleep(Duration::from_millis(random.random_range(0..3_000))).await;
+            server.gate.router.sweep();
+            let before = server.gate.clock.unix_ms() - random.random_range(0..6_000);
+            let devices = USERS.map(|user| -> Vec<_> {
+                let own = self.devices.iter().filter(|(owner, _)| *owner == user);
+                own.map(|(_, device)| Arc::clone(device)).collect()
+            });
+            // What is at work, or was told of since, is not to go: of that nothing is excused.
+            let disk = self.log.disk();
+            let silent = USERS.map(|user| disk.silent(owner(user), before));
+            let (mut begun, mut epochs) = (Vec::new(), Vec::new());
+            for ((user, own), threads) in USERS.iter().zip(&devices).zip(&silent) {
+                for device in own {
+                    device.lock().forget(before);
+                }
+                begun.extend(threads.iter().map(|id| Begun::new(own, id.as_str())));
+                let known = |id| disk.epoch(owner(user), id).map(|epoch| (*user, id, epoch));
+                epochs.extend(threads.iter().filter_map(known));
+            }
+            if self.log.sweep(before + self.beyond).await.is_err() {
+                begun.into_iter().for_each(Begun::called_off);
+                continue;
+            }
+            let gone = epochs
+                .into_iter()
+                .filter(|(user, id, epoch)| disk.epoch(owner(user), id).as_ref() != Some(epoch));
+            self.deleted.lock().extend(gone.map(|(.., epoch)| epoch.as_str().to_owned()));
         }
     }
 }

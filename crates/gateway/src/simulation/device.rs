@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use portcullis_dial::Incoming;
 use portcullis_frame::{Frame, Limits, Message};
 use portcullis_test::{Request, Witness, wrap};
+use portcullis_units::Clock;
 use rand::{
     RngExt as _, SeedableRng as _,
     rngs::SmallRng,
@@ -46,14 +47,24 @@ pub(super) struct Device {
     pub(super) unaccepted: Vec<(Value, usize)>,
     /// Messages that were sent once, refused, and given up.
     pub(super) refused: Vec<String>,
-    /// Every message, and its thread.
-    asked: Vec<(String, &'static str)>,
+    /// Every message.
+    asked: Vec<Asked>,
+    /// How many runs more there may be, as messages that are sent again may have been forgotten.
+    pub(super) forgotten: usize,
     /// Threads that were asked for by message, and not answered: what comes of them before the answer is not for now.
     unanswered: HashSet<&'static str>,
     random: SmallRng,
     pub(super) connections: usize,
     /// What came and when, as a number that a second run with the same seed has to give again.
     trace: DefaultHasher,
+}
+
+/// A message that was asked.
+struct Asked {
+    id: String,
+    thread: &'static str,
+    /// When, in milliseconds since 1970.
+    at: u64,
 }
 
 /// What a device does in one life of its server.
@@ -76,6 +87,7 @@ impl Device {
             unaccepted: Vec::new(),
             refused: Vec::new(),
             asked: Vec::new(),
+            forgotten: 0,
             unanswered: HashSet::new(),
             random,
             connections: 0,
@@ -97,8 +109,17 @@ impl Device {
 
     /// A deletion of the thread is over: what was asked in it before may have gone with it.
     pub(super) fn lost(&mut self, thread: &str) {
-        for (id, _) in self.asked.iter().filter(|(_, of)| *of == thread) {
-            self.witness.excuse(id);
+        for asked in self.asked.iter().filter(|asked| asked.thread == thread) {
+            self.witness.excuse(&asked.id);
+        }
+    }
+
+    /// Messages from before that time may be forgotten: one that is sent again is run again.
+    pub(super) fn forget(&mut self, before: u64) {
+        for asked in self.asked.iter().filter(|asked| asked.at < before) {
+            self.witness.excuse(&asked.id);
+            self.forgotten +=
+                usize::from(self.unaccepted.iter().any(|(it, _)| it["id"] == asked.id.as_str()));
         }
     }
 
@@ -135,7 +156,7 @@ impl Device {
     }
 
     /// The next thing to say; none for now.
-    fn next(&mut self, mood: Mood) -> Option<Value> {
+    fn next(&mut self, mood: Mood, now: u64) -> Option<Value> {
         match self.random.random_range(0..10) {
             0..3 if !self.unaccepted.is_empty() => {
                 let (message, sent) = self.unaccepted.choose_mut(&mut self.random)?;
@@ -147,7 +168,7 @@ impl Device {
                 let run = self.run()?;
                 Some(json!({ "type": "cancel_run", "payload": { "run_id": run } }))
             }
-            5.. if mood.asks && self.unaccepted.len() < WINDOW => Some(self.ask()),
+            5.. if mood.asks && self.unaccepted.len() < WINDOW => Some(self.ask(now)),
             _ => None,
         }
     }
@@ -163,7 +184,7 @@ impl Device {
         own.choose(random).map(|run| json!(run))
     }
 
-    fn ask(&mut self) -> Value {
+    fn ask(&mut self, now: u64) -> Value {
         let random = &mut self.random;
         let words: Vec<String> = (0..random.random_range(1..8))
             .map(|_| match random.random_range(0..6) {
@@ -180,7 +201,7 @@ impl Device {
         let message = json!({
             "type": "user_message", "id": id, "thread_id": thread, "payload": { "content": content },
         });
-        self.asked.push((id, thread));
+        self.asked.push(Asked { id, thread, at: now });
         self.unaccepted.push((message.clone(), 1));
         message
     }
@@ -256,7 +277,7 @@ async fn connect(device: &Mutex<Device>, server: &Server, mood: Mood, since: Ins
         tokio::select! {
             biased;
             () = listen(device, &mut reader, &mut incoming, &answer, mood, since) => {}
-            () = speak(device, &mut writer, answers, mood) => {}
+            () = speak(device, &mut writer, answers, mood, &server.gate.clock) => {}
         }
         Some(())
     };
@@ -322,6 +343,7 @@ async fn speak(
     writer: &mut WriteHalf<impl Line>,
     mut answers: UnboundedReceiver<Vec<u8>>,
     mood: Mood,
+    clock: &Clock,
 ) {
     loop {
         let pause = device.lock().within(0..400);
@@ -329,7 +351,7 @@ async fn speak(
             biased;
             Some(bytes) = answers.recv() => Some(bytes),
             () = sleep(pause) => {
-                let message = device.lock().next(mood);
+                let message = device.lock().next(mood, clock.unix_ms());
                 message.map(|message| masked(Frame::text(&message.to_string())))
             }
         };

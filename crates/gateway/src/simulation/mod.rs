@@ -2,7 +2,7 @@
 //!
 //! Users with two devices each ask scripted agents, through the real handshake, connection, router and drain. Lines are cut
 //! and stall, readers are slow, the disk acknowledges late or fails, and the server is killed with a random part of what
-//! was on its way written, or stopped in order. Runs are cancelled and asked again, and threads deleted. After each life of the server every device is
+//! was on its way written, or stopped in order. Runs are cancelled and asked again, threads deleted, and the record swept. After each life of the server every device is
 //! held against the disk.
 //!
 //! `scripts/sim.sh` runs many seeds.
@@ -42,11 +42,11 @@ const DEVICES: usize = 2;
 /// Lives of the server in which things go wrong; one more follows in which all comes to rest.
 const LIVES: usize = 4;
 
-/// The time of day at which each life of the server begins, in seconds since 1970.
+/// The time of day at which the first life of the server begins, in seconds since 1970.
 const BEGUN: u64 = 1_700_000_000;
 
 /// How the disk is true to its word.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disk {
     /// It acknowledges what it has written.
     Honest,
@@ -58,6 +58,8 @@ enum Disk {
     Restless,
     /// It loses deletions.
     Unforgetting,
+    /// Its sweeps take what is not old yet.
+    Greedy,
 }
 
 /// How a life of the server ends.
@@ -91,7 +93,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(log: &MemoryLog, verifier: &Arc<Verifier>, policy: ThreadPolicy) -> Self {
+    fn start(log: &MemoryLog, verifier: &Arc<Verifier>, policy: ThreadPolicy, began: u64) -> Self {
         let setup = Setup {
             verifier: Arc::clone(verifier),
             agents: Agents::new(Scripted::maker()),
@@ -99,7 +101,7 @@ impl Server {
             redact: Some(str::to_owned),
             auth_url: None,
             own_refusals: OwnRefusals::default(),
-            clock: runtime_clock(BEGUN),
+            clock: runtime_clock(began),
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         let gate = Arc::new(service::gate(options(policy), setup, listen).unwrap());
@@ -117,6 +119,7 @@ fn options(policy: ThreadPolicy) -> Options {
     options.heartbeat.interval = portcullis_units::Duration::from_secs(4);
     options.heartbeat.timeout = portcullis_units::Duration::from_secs(2);
     options.runs.thread_policy = policy;
+    options.runs.retention = portcullis_units::Duration::from_secs(1);
     options.runs.retained_events = 1 << 20;
     options.runs.retained_bytes = ByteSize::from_mib(64);
     options
@@ -127,6 +130,10 @@ struct Simulation {
     disk: Arc<MemoryDisk>,
     kind: Disk,
     policy: ThreadPolicy,
+    /// Whether the record is swept: what may have been swept cannot be asked for.
+    sweeps: bool,
+    /// The time of day at which the next life begins, in seconds since 1970.
+    began: u64,
     verifier: Arc<Verifier>,
     devices: Vec<(&'static str, Arc<Mutex<Device>>)>,
     /// The epochs of threads that were deleted.
@@ -150,11 +157,13 @@ fn simulate(seed: u64, kind: Disk) -> Outcome {
     }
     let policies = [ThreadPolicy::Queue, ThreadPolicy::Reject, ThreadPolicy::Replace, ThreadPolicy::Parallel];
     let policy = *policies.choose(&mut random).unwrap();
+    let sweeps = kind == Disk::Greedy || random.random();
     let (issuers, audiences) = (vec!["portcullis".to_owned()], vec!["portcullis".to_owned()]);
     let rules = Policy { issuers, audiences, ..Policy::default() };
     let verifier = Arc::new(Verifier::new(keys, rules, 0));
     let (disk, deleted, outcome) = (Arc::default(), Arc::default(), Outcome::default());
-    let mut simulation = Simulation { random, disk, kind, policy, verifier, devices, deleted, outcome };
+    let mut simulation =
+        Simulation { random, disk, kind, policy, sweeps, began: BEGUN, verifier, devices, deleted, outcome };
     let mut ending = Ending::Crash;
     for _ in 0..LIVES {
         let before = ending;
@@ -180,7 +189,8 @@ impl Simulation {
         let calm = Arc::new(AtomicBool::new(true));
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let server = runtime.block_on(async { Server::start(&log, &self.verifier, self.policy) });
+        let server = runtime.block_on(async { Server::start(&log, &self.verifier, self.policy, self.began) });
+        self.began += 3_600;
         let random = SmallRng::seed_from_u64(self.random.random());
         runtime.spawn(keep(log.clone(), self.kind, random, Arc::clone(&calm)));
         let recovered = runtime.block_on(server.gate.router.recover());
@@ -208,6 +218,16 @@ impl Simulation {
                     devices: own,
                 };
                 runtime.spawn(deletions.go_on(server.clone(), owner(user), random));
+            }
+            let sweeps = deletion::Sweeps {
+                log: log.clone(),
+                deleted: Arc::clone(&self.deleted),
+                devices: self.devices.clone(),
+                beyond: if self.kind == Disk::Greedy { 3_000 } else { 0 },
+            };
+            let random = SmallRng::seed_from_u64(self.random.random());
+            if self.sweeps {
+                runtime.spawn(sweeps.go_on(server.clone(), random));
             }
         }
         let span = Duration::from_millis(self.random.random_range(500..15_000));
@@ -261,7 +281,7 @@ impl Simulation {
                 self.outcome.events += device.witness.events();
                 self.outcome.failed += failed.len();
                 self.outcome.connections += device.connections;
-                asked += device.asked();
+                asked += device.asked() + device.forgotten;
                 let ran = |id: &&String| disk.message(owner(user), &MessageId::new(id).unwrap()).is_some();
                 let refused =
                     device.refused.iter().filter(ran).map(|id| format!("{id} was refused, and ran"));
@@ -329,7 +349,7 @@ async fn keep(log: MemoryLog, kind: Disk, mut random: SmallRng, calm: Arc<Atomic
         }
         match kind {
             Disk::Hasty if random.random_range(0..50) > 0 => {}
-            Disk::Honest | Disk::Hasty => log.write(usize::MAX),
+            Disk::Honest | Disk::Hasty | Disk::Greedy => log.write(usize::MAX),
             Disk::Leaky => tampered(&log, |_| random.random_range(0..50) > 0),
             Disk::Unforgetting => tampered(&log, |change| !matches!(change, Change::Forget(_))),
             Disk::Restless => tampered(&log, |change| {
@@ -396,7 +416,7 @@ fn a_seed_gives_the_same_again() {
 
 #[test]
 fn a_disk_that_lies_is_found() {
-    for kind in [Disk::Hasty, Disk::Leaky, Disk::Restless, Disk::Unforgetting] {
+    for kind in [Disk::Hasty, Disk::Leaky, Disk::Restless, Disk::Unforgetting, Disk::Greedy] {
         let found: Vec<_> = (1..8).map(|seed| simulate(seed, kind).faults.len()).collect();
         assert!(found.iter().any(|faults| *faults > 0), "{kind:?}: {found:?}");
     }
