@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use portcullis_units::Clock;
 
 use crate::{
     Accounts,
@@ -25,6 +26,9 @@ pub struct EndedLogin {
     /// From this second since 1970 on none of them is good any more.
     pub tokens_end: u64,
 }
+
+/// How often the time for which the server ran is written down. A crash loses as much, which keeps what ended for longer.
+const RUN_INTERVAL: Duration = Duration::from_mins(1);
 
 type Listener = Box<dyn Fn(Vec<EndedLogin>) + Send + Sync>;
 
@@ -59,14 +63,23 @@ impl Endings {
     }
 }
 
-/// Looks at the journal now and then, for ever.
-pub(crate) async fn watch(database: Pool, accounts: Accounts, endings: Arc<Endings>) {
+/// Looks at the journal now and then, for ever, and has the time pass that ends it.
+pub(crate) async fn watch(database: Pool, accounts: Accounts, endings: Arc<Endings>, clock: Clock) {
     let mut failing = false;
+    let mut since = clock.instant();
     loop {
         tokio::time::sleep(INTERVAL).await;
+        let ran = Some(clock.since(since)).filter(|ran| *ran >= RUN_INTERVAL);
         let (accounts, endings) = (accounts.clone(), Arc::clone(&endings));
-        let told = database.run(Claim::OWN, move || endings.tell(&accounts)).await;
+        let look = move || {
+            endings.tell(&accounts)?;
+            ran.map_or(Ok(()), |ran| accounts.ran(ran))
+        };
+        let told = database.run(Claim::OWN, look).await;
         let failed = !matches!(told, Ok(Ok(())));
+        if !failed && let Some(ran) = ran {
+            since += Duration::from_secs(ran.as_secs());
+        }
         if failed && !failing {
             tracing::error!(outcome = ?told, "ended logins cannot be read; their tokens stay good until this is over");
         }

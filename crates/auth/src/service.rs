@@ -95,8 +95,8 @@ impl Service {
     /// # Errors
     /// None at present: what goes wrong with a connection ends that connection alone.
     pub async fn run(self, listener: TcpListener, drain: CancellationToken) -> Result<(), Error> {
-        let App { database, accounts, endings, .. } = &*self.0;
-        let watch = endings::watch(database.clone(), accounts.clone(), Arc::clone(endings));
+        let App { database, accounts, endings, clock, .. } = &*self.0;
+        let watch = endings::watch(database.clone(), accounts.clone(), Arc::clone(endings), clock.clone());
         tokio::select! {
             () = server::run(Arc::clone(&self.0), listener, drain) => {}
             () = watch => {}

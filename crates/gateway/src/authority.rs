@@ -36,7 +36,7 @@ impl Authority {
     /// Refuses the tokens of ended logins from now on. Each login comes with the second from which none of its tokens is
     /// good any more.
     pub(crate) fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
-        self.revocations.add(logins, self.clock.unix_seconds());
+        self.revocations.add(logins, self.clock.unix_seconds(), self.clock.instant());
     }
 
     /// When a token's holder is to be warned, and when the connection ends; none for a token without an end.

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
@@ -11,7 +12,8 @@ use portcullis_reason::{Reason, Rejection};
 
 use crate::Identity;
 
-/// The ended logins, by the `sid` of their tokens, each for as long as one of its tokens could still be good.
+/// The ended logins, by the `sid` of their tokens, each for as long as one of its tokens could still be good. The time of day
+/// alone ends nothing: it can be set forth and back again.
 ///
 /// A token of an ended login is refused although its signature and its claims are: callers of
 /// [`Verifier::verify`](crate::Verifier::verify) ask [`check`](Self::check) after each call, also when the answer came
@@ -19,17 +21,28 @@ use crate::Identity;
 #[derive(Default)]
 pub struct Revocations {
     any: AtomicBool,
-    /// When the last of a login's tokens has expired, in seconds since 1970.
-    ended: RwLock<HashMap<Box<str>, u64>>,
+    ended: RwLock<HashMap<Box<str>, Ended>>,
 }
+
+struct Ended {
+    /// When the last of the login's tokens has expired, in seconds since 1970.
+    until: u64,
+    /// When this was heard.
+    heard: Instant,
+}
+
+/// How long an ended login is remembered at least, whatever the time of day says.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 impl Revocations {
     /// Takes logins that ended, each with the second from which none of its tokens is good any more, and forgets those
-    /// whose second has come at `now`.
-    pub fn add(&self, logins: impl IntoIterator<Item = (String, u64)>, now: u64) {
+    /// of a week ago whose second has come. `now` is the time of day in seconds since 1970, `instant` the monotonic time.
+    pub fn add(&self, logins: impl IntoIterator<Item = (String, u64)>, now: u64, instant: Instant) {
         let mut ended = self.ended.write();
-        ended.extend(logins.into_iter().map(|(session, until)| (session.into_boxed_str(), until)));
-        ended.retain(|_, until| *until > now);
+        let heard =
+            |(session, until): (String, u64)| (session.into_boxed_str(), Ended { until, heard: instant });
+        ended.extend(logins.into_iter().map(heard));
+        ended.retain(|_, it| it.until > now || instant.saturating_duration_since(it.heard) < KEPT);
         self.any.store(!ended.is_empty(), Ordering::Release);
     }
 
@@ -68,6 +81,8 @@ impl fmt::Debug for Revocations {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
     use crate::identity::Parts;
 
@@ -80,16 +95,26 @@ mod tests {
         };
         let revocations = Revocations::default();
         let refused = |session| revocations.check(&of(session)).is_err();
+        let (clock, hand) = Clock::manual(50);
+        let add = |logins: &[(&str, u64)]| {
+            let logins = logins.iter().map(|(session, until)| ((*session).to_owned(), *until));
+            revocations.add(logins, clock.unix_seconds(), clock.instant());
+        };
         assert!(!refused("one"));
-        revocations.add([("one".to_owned(), 100)], 50);
+        add(&[("one", 100)]);
         assert!(refused("one"));
         assert!(!refused("two") && !refused(""), "another login of the same user goes on");
-        revocations.add([("two".to_owned(), 200)], 99);
-        assert!(refused("one") && refused("two"));
-        revocations.add([], 100);
+        hand.set(100_000);
+        add(&[("two", 2_000_000)]);
+        hand.set(50);
+        add(&[]);
+        assert!(refused("one") && refused("two"), "the time of day was set forth and back");
+        hand.advance(KEPT);
+        add(&[]);
         assert!(!refused("one") && refused("two"));
         assert_eq!(revocations.len(), 1);
-        revocations.add([], 200);
+        hand.set(2_000_000);
+        add(&[]);
         assert!(revocations.is_empty() && !refused("two"));
     }
 }

@@ -4,6 +4,8 @@
 //! There is no grace for a token used twice in quick succession, because a thief gets the same grace; a client must
 //! have one refresh under way at a time, and logs in again when an answer was lost.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use zeroize::Zeroizing;
 
@@ -13,7 +15,8 @@ use crate::secrets::{REFRESH_PREFIX, SecretHash, generate};
 /// How many used tokens of a family are remembered, so that a client that refreshes without pause fills no disk. An
 /// older one that comes back is refused as unknown.
 const USED_TOKENS_KEPT: u64 = 256;
-/// How long an ended family is remembered, so that its tokens are told why they are refused.
+/// How long an ended family is remembered, so that its tokens are told why they are refused; and what is said of its end, by
+/// the time of day and by that for which servers ran.
 const ENDED_KEPT: u64 = 7 * 86_400;
 /// How many ended families one login clears away.
 const CLEARED_AT_ONCE: u32 = 64;
@@ -150,6 +153,13 @@ impl Accounts {
         Ok((logins, place))
     }
 
+    /// Adds to the time for which servers ran.
+    pub(crate) fn ran(&self, time: Duration) -> Result<(), Error> {
+        let connection = self.0.connection.lock();
+        connection.prepare_cached("UPDATE run SET seconds = seconds + ?1")?.execute([time.as_secs()])?;
+        Ok(())
+    }
+
     /// Ends the login that `session` names, or with `all` every one of its user's. Gives the user, if there was
     /// anything to end.
     pub(crate) fn end_login(&self, session: &str, all: bool) -> Result<Option<String>, Error> {
@@ -253,7 +263,9 @@ fn make_room(connection: &Connection, user_id: &str, max: u32, now: u64) -> Resu
 fn clear_ended(connection: &Connection, now: u64) -> Result<(), Error> {
     let clear = "DELETE FROM families WHERE id IN (SELECT id FROM families WHERE expires_at < ?1 LIMIT ?2)";
     connection.prepare_cached(clear)?.execute((now.saturating_sub(ENDED_KEPT), CLEARED_AT_ONCE))?;
-    let clear = "DELETE FROM ended WHERE number IN (SELECT number FROM ended WHERE ended_at < ?1 ORDER BY number LIMIT ?2)";
-    connection.prepare_cached(clear)?.execute((now.saturating_sub(ENDED_KEPT), CLEARED_AT_ONCE))?;
+    let clear = "DELETE FROM ended WHERE number IN (
+        SELECT number FROM ended, run WHERE ended_at < ?1 AND ended_run + ?2 < seconds ORDER BY number LIMIT ?3)";
+    let before = now.saturating_sub(ENDED_KEPT);
+    connection.prepare_cached(clear)?.execute((before, ENDED_KEPT, CLEARED_AT_ONCE))?;
     Ok(())
 }

@@ -56,6 +56,18 @@ const MIGRATIONS: &[&str] = &["
     BEGIN
         INSERT INTO ended (family_id, ended_at) VALUES (NEW.id, NEW.revoked_at);
     END;
+", "
+    -- For how long servers ran on this database, in seconds. The time of day alone must not end a revocation: it can be set
+    -- forth, which forgets, and back, where the token is good again.
+    CREATE TABLE run (seconds INTEGER NOT NULL) STRICT;
+    INSERT INTO run VALUES (0);
+    ALTER TABLE ended ADD COLUMN ended_run INTEGER NOT NULL DEFAULT 0;
+    DROP TRIGGER families_end;
+    CREATE TRIGGER families_end AFTER UPDATE OF revoked_at ON families
+    WHEN OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL
+    BEGIN
+        INSERT INTO ended (family_id, ended_at, ended_run) SELECT NEW.id, NEW.revoked_at, seconds FROM run;
+    END;
 "];
 
 /// Opens or makes the database at `path`, brings it to this version's schema and sets it up for several processes.

@@ -214,6 +214,29 @@ fn neither_refreshes_nor_logins_fill_the_disk() {
 }
 
 #[test]
+fn what_ended_is_told_until_both_times_have_passed() {
+    let (folder, accounts, hand) = open();
+    let ada = accounts.add("ada", "ada's password").unwrap();
+    let first = login(&accounts, &ada);
+    let told = |accounts: &Accounts| accounts.ended(0).unwrap().0.iter().any(|(id, _)| *id == first.id);
+    accounts.logout(&hash(&first)).unwrap();
+    // The time of day is set forth, somebody logs in, and it is set back.
+    hand.set(1_700_000_000 + 30 * DAY);
+    login(&accounts, &ada);
+    hand.set(1_700_000_000);
+    login(&accounts, &ada);
+    assert!(told(&accounts));
+    let again = Accounts::open_with(file(folder.path()), &cheap(), Clock::manual(1_700_000_000).0).unwrap();
+    assert!(told(&again), "also through a restart");
+    accounts.ran(days(8)).unwrap();
+    login(&accounts, &ada);
+    assert!(told(&accounts), "by the time of day it is no week ago");
+    hand.advance(days(8));
+    login(&accounts, &ada);
+    assert!(!told(&accounts));
+}
+
+#[test]
 fn of_many_refreshes_at_once_one_wins() {
     let (folder, first, _) = open();
     let second = Accounts::open_with(file(folder.path()), &cheap(), Clock::manual(1_700_000_000).0).unwrap();
