@@ -43,7 +43,9 @@ mod text;
 mod time;
 mod trace;
 
-pub use credential::SUBPROTOCOLS;
+#[cfg(any(test, feature = "forms"))]
+pub use credential::forms;
+pub use credential::{PREFIXES, SUBPROTOCOLS};
 pub use engine::Engine;
 pub use evidence::Evidence;
 pub use format::Format;

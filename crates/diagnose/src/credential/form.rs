@@ -7,8 +7,9 @@ use super::{
     text::{leads, trimmed},
 };
 
-/// Prefixes of subprotocol elements that bear a token, longest first.
-const PREFIXES: [&str; 8] = [
+/// Prefixes of subprotocol elements that bear a token, longest first. Which of them a server takes is that server's
+/// configuration.
+pub const PREFIXES: [&str; 8] = [
     "base64url.bearer.authorization.k8s.io.",
     "base64url.bearer.phx.",
     "anycable-token.",
@@ -20,7 +21,8 @@ const PREFIXES: [&str; 8] = [
 ];
 
 /// Names after which the next subprotocol element is the token.
-const ANNOUNCING: [&str; 6] = ["jwt", "jwt-auth", "bearer", "token", "access_token", "anycable-token"];
+pub(super) const ANNOUNCING: [&str; 6] =
+    ["jwt", "jwt-auth", "bearer", "token", "access_token", "anycable-token"];
 
 /// Subprotocol names that are public knowledge.
 pub const SUBPROTOCOLS: [&str; 18] = [
@@ -46,6 +48,9 @@ pub const SUBPROTOCOLS: [&str; 18] = [
 
 /// Names of the parameters of a challenge, `WWW-Authenticate: Bearer error="…"`.
 const CHALLENGE: [&str; 5] = ["error=", "error_description=", "error_uri=", "realm=", "scope="];
+
+/// Schemes of an `Authorization` field that are told by their names alone.
+pub(super) const SCHEMES: [&str; 3] = ["bearer", "basic", "digest"];
 
 /// Less than this is no JWT but talk about one.
 const SHORTEST_JWT: usize = 12;
@@ -115,7 +120,7 @@ pub(super) fn element(runs: &mut Runs<'_>, at: usize) -> Option<Credential> {
 
 /// `Bearer <token>`, `Basic <credentials>` in any text.
 pub(super) fn scheme(runs: &mut Runs<'_>, at: usize) -> Option<Credential> {
-    let scheme = ["bearer", "basic", "digest"].into_iter().find(|name| leads(runs.text, at, name))?;
+    let scheme = SCHEMES.into_iter().find(|name| leads(runs.text, at, name))?;
     let rest = &runs.text[at + scheme.len()..];
     let from = runs.text.len() - rest.trim_start_matches([' ', '\t']).len();
     if from == at + scheme.len() {

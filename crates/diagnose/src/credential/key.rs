@@ -7,7 +7,7 @@ use super::{
 };
 
 /// How the keys of well-known services begin; each is followed by a long random part.
-const BEGINNINGS: [&str; 29] = [
+pub(super) const BEGINNINGS: [&str; 29] = [
     "AIza",
     "AKIA",
     "ASIA",

@@ -9,6 +9,8 @@
 //! in it.
 
 mod form;
+#[cfg(any(test, feature = "forms"))]
+pub mod forms;
 mod key;
 mod name;
 mod place;
@@ -18,7 +20,7 @@ mod text;
 
 use std::ops::Range;
 
-pub use self::form::SUBPROTOCOLS;
+pub use self::form::{PREFIXES, SUBPROTOCOLS};
 pub(crate) use self::placeholder::mark;
 use self::run::Runs;
 

@@ -93,7 +93,7 @@ fn name_at(text: &str, at: usize) -> Option<Range<usize>> {
 }
 
 /// How names of credentials end, without `-` and `_`. The longest first: a `secretAccessKey` is a key.
-const NAMES: [(&str, Kind); 19] = [
+pub(super) const NAMES: [(&str, Kind); 19] = [
     ("proxyauthorization", Kind::Secret),
     ("authorization", Kind::Secret),
     ("passphrase", Kind::Password),
@@ -116,17 +116,18 @@ const NAMES: [(&str, Kind); 19] = [
 ];
 
 /// Names that tell as much as the ones that they end with.
-const WHOLE: [&str; 5] = ["accesstoken", "authtoken", "clientsecret", "idtoken", "refreshtoken"];
+pub(super) const WHOLE: [&str; 5] = ["accesstoken", "authtoken", "clientsecret", "idtoken", "refreshtoken"];
 
 /// Names of header fields.
-const FIELDS: [&str; 4] = ["authorization", "cookie", "proxyauthorization", "setcookie"];
+pub(super) const FIELDS: [&str; 4] = ["authorization", "cookie", "proxyauthorization", "setcookie"];
 
 fn what_is(name: &str) -> Option<Named> {
     let lower = name.to_ascii_lowercase();
     let plain: String = lower.chars().filter(|c| !matches!(c, '-' | '_')).collect();
     let plain = plain.as_str();
     let field = FIELDS.contains(&plain) || lower.starts_with("x-");
-    if plain == "sid" {
+    // As a word of its own: too many others end like that.
+    if lower.rsplit(['-', '_']).next() == Some("sid") {
         return Some(Named { kind: Kind::Secret, field, part: false });
     }
     let (end, kind) = NAMES.into_iter().find(|(end, _)| plain.ends_with(end))?;
@@ -158,12 +159,14 @@ fn is_code(value: &str) -> bool {
                 && value.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'.' | b'_' | b'$')))
 }
 
+/// Schemes of an `Authorization` field.
+pub(super) const AUTHORIZATION_SCHEMES: [&str; 9] =
+    ["bearer", "basic", "digest", "token", "apikey", "negotiate", "ntlm", "hawk", "aws4-hmac-sha256"];
+
 /// The value of an `Authorization` field: its scheme may be seen.
 fn authorization(runs: &mut Runs<'_>, place: &Place) -> Option<Credential> {
-    const SCHEMES: [&str; 9] =
-        ["bearer", "basic", "digest", "token", "apikey", "negotiate", "ntlm", "hawk", "aws4-hmac-sha256"];
     let text = runs.text;
-    let scheme = SCHEMES.iter().find(|scheme| {
+    let scheme = AUTHORIZATION_SCHEMES.iter().find(|scheme| {
         leads(text, place.from, scheme)
             && !text[place.from + scheme.len()..].starts_with(|c: char| !c.is_whitespace())
     });
@@ -189,8 +192,11 @@ fn authorization(runs: &mut Runs<'_>, place: &Place) -> Option<Credential> {
     Some(token(runs, range.start, range.end, Kind::Secret))
 }
 
+/// The members of a JWK that are secret (RFC 7518 §6.2.2, §6.3.2, §6.4).
+pub(super) const MEMBERS_OF_JWK: [&str; 7] = ["k", "d", "p", "q", "dp", "dq", "qi"];
+
 fn is_member_of_jwk(name: &str) -> bool {
-    ["k", "d", "p", "q", "dp", "dq", "qi"].contains(&name)
+    MEMBERS_OF_JWK.contains(&name)
 }
 
 /// The key of a JWK (RFC 7518 §6), which is base64url.

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use portcullis_diagnose::PREFIXES;
+
 use crate::text::{clip, is_unspaced};
 
 /// A credential that someone pasted. `Debug` shows its size alone; [`as_str`](Self::as_str) is for tools.
@@ -65,17 +67,11 @@ pub(crate) struct Credential {
     pub(crate) range: Range<usize>,
 }
 
-/// Prefixes of token-bearing subprotocol elements that the doctor knows by sight, longest first. Which of them a
-/// server takes is that server's configuration; asking it is the work of a tool.
-pub(crate) const PREFIXES: [&str; 7] = [
-    "base64url.bearer.authorization.k8s.io.",
-    "base64url.bearer.phx.",
-    "anycable-token.",
-    "jwt-auth.",
-    "bearer.",
-    "ticket.",
-    "jwt.",
-];
+/// Prefixes that the doctor knows by sight, longest first. `token.` is not among them: in a question it leads to the name
+/// of a setting (`token.leeway`) more often than to a token, and asking which prefixes a server takes is the work of a tool.
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    PREFIXES.into_iter().filter(|prefix| *prefix != "token.")
+}
 
 /// How people and programs black a token out.
 const BLACKED_OUT: [&str; 7] = ["…", "...", "***", "•••", "[redacted", "redacted", "xxxxxx"];
@@ -148,7 +144,7 @@ pub(crate) fn credentials(text: &str) -> Vec<Credential> {
 /// The prefix that `element` begins with, and the rest.
 pub(crate) fn split_prefix(element: &str) -> Option<(&'static str, &str)> {
     let bytes = element.as_bytes();
-    let prefix = PREFIXES.into_iter().find(|prefix| has_prefix(bytes, prefix))?;
+    let prefix = prefixes().find(|prefix| has_prefix(bytes, prefix))?;
     Some((prefix, &element[prefix.len()..]))
 }
 
@@ -187,7 +183,7 @@ fn starts_at(text: &str, at: usize) -> Option<Start> {
     let here = &bytes[at..];
     // `.` before a prefix belongs to a longer name (`base64url.bearer.`), before `eyJ` to a prefix not in the list.
     if before != Some(b'.') {
-        if let Some(prefix) = PREFIXES.into_iter().find(|prefix| has_prefix(here, prefix)) {
+        if let Some(prefix) = prefixes().find(|prefix| has_prefix(here, prefix)) {
             return Some(Start::Prefix(prefix));
         }
         if has_prefix(here, "bearer") && here.get(6).is_some_and(|b| *b == b' ' || *b == b'\t') {
