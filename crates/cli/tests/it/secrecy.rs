@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use portcullis_diagnose::forms::{Form, forms};
 use portcullis_test::{Peer, Request, Server, Tokens, alter, forge, wrap};
 use serde_json::{Value, json};
 
@@ -253,6 +254,34 @@ fn what_is_kept_of_a_question_holds_no_credential() {
     }
     let kept = Value::from(kept).to_string();
     assert!(!secrets.iter().any(|secret| kept.contains(secret)), "an answer or a step holds a credential");
+}
+
+/// Walks the tables of the detectors, so that a form that is added there is pasted here.
+#[test]
+fn no_form_of_a_credential_is_kept() {
+    let server = crate::server().start();
+    let forms = forms();
+    let mut peer = server.live("/ws", "ann");
+    let thread = |number: usize| format!("t{}", number / 8);
+    for (number, form) in forms.iter().enumerate() {
+        peer.say(&question(&format!("m{number}"), &thread(number), &form.text));
+        peer.until_ended(1);
+    }
+    let server = server.restart();
+    let mut said = 0;
+    for first in (0..forms.len()).step_by(8) {
+        let kept: Vec<_> = whole(&server, "ann", &thread(first)).1;
+        said += kept.iter().filter(|event| event["type"] == "user_message").count();
+        let kept = Value::from(kept).to_string();
+        for Form { text, secret } in &forms[first..forms.len().min(first + 8)] {
+            assert!(!kept.contains(secret.as_str()), "{text} is kept");
+        }
+    }
+    assert_eq!(said, forms.len(), "all of them were recorded");
+    let files = on_disk(&server.data_dir());
+    for Form { text, secret } in &forms {
+        assert!(!files.contains(secret.as_str()), "{text} is on the disk");
+    }
 }
 
 fn say(peer: &mut Peer, message: &Value) -> Vec<Value> {
