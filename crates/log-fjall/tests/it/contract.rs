@@ -1,5 +1,4 @@
 //! The embedded record keeps the contract.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::{os::unix::fs::DirBuilderExt as _, sync::Arc};
 
