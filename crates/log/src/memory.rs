@@ -240,15 +240,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Lets go of the thread that was silent for longest where there are as many as may be.
+    /// Lets go of the threads that were silent for longest where there are as many as may be: of more than one where open
+    /// runs have kept some before.
     fn make_room(&mut self) {
-        if self.streams.len() < self.limits.threads {
-            return;
-        }
-        let busy = |id: &ThreadId| self.open.iter().any(|run| run.thread_id == *id);
-        let idle = self.streams.iter().filter(|(id, _)| !busy(id));
-        let oldest = idle.min_by_key(|(id, kept)| (kept.at, (*id).clone())).map(|(id, _)| id.clone());
-        if let Some(oldest) = oldest {
+        while self.streams.len() >= self.limits.threads {
+            let busy = |id: &ThreadId| self.open.iter().any(|run| run.thread_id == *id);
+            let idle = self.streams.iter().filter(|(id, _)| !busy(id));
+            let oldest = idle.min_by_key(|(id, kept)| (kept.at, (*id).clone())).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { return };
             self.forget(&oldest);
         }
     }

@@ -37,6 +37,7 @@ macro_rules! contract {
             a_run_is_open_until_its_last_event
             a_question_is_kept_until_it_is_asked_again_or_its_run_ends
             old_streams_go_but_none_with_an_open_run
+            threads_that_open_runs_kept_beyond_the_bound_go_once_these_have_ended
         }
     };
     ($make:expr => $($promise:ident)*) => {
@@ -367,4 +368,23 @@ pub async fn old_streams_go_but_none_with_an_open_run(log: Arc<dyn EventLog>) {
     commit(&own, [event("t1", 1), event("t6", 2)]).await;
     assert_eq!(log.sweep(5).await, Ok(2), "each goes by its last event");
     assert_eq!((kept(&own, "t6").await, kept(&own, "t3").await), (None, Some((1, 1))));
+}
+
+/// A thread with an open run makes room for none, and an owner who has more than may be for it comes back to the bound.
+pub async fn threads_that_open_runs_kept_beyond_the_bound_go_once_these_have_ended(log: Arc<dyn EventLog>) {
+    let own = open(&log, "ann").await;
+    let count = async || own.threads(None, usize::MAX).await.unwrap().len();
+    let busy = LIMITS.threads + 5;
+    for number in 0..busy {
+        let name = format!("t{number}");
+        commit(&own, [accept(&name, &name), event(&name, 1)]).await;
+    }
+    assert_eq!(count().await, busy, "all of them are at work");
+    for number in 0..busy {
+        let record = record(&format!("t{number}"), 2, 2);
+        commit(&own, [Change::Event { record, ends: Some(run_id(&format!("t{number}"))) }]).await;
+    }
+    commit(&own, [event("last", 1)]).await;
+    assert_eq!(count().await, LIMITS.threads);
+    assert_eq!(kept(&own, "last").await, Some((1, 1)));
 }
