@@ -163,13 +163,20 @@ impl Keeper {
     /// Looks whether the database is there before it is opened: opening makes what is missing.
     fn look(&self) -> Result<(), Failure> {
         let tables = self.folder.tables();
-        let is_there = |path: &str| tables.join(path).symlink_metadata().is_ok();
         if self.state.state().batch > 0 {
-            let parts = ["version", "keyspaces/0/current", "keyspaces/1/current"];
-            if let Some(missing) = parts.into_iter().find(|part| !is_there(part)) {
-                return Err(Failure::Damaged(format!("tables/{missing} is gone")));
+            if let Some(missing) = missing(&tables) {
+                let (mut threads, mut events) = (0, 0);
+                self.slots.each(|_, held| {
+                    if let Some(held) = held.filter(|held| held.live) {
+                        (threads, events) = (threads + 1, events + held.tail);
+                    }
+                })?;
+                let held = format!("at least {events} events of {threads} threads");
+                return Err(Failure::Damaged(format!(
+                    "{missing} is gone, and there were {held} in the record"
+                )));
             }
-        } else if is_there("") && !is_there("version") {
+        } else if tables.symlink_metadata().is_ok() && tables.join("version").symlink_metadata().is_err() {
             // Making it was cut off, and nothing is in it.
             fs::remove_dir_all(&tables)?;
         }
@@ -260,6 +267,24 @@ fn links(store: &Store) -> Result<chain::Found, Failure> {
     let last = parse(last)?;
     let records = store.table.range(keys::chain(last.1.low)..=keys::chain(last.0));
     chain::Found::new(last, records.map(parse))
+}
+
+/// What is missing of a database's files, of those that it would make anew.
+fn missing(tables: &Path) -> Option<String> {
+    let keyspaces = tables.join("keyspaces");
+    for (path, name) in [(tables, ""), (&tables.join("version"), "/version"), (&keyspaces, "/keyspaces")] {
+        if path.symlink_metadata().is_err() {
+            return Some(format!("tables{name}"));
+        }
+    }
+    let entries = fs::read_dir(&keyspaces).ok()?.filter_map(Result::ok);
+    let found: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let is_whole = |name: &String| keyspaces.join(name).join("current").symlink_metadata().is_ok();
+    if let Some(name) = found.iter().find(|name| !is_whole(name)) {
+        return Some(format!("tables/keyspaces/{name}/current"));
+    }
+    // The database's own, and the one of the record.
+    (found.len() < 2).then(|| "tables/keyspaces/1".to_owned())
 }
 
 fn leftovers(store: &Store) -> Result<VecDeque<(u64, u64, u64)>, Failure> {
