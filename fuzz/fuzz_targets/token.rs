@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use libfuzzer_sys::fuzz_target;
 use portcullis_reason::Reason;
 use portcullis_token::{
-    Algorithm, KeySet, MAX_INSPECTED_BYTES, Policy, Secret, Verifier, base64url, inspect,
+    Algorithm, Issuer, KeySet, MAX_INSPECTED_BYTES, Policy, Secret, Verifier, base64url, inspect,
 };
 
 /// What the seeds are signed with.
@@ -18,12 +18,8 @@ const NOW: u64 = 1_750_000_000;
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let mut keys = KeySet::new();
     keys.add_secret(None, &Secret::from(SECRET), &[Algorithm::Hs256]).expect("the secret is long enough");
-    let policy = Policy {
-        issuers: vec!["portcullis".to_owned()],
-        audiences: vec!["portcullis".to_owned()],
-        ..Policy::default()
-    };
-    Verifier::new(keys, policy, 0)
+    let issuer = Issuer { audiences: vec!["portcullis".to_owned()], ..Issuer::named("portcullis", keys) };
+    Verifier::new([issuer], Policy::default(), 0)
 });
 
 fuzz_target!(|input: &[u8]| {

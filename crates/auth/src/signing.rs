@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_token::{Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -71,7 +71,8 @@ impl Signing {
         let mut keys = KeySet::new().allow_short_secrets();
         keys.add_signer(&signer).expect("what signs can verify");
         // For whom they are is the gateway's to ask.
-        let verifier = Arc::new(Verifier::new(keys, Policy { any_audience: true, ..Policy::default() }, 0));
+        let own = Issuer { any_audience: true, ..Issuer::unnamed(keys) };
+        let verifier = Arc::new(Verifier::new([own], Policy::default(), 0));
         Self { signer, jwks, verifier }
     }
 

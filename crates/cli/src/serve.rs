@@ -72,7 +72,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
 
     let auth = Auth::start(&config, &data_dir, &keys, gateway).await?;
     let auth_url = config.gateway.auth_url.clone().or_else(|| auth.as_ref().map(|auth| url(auth.address)));
-    let verifier = Arc::new(verifier(&config, keys, auth.as_ref())?);
+    let verifier = Arc::new(verifier(keys, auth.as_ref())?);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -211,16 +211,16 @@ impl Auth {
     }
 }
 
-fn verifier(config: &Config, mut keys: Keys, auth: Option<&Auth>) -> anyhow::Result<Verifier> {
+fn verifier(mut keys: Keys, auth: Option<&Auth>) -> anyhow::Result<Verifier> {
     if let Some(auth) = auth {
-        keys::add_auth(&mut keys.set, auth.handle.jwks(), &config.auth.issuer)
-            .context("the auth service's own key cannot be used")?;
+        keys.add_auth(auth.handle.jwks()).context("the auth service's own key cannot be used")?;
     }
     anyhow::ensure!(
-        !keys.set.is_empty(),
+        !keys.is_empty(),
         "there is no key to verify tokens with: set token.secrets, token.pem or token.jwks, or auth.enabled = true"
     );
-    Ok(Verifier::new(keys.set, keys.policy, keys.cache_entries))
+    let (policy, cache_entries) = (keys.policy.clone(), keys.cache_entries);
+    Ok(Verifier::new(keys.into_issuers(), policy, cache_entries))
 }
 
 /// The origins under which a browser on this machine knows a listener.
@@ -346,6 +346,11 @@ fn configuration(
     if config.auth.enabled && !algorithms.contains(&Algorithm::Hs256) {
         algorithms.push(Algorithm::Es256);
     }
+    let mut audiences = config.token.audiences.clone();
+    audiences.extend(config.token.issuers.iter().filter_map(|listed| listed.audiences.clone()).flatten());
+    if config.auth.enabled && !audiences.is_empty() {
+        audiences.push(config.auth.audience.clone());
+    }
     // The same defaults that the gate builds its own policy on.
     let policy = Policy::<()>::builder().build().expect("the default policy has nothing to get wrong");
     let prefixes = policy.credential_prefixes().map(ToOwned::to_owned);
@@ -362,8 +367,8 @@ fn configuration(
         accept_two_element_form: config.handshake.accept_two_element_form,
         max_token_bytes: config.handshake.max_token_bytes.get(),
         algorithms: algorithms.into_iter().map(|algorithm| algorithm.name().to_owned()).collect(),
-        issuers: config.token.issuers.clone(),
-        audiences: config.token.audiences.clone(),
+        issuers: config.token.issuers.iter().map(|listed| listed.name.clone()).collect(),
+        audiences,
         required_claims: config.token.required_claims.clone(),
         leeway_seconds: config.token.leeway.as_secs(),
         heartbeat_interval_ms: config.heartbeat.interval.as_millis(),

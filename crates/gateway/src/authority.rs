@@ -56,7 +56,7 @@ impl Authority {
     /// Whose a refused token is, if it was validly signed for somebody: one that has run out, or one user too many times.
     pub(crate) fn owner(&self, rejection: &Rejection, token: &str) -> Option<Identity> {
         // The agent knows a user by the subject alone, which names one person only within one issuer.
-        if self.verifier.policy().issuers.len() != 1 {
+        if !self.verifier.has_one_issuer() {
             return None;
         }
         let at = match rejection.reason {

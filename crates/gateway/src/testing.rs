@@ -7,7 +7,7 @@ use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_log::{Limits, Memory};
 use portcullis_router::Agents;
 use portcullis_test::runtime_clock;
-use portcullis_token::{KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_token::{Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
@@ -103,7 +103,7 @@ fn setup(signer: &Signer) -> Setup {
     let mut keys = KeySet::new();
     keys.add_signer(signer).unwrap();
     Setup {
-        verifier: Arc::new(Verifier::new(keys, Policy::default(), 10)),
+        verifier: Arc::new(Verifier::new([Issuer::unnamed(keys)], Policy::default(), 10)),
         agents: Agents::new(|| Arc::new(Parrot)),
         log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
         redact: None,

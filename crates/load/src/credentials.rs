@@ -298,7 +298,7 @@ const SHORTEST: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use portcullis_token::{KeySet, Policy, Verifier};
+    use portcullis_token::{Issuer, KeySet, Policy, Verifier};
 
     use super::*;
 
@@ -313,8 +313,8 @@ mod tests {
         let now = CLOCK.unix_seconds();
         let mut keys = KeySet::new();
         keys.add_signer(&Signer::hs256(Some("k"), &SECRET.into()).unwrap()).unwrap();
-        let policy = Policy { audiences: vec!["portcullis".into()], ..Policy::default() };
-        let verifier = Verifier::new(keys, policy, 0);
+        let issuer = Issuer { audiences: vec!["portcullis".into()], ..Issuer::unnamed(keys) };
+        let verifier = Verifier::new([issuer], Policy::default(), 0);
         verifier
             .verify(token, now)
             .map(|identity| identity.subject().to_owned())

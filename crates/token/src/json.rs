@@ -45,7 +45,7 @@ impl Fault {
 /// name. A name that occurs twice is a fault wherever it stands (RFC 7515 §4, RFC 7519 §4).
 pub(crate) fn read_object<'a>(
     bytes: &'a [u8],
-    known: fn(&[u8]) -> Option<usize>,
+    known: impl Fn(&[u8]) -> Option<usize>,
     max_members: usize,
     mut take: impl FnMut(usize, Value<'a>),
     mut seen: impl FnMut(&str, &Presence),
@@ -77,15 +77,20 @@ pub(crate) enum Presence {
     Something,
 }
 
-struct Object<'k, T, S> {
-    known: fn(&[u8]) -> Option<usize>,
+struct Object<'k, K, T, S> {
+    known: K,
     max_members: usize,
     take: T,
     seen: S,
     fault: &'k mut Option<Fault>,
 }
 
-impl<'a, T: FnMut(usize, Value<'a>), S: FnMut(&str, &Presence)> Visitor<'a> for Object<'_, T, S> {
+impl<'a, K, T, S> Visitor<'a> for Object<'_, K, T, S>
+where
+    K: Fn(&[u8]) -> Option<usize>,
+    T: FnMut(usize, Value<'a>),
+    S: FnMut(&str, &Presence),
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

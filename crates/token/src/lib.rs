@@ -15,6 +15,9 @@
 //! 5. claims, of which nothing is told before this point: JSON with unique names (`TOKEN_MALFORMED`), `exp`, `nbf`,
 //!    `iat`, `iss`, `aud`, `sub`, required claims, required scopes
 //!
+//! Steps 3 to 5 are taken for one [`Issuer`] after the other: each has keys and rules of its own, a `kid` names a key
+//! within its issuer, and a key says nothing about another issuer's users.
+//!
 //! Revocation is not checked there: callers ask [`Revocations::check`] after every `verify`, also when the answer came
 //! from the cache.
 
@@ -23,6 +26,7 @@ pub mod base64url;
 mod fingerprint;
 mod identity;
 mod inspect;
+mod issuer;
 mod json;
 mod keys;
 mod policy;
@@ -35,6 +39,7 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::Identity;
 pub use inspect::{Finding, Inspection, MAX_INSPECTED_BYTES, Part, inspect};
+pub use issuer::Issuer;
 pub use keys::{KeyError, KeySet, KeyWarning, MAX_JWKS_BYTES};
 pub use policy::Policy;
 pub use revocations::Revocations;

@@ -3,21 +3,9 @@
 /// The most that [`Policy::leeway`] counts for, in seconds (RFC 7519 §4.1.4: "no more than a few minutes").
 pub(crate) const MAX_LEEWAY: u64 = 60;
 
-/// What is asked of header and claims. The default asks for `exp` and `sub` alone and knows no audience.
+/// What is asked of every token, whoever signed it. What is asked of one issuer's stands in [`Issuer`](crate::Issuer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Values of `iss` that are taken; with none listed, any or none.
-    pub issuers: Vec<String>,
-    /// Names of this service. A token is good if `aud` has one of them.
-    ///
-    /// With none listed a token without `aud` is good, and one with `aud` is for somebody else (RFC 7519 §4.1.3).
-    pub audiences: Vec<String>,
-    /// Do not look at `aud` at all. For issuers that put something in it that cannot be told in advance.
-    pub any_audience: bool,
-    /// Claims that have to be present and not null, beside `sub`, which always has to.
-    pub required_claims: Vec<String>,
-    /// Scopes that all have to be in `scope` (a string with spaces) or `scp` (an array or such a string).
-    pub required_scopes: Vec<String>,
     /// How far clocks may be apart, in seconds. More than 60 counts as 60.
     pub leeway: u64,
     /// The longest token that is looked at, in bytes.
@@ -35,11 +23,6 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            issuers: Vec::new(),
-            audiences: Vec::new(),
-            any_audience: false,
-            required_claims: Vec::new(),
-            required_scopes: Vec::new(),
             leeway: 30,
             max_token_bytes: 8192,
             types: vec!["JWT".to_owned(), "at+jwt".to_owned()],

@@ -176,14 +176,14 @@ fn thumbprint(x: &str, y: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KeySet, Policy, Verifier};
+    use crate::{Issuer, KeySet, Policy, Verifier};
 
     fn claims() -> Map<String, Value> {
         json!({ "sub": "ann", "exp": 2_000_000_000 }).as_object().cloned().unwrap()
     }
 
     fn subject(keys: KeySet, token: &str) -> Option<String> {
-        Verifier::new(keys, Policy::default(), 0)
+        Verifier::new([Issuer::unnamed(keys)], Policy::default(), 0)
             .verify(token, 1_900_000_000)
             .ok()
             .map(|it| it.subject().to_owned())

@@ -10,7 +10,7 @@ mod server;
 use std::{net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use portcullis_auth::{Accounts, Handle, Options, PasswordOptions, Service, Setup, User, accounts, bind};
-use portcullis_token::{Identity, KeySet, Policy, Verifier};
+use portcullis_token::{Identity, Issuer, KeySet, Policy, Verifier};
 use portcullis_units::{ByteSize, Clock, Hand};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -142,16 +142,14 @@ impl Server {
 }
 
 fn verifier(keys: KeySet) -> Verifier {
-    let policy = Policy {
-        issuers: vec!["portcullis".into()],
+    let issuer = Issuer {
         audiences: vec!["portcullis".into()],
         required_claims: ["iat", "nbf", "jti", "sid", "name"].map(Into::into).to_vec(),
         required_scopes: vec!["chat".into()],
-        types: vec!["at+jwt".into()],
-        require_type: true,
-        ..Policy::default()
+        ..Issuer::named("portcullis", keys)
     };
-    Verifier::new(keys, policy, 0)
+    let policy = Policy { types: vec!["at+jwt".into()], require_type: true, ..Policy::default() };
+    Verifier::new([issuer], policy, 0)
 }
 
 async fn read_to_end(stream: &mut TcpStream) -> String {

@@ -17,7 +17,7 @@ use portcullis_event::{
 };
 use portcullis_log::{Limits, Memory};
 use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard};
-use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::Notify};
@@ -153,7 +153,7 @@ fn identity() -> anyhow::Result<Identity> {
     keys.add_signer(&signer)?;
     let claims = json!({ "sub": "ann", "exp": 2_000_000_000 });
     let token = signer.sign(claims.as_object().context("claims are an object")?);
-    Verifier::new(keys, Policy::default(), 0)
+    Verifier::new([Issuer::unnamed(keys)], Policy::default(), 0)
         .verify(&token, 1)
         .map_err(|rejection| anyhow::anyhow!("the token is refused: {}", rejection.reason))
 }

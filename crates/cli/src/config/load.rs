@@ -300,7 +300,8 @@ mod tests {
         assert!(config.dev.echo);
         assert_eq!(config.limits.connections, 17);
         assert_eq!(config.heartbeat.interval.as_secs(), 45);
-        assert_eq!(config.token.issuers, ["https://a", "https://b"]);
+        let issuers: Vec<&str> = config.token.issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+        assert_eq!(issuers, ["https://a", "https://b"]);
         assert_eq!(config.token.audiences, ["x"]);
         assert_eq!(config.auth.trusted_proxies.unwrap(), ["10.0.0.7", "10.1.0.0/16"]);
         assert_eq!(config.environment, super::super::settings::Environment::Testing);

@@ -68,6 +68,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings
             .push("token.any_audience is on: tokens that were made for other services are taken".to_owned());
     }
+    for (i, issuer) in config.token.issuers.iter().enumerate() {
+        if issuer.any_audience == Some(true) {
+            warnings.push(format!(
+                "token.issuers[{i}].any_audience is on: its tokens that were made for other services are taken"
+            ));
+        }
+    }
     warnings
 }
 

@@ -1,6 +1,6 @@
 //! Every setting: its meaning, its form and its default.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use portcullis_gateway::{
     AdminOptions, DevOptions, EventOptions, GatewayOptions, HandshakeOptions, HeartbeatOptions, LimitOptions,
@@ -8,8 +8,11 @@ use portcullis_gateway::{
 };
 use portcullis_token::Algorithm;
 use portcullis_units::Duration;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -167,11 +170,12 @@ pub(crate) struct TokenOptions {
     pub(crate) pem: Vec<PemOptions>,
     /// Key sets in JSON files (RFC 7517 §5).
     pub(crate) jwks: Vec<JwksOptions>,
-    /// Issuers that are trusted; a token's `iss` must be one of them, byte for byte. The auth service's own is added
-    /// where it is enabled. Default: none, which means the auth service's alone, or any where other keys are given.
-    pub(crate) issuers: Vec<String>,
+    /// Issuers that are trusted; a token's `iss` must be one of them, byte for byte. One with rules of its own is a table,
+    /// the others may be texts: `issuers = ["https://id.example.com"]`. The auth service's own is added where it is enabled.
+    /// Default: none, which means those that keys name and the auth service's, or any where keys name none.
+    pub(crate) issuers: Vec<Listed>,
     /// Names that this server goes by in `aud`. The auth service's own is added where it is enabled. Default: none;
-    /// then a token that names an audience is refused.
+    /// then a token that names an audience is refused. This and the next three are for issuers that set none of their own.
     pub(crate) audiences: Vec<String>,
     /// Takes tokens for any audience. Default: false. With it, a token that was made for another service of yours opens
     /// this one too.
@@ -210,6 +214,95 @@ impl Default for TokenOptions {
     }
 }
 
+/// An issuer, and what is asked of its tokens alone. What is left out is as for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuerOptions {
+    /// The `iss` of its tokens, byte for byte.
+    pub(crate) name: String,
+    /// Names that this server goes by in `aud`. Default: those of `[token]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audiences: Option<Vec<String>>,
+    /// Takes tokens for any audience. Default: as in `[token]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) any_audience: Option<bool>,
+    /// Claims that a token must carry beside `sub` and `exp`. Default: those of `[token]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) required_claims: Option<Vec<String>>,
+    /// Scopes that a token must carry. Default: those of `[token]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) required_scopes: Option<Vec<String>>,
+    /// The claim that grants scopes, as a text with spaces or a list of texts, such as `permissions`. Default: `scope`, or
+    /// `scp` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scopes_claim: Option<String>,
+    /// The only algorithms that its keys are used with, such as `["ES256"]`. Default: what the keys are for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) algorithms: Vec<Algorithm>,
+}
+
+impl IssuerOptions {
+    /// Whether anything is asked of its tokens that is not asked of all.
+    pub(crate) fn has_rules(&self) -> bool {
+        *self != Self { name: self.name.clone(), ..Self::default() }
+    }
+}
+
+/// An issuer as the file lists it: a table, or its name alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed(pub(crate) IssuerOptions);
+
+impl std::ops::Deref for Listed {
+    type Target = IssuerOptions;
+
+    fn deref(&self) -> &IssuerOptions {
+        &self.0
+    }
+}
+
+impl JsonSchema for Listed {
+    fn schema_name() -> Cow<'static, str> {
+        "Issuer".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = IssuerOptions::json_schema(generator);
+        schema.insert("type".to_owned(), serde_json::json!(["object", "string"]));
+        schema
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.has_rules() { self.0.serialize(serializer) } else { self.name.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrTable;
+
+        impl<'de> Visitor<'de> for TextOrTable {
+            type Value = Listed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an issuer's name or a table with its `name`")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Listed, E> {
+                Ok(Listed(IssuerOptions { name: name.to_owned(), ..IssuerOptions::default() }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listed, A::Error> {
+                IssuerOptions::deserialize(MapAccessDeserializer::new(map)).map(Listed)
+            }
+        }
+
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
 /// A shared secret. It stands in a file or an environment variable, never in the configuration itself.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -227,7 +320,8 @@ pub(crate) struct SecretOptions {
     /// The environment variable that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) env: Option<String>,
-    /// The only issuer whose tokens it verifies. Default: any.
+    /// The only issuer whose tokens it verifies. Default: any that has no keys of its own, and the auth service's if that
+    /// signs with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
 }
@@ -245,7 +339,8 @@ pub(crate) struct PemOptions {
     pub(crate) algorithms: Vec<Algorithm>,
     /// The file: a public key or a certificate. Relative to the configuration file.
     pub(crate) file: PathBuf,
-    /// The only issuer whose tokens it verifies. Default: any.
+    /// The only issuer whose tokens it verifies. Default: any that has no keys of its own. Needed in `staging` and
+    /// `production` beside the auth service, and beside keys that name theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
 }
@@ -256,7 +351,8 @@ pub(crate) struct PemOptions {
 pub(crate) struct JwksOptions {
     /// The file. Relative to the configuration file.
     pub(crate) file: PathBuf,
-    /// The only issuer whose tokens it verifies. Default: any.
+    /// The only issuer whose tokens it verifies. Default: any that has no keys of its own. Needed in `staging` and
+    /// `production` beside the auth service, and beside keys that name theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
 }

@@ -1,10 +1,13 @@
 //! From settings to keys: reads secrets and key files, and judges secrets by the environment's rules.
 
+mod issuers;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use portcullis_auth::SharedSecret;
-use portcullis_token::{Algorithm, KeyError, KeySet, Policy, Secret, secret::weakness};
+use portcullis_token::{Algorithm, Issuer, KeyError, KeySet, Policy, Secret, secret::weakness};
 
+use self::issuers::{Kind, Source, Trust};
 use crate::{
     config::{
         Fault, env,
@@ -16,9 +19,11 @@ use crate::{
 /// What verifies tokens.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// The keys that the configuration names; those of the auth service come with [`add_auth`].
-    pub(crate) set: KeySet,
-    /// The rules.
+    /// The auth service, where it is enabled; a key that it makes itself comes with [`Keys::add_auth`].
+    own: Option<Issuer>,
+    /// The other issuers that the configuration has keys of.
+    others: Vec<Issuer>,
+    /// What is asked of every token.
     pub(crate) policy: Policy,
     /// What the auth service signs with, if a shared secret is configured.
     pub(crate) shared: Option<SharedSecret>,
@@ -33,41 +38,59 @@ pub(crate) struct Keys {
 #[error("{}", .0.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect::<Vec<_>>().join("; "))]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
+impl Keys {
+    /// Adds the auth service's public keys. There are none where it signs with a shared secret, which verifies as it is.
+    pub(crate) fn add_auth(&mut self, jwks: &serde_json::Value) -> Result<(), KeyError> {
+        match &mut self.own {
+            Some(own) if jwks["keys"].as_array().is_none_or(|keys| !keys.is_empty()) => {
+                own.keys.add_jwks(jwks.to_string().as_bytes())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is no key at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.own.iter().chain(&self.others).all(|issuer| issuer.keys.is_empty())
+    }
+
+    /// Who is trusted, the likeliest first.
+    pub(crate) fn into_issuers(self) -> impl Iterator<Item = Issuer> {
+        self.own.into_iter().chain(self.others)
+    }
+}
+
 /// Reads every key that the configuration names.
 pub(crate) fn load(config: &Config) -> Result<Keys, Vec<Fault>> {
     let mut loader =
-        Loader { config, set: empty(config), shared: None, warnings: Vec::new(), faults: Vec::new() };
+        Loader { config, sources: Vec::new(), shared: None, warnings: Vec::new(), faults: Vec::new() };
     for (i, options) in config.token.secrets.iter().enumerate() {
         loader.secret(&format!("token.secrets[{i}]"), options);
     }
     for (i, options) in config.token.pem.iter().enumerate() {
         let key = format!("token.pem[{i}]");
-        loader.file(&key, &options.file, options.issuer.as_deref(), |set, bytes| {
+        loader.file(&key, &options.file, Kind::Pem, options.issuer.as_deref(), |set, bytes| {
             set.add_pem(options.kid.as_deref(), &String::from_utf8_lossy(bytes), &options.algorithms)
         });
     }
     for (i, options) in config.token.jwks.iter().enumerate() {
         let key = format!("token.jwks[{i}]");
-        loader.file(&key, &options.file, options.issuer.as_deref(), KeySet::add_jwks);
+        loader.file(&key, &options.file, Kind::Jwks, options.issuer.as_deref(), KeySet::add_jwks);
     }
-    let Loader { set, shared, mut warnings, faults, .. } = loader;
-    if !faults.is_empty() {
-        return Err(faults);
+    let Loader { sources, shared, mut warnings, mut faults, .. } = loader;
+    warnings.extend(sources.iter().flat_map(|source| source.set.warnings()).map(ToString::to_string));
+    match issuers::assign(config, &sources) {
+        Ok(trust) if faults.is_empty() => {
+            let Trust { own, others, warnings: doubts } = trust;
+            warnings.extend(doubts);
+            let cache_entries = config.token.cache_entries;
+            Ok(Keys { own, others, policy: policy(config), shared, cache_entries, warnings })
+        }
+        assigned => {
+            faults.extend(assigned.err().into_iter().flatten());
+            Err(faults)
+        }
     }
-    warnings.extend(set.warnings().iter().map(ToString::to_string));
-    Ok(Keys { set, policy: policy(config), shared, cache_entries: config.token.cache_entries, warnings })
-}
-
-/// Adds the auth service's public keys. They are good for its own issuer alone. There are none where it signs with a
-/// shared secret, which verifies as it is.
-pub(crate) fn add_auth(set: &mut KeySet, jwks: &serde_json::Value, issuer: &str) -> Result<(), KeyError> {
-    if jwks["keys"].as_array().is_some_and(Vec::is_empty) {
-        return Ok(());
-    }
-    let mut own = KeySet::new();
-    own.add_jwks(jwks.to_string().as_bytes())?;
-    set.merge(own.bound_to(issuer));
-    Ok(())
 }
 
 fn empty(config: &Config) -> KeySet {
@@ -77,32 +100,18 @@ fn empty(config: &Config) -> KeySet {
 
 fn policy(config: &Config) -> Policy {
     let token = &config.token;
-    let mut policy = Policy {
-        issuers: token.issuers.clone(),
-        audiences: token.audiences.clone(),
-        any_audience: token.any_audience,
-        required_claims: token.required_claims.clone(),
-        required_scopes: token.required_scopes.clone(),
+    Policy {
         leeway: token.leeway.as_secs(),
         max_token_bytes: config.handshake.max_token_bytes.as_usize(),
         types: token.types.clone(),
         require_type: token.require_type,
         require_expiry: true,
-    };
-    if config.auth.enabled {
-        policy.audiences.push(config.auth.audience.clone());
-        // Without keys of others there is nobody else to trust.
-        let alone = token.secrets.is_empty() && token.pem.is_empty() && token.jwks.is_empty();
-        if alone || !policy.issuers.is_empty() {
-            policy.issuers.push(config.auth.issuer.clone());
-        }
     }
-    policy
 }
 
 struct Loader<'a> {
     config: &'a Config,
-    set: KeySet,
+    sources: Vec<Source>,
     shared: Option<SharedSecret>,
     warnings: Vec<String>,
     faults: Vec<Fault>,
@@ -154,28 +163,36 @@ impl Loader<'_> {
             ));
         }
         let secret = Secret::new(bytes);
-        let added = self.add(options.issuer.as_deref(), |set| {
+        let signs = self.may_sign(options);
+        let kind = if signs { Kind::Signing } else { Kind::Secret };
+        let added = self.add(key, kind, options.issuer.as_deref(), |set| {
             set.add_secret(options.kid.as_deref(), &secret, &options.algorithms)
         });
         match added {
-            Ok(()) if self.shared.is_none() && options.algorithms.contains(&Algorithm::Hs256) => {
-                self.shared = Some(SharedSecret::new(options.kid.clone(), secret));
-            }
+            Ok(()) if signs => self.shared = Some(SharedSecret::new(options.kid.clone(), secret)),
             Ok(()) => {}
             Err(error) => self.faults.push(Fault::new(key, error.to_string())),
         }
+    }
+
+    /// Whether the auth service signs with this secret: the first one that is for HS256, and not another issuer's.
+    fn may_sign(&self, options: &SecretOptions) -> bool {
+        let auth = &self.config.auth;
+        let is_others = auth.enabled && options.issuer.as_ref().is_some_and(|issuer| *issuer != auth.issuer);
+        self.shared.is_none() && options.algorithms.contains(&Algorithm::Hs256) && !is_others
     }
 
     fn file(
         &mut self,
         key: &str,
         file: &Path,
+        kind: Kind,
         issuer: Option<&str>,
         add: impl FnOnce(&mut KeySet, &[u8]) -> Result<(), KeyError>,
     ) {
         match fs::read(file) {
             Ok(bytes) => {
-                if let Err(error) = self.add(issuer, |set| add(set, &bytes)) {
+                if let Err(error) = self.add(key, kind, issuer, |set| add(set, &bytes)) {
                     self.faults
                         .push(Fault::new(format!("{key}.file"), format!("{}: {error}", file.display())));
                 }
@@ -191,15 +208,14 @@ impl Loader<'_> {
 
     fn add(
         &mut self,
+        key: &str,
+        kind: Kind,
         issuer: Option<&str>,
         add: impl FnOnce(&mut KeySet) -> Result<(), KeyError>,
     ) -> Result<(), KeyError> {
-        let mut own = empty(self.config);
-        add(&mut own)?;
-        self.set.merge(match issuer {
-            Some(issuer) => own.bound_to(issuer),
-            None => own,
-        });
+        let mut set = empty(self.config);
+        add(&mut set)?;
+        self.sources.push(Source { key: key.to_owned(), kind, issuer: issuer.map(str::to_owned), set });
         Ok(())
     }
 
@@ -265,9 +281,12 @@ mod tests {
     #[test]
     fn alone_the_auth_service_is_the_only_issuer() {
         let keys = load(&Config::default()).unwrap();
-        assert_eq!(keys.policy.issuers, ["portcullis"]);
-        assert_eq!(keys.policy.audiences, ["portcullis"]);
+        assert!(keys.others.is_empty());
+        let own = keys.own.unwrap();
+        assert_eq!((own.names, own.others), (vec!["portcullis".to_owned()], false));
+        assert_eq!(own.audiences, ["portcullis"]);
         let (keys, _folder) = with_secret(Environment::Testing, STRONG);
-        assert_eq!(keys.unwrap().policy.issuers, [""; 0], "a shared secret speaks for whoever holds it");
+        let own = keys.unwrap().own.unwrap();
+        assert!(own.others, "a shared secret speaks for whoever holds it");
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn run(args: &VerifyArgs, out: Output) -> anyhow::Result<ExitCode> {
     let keys = keys(&loaded.config)?;
     let token = read(&args.token)?;
     let now = time::now();
-    match Verifier::new(keys.set, keys.policy, 0).verify(&token, now) {
+    let policy = keys.policy.clone();
+    match Verifier::new(keys.into_issuers(), policy, 0).verify(&token, now) {
         Ok(identity) => {
             let acceptance = Acceptance::new(&token, &identity);
             out.print(&acceptance, |palette| acceptance.text(now, palette))?;
@@ -49,9 +50,9 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
         match data_dir.map(|dir| dir.path().join("keys").is_dir().then_some(dir)) {
             Ok(Some(dir)) => {
                 let signing = Signing::open(dir.path(), None)?;
-                keys::add_auth(&mut keys.set, signing.jwks(), &config.auth.issuer)?;
+                keys.add_auth(signing.jwks())?;
             }
-            Ok(None) | Err(_) if !keys.set.is_empty() => {}
+            Ok(None) | Err(_) if !keys.is_empty() => {}
             Ok(None) => {
                 anyhow::bail!("{} has no keys yet: start `portcullis serve` once", config.data_dir.display())
             }

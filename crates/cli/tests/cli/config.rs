@@ -35,6 +35,14 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("production", "environment = \"production\"\n[[token.secrets]]\nfile = \"weak.key\"\n"),
     ("no_keys", "[auth]\nenabled = false\n"),
+    (
+        "issuers",
+        "[token]\nissuers = [\"https://a\", { name = \"https://b\", algorithms = [\"RS256\"] }, \"https://a\", \"\"]\n[[token.jwks]]\nfile = \"provider.json\"\nissuer = \"portcullis\"\n[[token.jwks]]\nfile = \"provider.json\"\nissuer = \"https://b\"\n[[token.jwks]]\nfile = \"provider.json\"\nissuer = \"https://c\"\n",
+    ),
+    (
+        "misspelt_issuers",
+        "[[token.issuers]]\nname = \"https://a\"\naudience = [\"x\"]\n[[token.issuers]]\naudiences = [\"x\"]\n[[token.issuers]]\nname = 7\n",
+    ),
 ];
 
 #[test]
@@ -42,6 +50,7 @@ fn faults_name_the_place_the_key_and_the_way_out() {
     for (name, text) in BAD {
         let place = Place::new();
         place.write("portcullis.toml", text).write("weak.key", "changeme-changeme-changeme-changeme");
+        place.write("provider.json", PROVIDER);
         let ran = place.run(&["config", "check", "portcullis.toml"]).ended(1);
         assert!(!ran.stdout.contains("changeme"), "{}", ran.stdout);
         insta::assert_snapshot!(*name, format!("{text}---\n{}", ran.stdout));
@@ -65,6 +74,90 @@ fn weak_secrets_warn_in_development() {
     place.write("portcullis.toml", "[[token.secrets]]\nfile = \"weak.key\"\n").write("weak.key", "secret");
     let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
     assert!(ran.stdout.contains("! token.secrets[0]: the secret is a sample value"), "{}", ran.stdout);
+}
+
+/// The keys of an identity provider: an example from RFC 7517 §A.1.
+const PROVIDER: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+#[test]
+fn keys_without_an_issuer_stop_strict_environments_and_warn_the_others() {
+    let signs = "[[token.secrets]]\nkid = \"a\"\nfile = \"signing.key\"\n";
+    let key_set = "[[token.jwks]]\nfile = \"provider.json\"\n";
+    let named = "[[token.jwks]]\nfile = \"provider.json\"\nissuer = \"https://id.example\"\n";
+    let other = "[[token.secrets]]\nkid = \"b\"\nfile = \"other.key\"\n";
+    let away = "[auth]\nenabled = false\n";
+    let listed = "[token]\nissuers = [\"https://id.example\"]\n";
+    for (name, text, doubtful) in [
+        ("a key set beside the auth service", key_set.to_owned(), Some("token.jwks[0]")),
+        ("the same with its issuer listed", format!("{listed}{key_set}"), Some("token.jwks[0]")),
+        ("the same beside a secret that signs", format!("{signs}{key_set}"), Some("token.jwks[0]")),
+        ("a second secret", format!("{signs}{other}"), Some("token.secrets[1]")),
+        (
+            "a secret that does not sign",
+            format!("{other}algorithms = [\"HS512\"]\n"),
+            Some("token.secrets[0]"),
+        ),
+        ("beside keys that name theirs", format!("{away}{named}{key_set}"), Some("token.jwks[1]")),
+        ("two providers", format!("{away}{key_set}{key_set}"), Some("token.jwks[0]")),
+        ("a key set that names its issuer", named.to_owned(), None),
+        ("a secret that signs, and a named key set", format!("{signs}{named}"), None),
+        ("a key set alone", format!("{away}{key_set}"), None),
+        ("a key set and its listed issuer", format!("{away}{listed}{key_set}"), None),
+        (
+            "a second secret that names the auth service",
+            format!("{signs}{other}issuer = \"portcullis\"\n"),
+            None,
+        ),
+    ] {
+        for environment in ["development", "testing", "staging", "production"] {
+            let place = Place::new();
+            place.write("provider.json", PROVIDER);
+            place.write("signing.key", "q7Rt0-Zx3VbKfLmWpYcN8sHdUeJgA5oTi2");
+            place.write("other.key", "Wm7Ks9Pd2Yb4Nc6HfQm7tR2x-0uTj3Vq8Zr5Lx1-aG5hJ8kL2zX4cV6bN9mQ3wE7rT");
+            let head = format!("environment = \"{environment}\"\ndata_dir = \"data\"\n");
+            place.write("portcullis.toml", &format!("{head}{text}"));
+            let strict = matches!(environment, "staging" | "production");
+            let refused = strict && doubtful.is_some();
+            let ran = place.run(&["config", "check", "portcullis.toml"]).ended(i32::from(refused));
+            let told = ran.stdout.contains("names no issuer");
+            assert_eq!(told, doubtful.is_some(), "{name} in {environment}: {}", ran.stdout);
+            if let Some(key) = doubtful {
+                assert!(
+                    ran.stdout.contains(&format!("{key}{}names no issuer", if refused { ": " } else { " " }))
+                );
+                assert!(ran.stdout.contains("say whose tokens it verifies: issuer = \""), "{}", ran.stdout);
+            }
+            let json = place.run(&["config", "check", "portcullis.toml", "--format", "json"]);
+            assert_eq!(json.ended(i32::from(refused)).json()["ok"], !refused, "{name} in {environment}");
+            if refused {
+                let served = place.run(&["serve", "--config", "portcullis.toml"]).ended(3);
+                assert!(served.stderr.contains("names no issuer"), "{}", served.stderr);
+                assert!(!place.path("data").exists());
+            }
+        }
+    }
+}
+
+#[test]
+fn issuers_may_be_texts_or_tables() {
+    let place = Place::new();
+    let rules = "audiences = [\"chat\"], scopes_claim = \"permissions\", algorithms = [\"ES256\"]";
+    place.write("provider.json", PROVIDER).write(
+        "portcullis.toml",
+        &format!(
+            "[auth]\nenabled = false\n[token]\nissuers = [\"https://a\", {{ name = \"https://b\", {rules} }}]\n\
+             [[token.jwks]]\nfile = \"provider.json\"\n"
+        ),
+    );
+    assert_eq!(
+        place.run(&["config", "check", "portcullis.toml"]).ended(0).stdout,
+        "✓ the configuration is good\n"
+    );
+    let shown = place.run(&["config", "show", "portcullis.toml", "--format", "json"]).ended(0).json();
+    let table = serde_json::json!({
+        "name": "https://b", "audiences": ["chat"], "scopes_claim": "permissions", "algorithms": ["ES256"],
+    });
+    assert_eq!(shown["config"]["token"]["issuers"], serde_json::json!(["https://a", table]));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod durable;
 mod echo;
 mod flood;
 mod history;
+mod issuers;
 mod live;
 mod malformed;
 mod plain;

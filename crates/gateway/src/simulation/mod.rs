@@ -26,7 +26,7 @@ use portcullis_event::{MessageId, ThreadId};
 use portcullis_log::{Change, Owner};
 use portcullis_router::{Agents, Recovered};
 use portcullis_test::{Found, MemoryDisk, MemoryLog, Scripted, Tokens, runtime_clock, setting};
-use portcullis_token::{KeySet, Policy, Verifier};
+use portcullis_token::{Issuer, KeySet, Policy, Verifier};
 use portcullis_units::ByteSize;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
@@ -158,9 +158,8 @@ fn simulate(seed: u64, kind: Disk) -> Outcome {
     let policies = [ThreadPolicy::Queue, ThreadPolicy::Reject, ThreadPolicy::Replace, ThreadPolicy::Parallel];
     let policy = *policies.choose(&mut random).unwrap();
     let sweeps = kind == Disk::Greedy || random.random();
-    let (issuers, audiences) = (vec!["portcullis".to_owned()], vec!["portcullis".to_owned()]);
-    let rules = Policy { issuers, audiences, ..Policy::default() };
-    let verifier = Arc::new(Verifier::new(keys, rules, 0));
+    let issuer = Issuer { audiences: vec!["portcullis".to_owned()], ..Issuer::named("portcullis", keys) };
+    let verifier = Arc::new(Verifier::new([issuer], Policy::default(), 0));
     let (disk, deleted, outcome) = (Arc::default(), Arc::default(), Outcome::default());
     let mut simulation =
         Simulation { random, disk, kind, policy, sweeps, began: BEGUN, verifier, devices, deleted, outcome };

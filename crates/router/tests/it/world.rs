@@ -16,7 +16,7 @@ use portcullis_log::{EventLog, Limits, Memory};
 use portcullis_reason::Reason;
 use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_test::runtime_clock;
-use portcullis_token::{Identity, KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
 use serde_json::{Value, json};
 
@@ -79,7 +79,9 @@ pub(crate) fn identity(subject: &str) -> Identity {
     let mut keys = KeySet::new();
     keys.add_signer(&signer).unwrap();
     let claims = json!({ "sub": subject, "exp": 2_000_000_000 });
-    Verifier::new(keys, Policy::default(), 0).verify(&signer.sign(claims.as_object().unwrap()), 1).unwrap()
+    Verifier::new([Issuer::unnamed(keys)], Policy::default(), 0)
+        .verify(&signer.sign(claims.as_object().unwrap()), 1)
+        .unwrap()
 }
 
 /// One connection of a user, or what is left of it.

@@ -4,9 +4,7 @@ mod jwks;
 mod material;
 mod pem;
 
-use std::{fmt, sync::Arc};
-
-use portcullis_reason::Reason;
+use std::fmt;
 
 pub use jwks::MAX_JWKS_BYTES;
 pub(crate) use material::Material;
@@ -14,7 +12,7 @@ pub(crate) use pem::{private_key as read_private_key, write_private_key};
 
 use crate::{Algorithm, Secret, Signer, algorithm::Family};
 
-/// The keys that a [`Verifier`](crate::Verifier) takes tokens of.
+/// The keys of an [`Issuer`](crate::Issuer).
 ///
 /// Every key is parsed once, when it is added, and tied to the algorithms listed for it; a token's `alg` chooses among
 /// those and never beyond (RFC 8725 §3.1). A token with a `kid` is tried with the keys of that `kid`, or, where none
@@ -31,8 +29,6 @@ pub struct KeySet {
 #[derive(Clone)]
 pub(crate) struct Key {
     kid: Option<Box<str>>,
-    /// The only `iss` that this key speaks for, if it is bound to one (RFC 8725 §3.8).
-    issuer: Option<Arc<str>>,
     algorithm: Algorithm,
     material: Material,
 }
@@ -40,10 +36,6 @@ pub(crate) struct Key {
 impl Key {
     pub(crate) const fn algorithm(&self) -> Algorithm {
         self.algorithm
-    }
-
-    pub(crate) fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
     }
 }
 
@@ -130,14 +122,14 @@ impl KeySet {
         Ok(())
     }
 
-    /// Binds every key of this set to `issuer`: a token that it verifies must say so in `iss` (RFC 8725 §3.8).
-    #[must_use]
-    pub fn bound_to(mut self, issuer: &str) -> Self {
-        let issuer: Arc<str> = issuer.into();
-        for key in &mut self.keys {
-            key.issuer = Some(Arc::clone(&issuer));
-        }
-        self
+    /// What the keys are for, one by one.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.keys.iter().map(Key::algorithm)
+    }
+
+    /// Keeps only the keys for one of `algorithms`.
+    pub(crate) fn keep(&mut self, algorithms: &[Algorithm]) {
+        self.keys.retain(|key| algorithms.contains(&key.algorithm));
     }
 
     /// Takes over the keys and warnings of `other`.
@@ -162,36 +154,42 @@ impl KeySet {
     }
 
     /// Finds the key that verifies `signature` over `message`.
-    ///
-    /// # Errors
-    /// `UNKNOWN_KEY` if there are keys with `kid` and none of them, nor a key without, is the one; `ALGORITHM_NOT_ALLOWED`
-    /// if none of the keys that are asked is for `algorithm`; `SIGNATURE_INVALID`.
     pub(crate) fn verify(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
         message: &[u8],
         signature: &[u8],
-    ) -> Result<&Key, Reason> {
-        let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
-        let asked = |key: &&Key| match (named, kid) {
+    ) -> Option<&Key> {
+        self.asked(kid, algorithm)
+            .take(MAX_TRIED)
+            .find(|key| key.material.verifies(algorithm, message, signature))
+    }
+
+    /// The keys that a token could mean.
+    fn asked(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+        let named = self.has_kid(kid);
+        let asked = move |key: &&Key| match (named, kid) {
             (true, _) => key.kid.as_deref() == kid,
             (false, Some(_)) => key.kid.is_none(),
             (false, None) => true,
         };
-        let mut tried = 0;
-        for key in self.keys.iter().filter(asked).filter(|key| key.algorithm == algorithm).take(MAX_TRIED) {
-            if key.material.verifies(algorithm, message, signature) {
-                return Ok(key);
-            }
-            tried += 1;
-        }
-        let unknown = !named && kid.is_some() && self.keys.iter().any(|key| key.kid.is_some());
-        Err(match (unknown, tried) {
-            (true, _) => Reason::UnknownKey,
-            (false, 0) => Reason::AlgorithmNotAllowed,
-            (false, _) => Reason::SignatureInvalid,
-        })
+        self.keys.iter().filter(asked).filter(move |key| key.algorithm == algorithm)
+    }
+
+    /// Whether a token could mean one of these keys.
+    pub(crate) fn is_asked(&self, kid: Option<&str>, algorithm: Algorithm) -> bool {
+        self.asked(kid, algorithm).next().is_some()
+    }
+
+    /// Whether a key has that `kid`.
+    pub(crate) fn has_kid(&self, kid: Option<&str>) -> bool {
+        kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid)
+    }
+
+    /// Whether any key has a `kid`.
+    pub(crate) fn has_kids(&self) -> bool {
+        self.keys.iter().any(|key| key.kid.is_some())
     }
 
     /// Whether a key is worth remembering verifications for.
@@ -238,7 +236,7 @@ impl KeySet {
         {
             self.warn(kid, format!("another {algorithm} key has the same kid; both are tried"));
         }
-        self.keys.push(Key { kid: kid.map(Into::into), issuer: None, algorithm, material });
+        self.keys.push(Key { kid: kid.map(Into::into), algorithm, material });
     }
 
     fn warn(&mut self, kid: Option<&str>, text: String) {

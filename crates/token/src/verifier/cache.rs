@@ -7,7 +7,7 @@ use crate::Identity;
 
 /// A bounded map from a token's SHA-256 to what was verified.
 ///
-/// An entry says only that the signature and the claims were good under one generation of keys. Whether the token is
+/// An entry says only that the signature and the claims were good under one generation of its issuer's keys. Whether the token is
 /// still in its lifetime is checked on every hit.
 pub(super) struct Cache(QuickCache<[u8; 32], Entry>);
 
@@ -24,9 +24,14 @@ impl Cache {
         Self(QuickCache::new(capacity))
     }
 
-    pub(super) fn get(&self, hash: &[u8; 32], generation: u64) -> Option<(Identity, Lifetime)> {
+    /// What was verified by keys of a generation that `holds`.
+    pub(super) fn get(
+        &self,
+        hash: &[u8; 32],
+        holds: impl FnOnce(u64) -> bool,
+    ) -> Option<(Identity, Lifetime)> {
         let entry = self.0.get(hash)?;
-        (entry.generation == generation).then_some((entry.identity, entry.lifetime))
+        holds(entry.generation).then_some((entry.identity, entry.lifetime))
     }
 
     pub(super) fn insert(&self, hash: [u8; 32], generation: u64, identity: Identity, lifetime: Lifetime) {
@@ -37,8 +42,9 @@ impl Cache {
         self.0.remove(hash);
     }
 
-    pub(super) fn clear(&self) {
-        self.0.clear();
+    /// Forgets what keys of generations verified that do not hold.
+    pub(super) fn retain(&self, holds: impl Fn(u64) -> bool) {
+        self.0.retain(|_, entry| holds(entry.generation));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,9 +63,9 @@ mod tests {
         let (identity, lifetime) =
             (Identity::new(&parts), Lifetime { from: None, issued: None, until: Some(9) });
         let cache = Cache::new(10);
-        cache.clear();
+        cache.retain(|generation| generation == 1);
         cache.insert([1; 32], 0, identity, lifetime);
-        assert!(cache.get(&[1; 32], 0).is_some());
-        assert!(cache.get(&[1; 32], 1).is_none());
+        assert!(cache.get(&[1; 32], |generation| generation == 0).is_some());
+        assert!(cache.get(&[1; 32], |generation| generation == 1).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use portcullis_reason::{Reason, Rejection};
 
 use crate::{
-    Identity, Policy,
+    Identity, Issuer, Policy,
     identity::Parts,
     json::{self, Presence, Value},
 };
@@ -63,7 +63,9 @@ const JTI: usize = 6;
 const SCOPE: usize = 7;
 const SCP: usize = 8;
 const SID: usize = 9;
-const COUNT: usize = 10;
+/// Where the issuer's own claim for scopes goes, if it is none of these.
+const OWN: usize = 10;
+const COUNT: usize = 11;
 
 /// A payload with more claims than this is no access token's.
 const MAX_CLAIMS: usize = 256;
@@ -77,20 +79,23 @@ const MAX_SID: usize = 256;
 /// The last second of the year 9999. Larger numbers are milliseconds by mistake, or a way to never expire.
 const MAX_DATE: u64 = 253_402_300_799;
 
-/// Reads and checks the claims; `bound` is the issuer that the key speaks for.
+/// Reads and checks the claims of a token that a key of `issuer` verified. `named` are all issuers that have a name.
 pub(super) fn check(
     bytes: &[u8],
     policy: &Policy,
-    bound: Option<&str>,
+    issuer: &Issuer,
+    named: &[String],
     now: u64,
 ) -> Result<(Identity, Lifetime), Rejection> {
     let mut claims: [Option<Value<'_>>; COUNT] = Default::default();
-    let mut present = vec![false; policy.required_claims.len()];
+    let mut present = vec![false; issuer.required_claims.len()];
     let seen = |name: &str, presence: &Presence| {
-        if let Some(index) = policy.required_claims.iter().position(|required| required == name) {
+        if let Some(index) = issuer.required_claims.iter().position(|required| required == name) {
             present[index] = *presence == Presence::Something;
         }
     };
+    let own = issuer.scopes_claim.as_deref().map(str::as_bytes);
+    let known = |name: &[u8]| known(name).or_else(|| (own == Some(name)).then_some(OWN));
     json::read_object(bytes, known, MAX_CLAIMS, |index, value| claims[index] = Some(value), seen).map_err(
         |fault| {
             Rejection::new(Reason::TokenMalformed, format!("the payload {}", fault.describe()))
@@ -101,25 +106,25 @@ pub(super) fn check(
     let lifetime = lifetime(&claims, policy)?;
     lifetime.check(now, policy.effective_leeway())?;
 
-    let issuer = text(claims[ISS].as_ref(), "iss", MAX_ISSUER)?;
-    check_issuer(issuer, policy, bound)?;
-    check_audience(claims[AUD].as_ref(), policy)?;
+    let iss = text(claims[ISS].as_ref(), "iss", MAX_ISSUER)?;
+    check_issuer(iss, issuer, named)?;
+    check_audience(claims[AUD].as_ref(), issuer)?;
 
     let subject = text(claims[SUB].as_ref(), "sub", MAX_SUBJECT)?;
     let subject = subject.filter(|subject| !subject.is_empty()).ok_or_else(|| missing("sub"))?;
     let jti = text(claims[JTI].as_ref(), "jti", MAX_JTI)?;
     let session = text(claims[SID].as_ref(), "sid", MAX_SID)?;
     if let Some(index) = present.iter().position(|present| !present) {
-        return Err(missing(&policy.required_claims[index]));
+        return Err(missing(&issuer.required_claims[index]));
     }
-    let scopes = scopes(&claims)?;
-    if policy.required_scopes.iter().any(|required| !scopes.contains(&required.as_str())) {
+    let scopes = scopes(&claims, issuer.scopes_claim.as_deref())?;
+    if issuer.required_scopes.iter().any(|required| !scopes.contains(&required.as_str())) {
         return Err(Rejection::new(Reason::InsufficientScope, "a required scope is missing")
-            .with_hint(format!("The token needs the scope \"{}\".", policy.required_scopes.join(" "))));
+            .with_hint(format!("The token needs the scope \"{}\".", issuer.required_scopes.join(" "))));
     }
     let parts = Parts {
         subject,
-        issuer: issuer.unwrap_or(""),
+        issuer: iss.unwrap_or(""),
         jti: jti.unwrap_or(""),
         session: session.unwrap_or(""),
         scopes: &scopes,
@@ -140,25 +145,28 @@ fn lifetime(claims: &[Option<Value<'_>>], policy: &Policy) -> Result<Lifetime, R
     Ok(Lifetime { from, issued, until })
 }
 
-fn check_issuer(issuer: Option<&str>, policy: &Policy, bound: Option<&str>) -> Result<(), Rejection> {
-    let listed =
-        policy.issuers.is_empty() || policy.issuers.iter().any(|listed| Some(listed.as_str()) == issuer);
-    if !listed {
-        return Err(Rejection::new(Reason::IssuerMismatch, "iss is not among the issuers that are taken"));
+fn check_issuer(iss: Option<&str>, issuer: &Issuer, named: &[String]) -> Result<(), Rejection> {
+    if iss.is_some_and(|iss| issuer.is_named(iss)) {
+        return Ok(());
     }
-    if bound.is_some() && bound != issuer {
-        return Err(Rejection::new(Reason::IssuerMismatch, "iss is not the issuer that the key is bound to"));
+    if !issuer.others {
+        return Err(Rejection::new(Reason::IssuerMismatch, "the key does not speak for the token's iss"));
+    }
+    // Whoever has keys of their own is spoken for by these alone.
+    if iss.is_some_and(|iss| named.iter().any(|name| name == iss)) {
+        let detail = "the key names no issuer, and the token's iss has keys of its own";
+        return Err(Rejection::new(Reason::IssuerMismatch, detail));
     }
     Ok(())
 }
 
-fn check_audience(audience: Option<&Value<'_>>, policy: &Policy) -> Result<(), Rejection> {
-    if policy.any_audience {
+fn check_audience(audience: Option<&Value<'_>>, issuer: &Issuer) -> Result<(), Rejection> {
+    if issuer.any_audience {
         return Ok(());
     }
-    let ours = |name: &str| policy.audiences.iter().any(|audience| audience == name);
+    let ours = |name: &str| issuer.audiences.iter().any(|audience| audience == name);
     let good = match audience {
-        None | Some(Value::Null) => policy.audiences.is_empty(),
+        None | Some(Value::Null) => issuer.audiences.is_empty(),
         Some(Value::Text(name)) => ours(name),
         Some(Value::Texts(names)) => names.iter().any(|name| ours(name)),
         Some(_) => return Err(wrong_type("aud", "a string or an array of strings")),
@@ -168,7 +176,7 @@ fn check_audience(audience: Option<&Value<'_>>, policy: &Policy) -> Result<(), R
     }
     Err(Rejection::new(
         Reason::AudienceMismatch,
-        match (policy.audiences.is_empty(), audience) {
+        match (issuer.audiences.is_empty(), audience) {
             (true, _) => "the token has aud and no audience is configured here",
             (false, None) => "the token has no aud",
             (false, Some(_)) => "aud has none of the audiences of this service",
@@ -176,11 +184,13 @@ fn check_audience(audience: Option<&Value<'_>>, policy: &Policy) -> Result<(), R
     ))
 }
 
-/// The scopes of `scope` (RFC 8693 §4.2) or else of `scp`, which some providers write instead.
-fn scopes<'c>(claims: &'c [Option<Value<'_>>]) -> Result<Vec<&'c str>, Rejection> {
-    let (claim, name) = match &claims[SCOPE] {
-        None | Some(Value::Null) => (&claims[SCP], "scp"),
-        scope @ Some(_) => (scope, "scope"),
+/// The scopes of the issuer's `own` claim; without one, of `scope` (RFC 8693 §4.2) or else of `scp`, which some providers
+/// write instead.
+fn scopes<'c>(claims: &'c [Option<Value<'_>>], own: Option<&str>) -> Result<Vec<&'c str>, Rejection> {
+    let (claim, name) = match (own, &claims[SCOPE]) {
+        (Some(own), _) => (&claims[known(own.as_bytes()).unwrap_or(OWN)], own),
+        (None, None | Some(Value::Null)) => (&claims[SCP], "scp"),
+        (None, scope @ Some(_)) => (scope, "scope"),
     };
     match claim {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -237,7 +247,7 @@ fn missing(name: &str) -> Rejection {
         .with_hint(format!("The token needs the claim \"{name}\"."))
 }
 
-fn wrong_type(name: &'static str, expected: &'static str) -> Rejection {
+fn wrong_type(name: &str, expected: &'static str) -> Rejection {
     Rejection::new(Reason::ClaimMissing, format!("{name} is not {expected}"))
         .with_hint(format!("The claim \"{name}\" must be {expected}."))
 }

@@ -10,30 +10,83 @@ use parking_lot::RwLock;
 use portcullis_reason::{Reason, Rejection};
 
 use self::cache::Cache;
-use crate::{Identity, KeySet, Policy, base64url, fingerprint::sha256};
+use crate::{Identity, Issuer, KeySet, Policy, base64url, fingerprint::sha256};
 
-/// Verifies tokens with a set of keys under one policy. Shared by all threads.
+/// Verifies the tokens of some issuers under one policy. Shared by all threads.
 pub struct Verifier {
-    keys: RwLock<Arc<Generation>>,
+    trusted: RwLock<Arc<Trusted>>,
     policy: Policy,
     cache: Option<Cache>,
 }
 
-/// A set of keys and how many came before it.
-struct Generation {
-    keys: KeySet,
-    number: u64,
-    /// Whether a key of the set is slow enough. With HMAC a hit would save two microseconds, which is not worth a place
-    /// in the cache; with the others it saves 20 to 70.
-    use_cache: bool,
+/// Who is trusted at one moment.
+#[derive(Clone)]
+struct Trusted {
+    /// Each with the generation of its keys, which no other set of keys here has or had.
+    issuers: Vec<(Issuer, u64)>,
+    /// Every name of an issuer.
+    names: Vec<String>,
+    /// The next set of keys is of this generation.
+    next: u64,
+    /// Whether a key is slow enough. With HMAC a hit would save two microseconds, which is not worth a place in the cache;
+    /// with the others it saves 20 to 70.
+    has_slow_keys: bool,
+}
+
+impl Trusted {
+    fn new(issuers: impl IntoIterator<Item = Issuer>) -> Self {
+        let mut trusted = Self { issuers: Vec::new(), names: Vec::new(), next: 0, has_slow_keys: false };
+        for issuer in issuers {
+            trusted.names.extend(issuer.names.iter().cloned());
+            trusted.issuers.push((issuer, 0));
+            let last = trusted.issuers.len() - 1;
+            trusted.give(last, None);
+        }
+        trusted
+    }
+
+    /// Makes a new generation of an issuer's keys, of other ones if there are some.
+    fn give(&mut self, index: usize, keys: Option<KeySet>) {
+        let (issuer, generation) = &mut self.issuers[index];
+        if let Some(keys) = keys {
+            issuer.keys = keys;
+        }
+        if !issuer.algorithms.is_empty() {
+            issuer.keys.keep(&issuer.algorithms);
+        }
+        *generation = self.next;
+        self.next += 1;
+        self.has_slow_keys = self.issuers.iter().any(|(issuer, _)| issuer.keys.has_asymmetric());
+    }
+
+    fn holds(&self, generation: u64) -> bool {
+        self.issuers.iter().any(|(_, current)| *current == generation)
+    }
+
+    /// Why none of the keys verified a token.
+    #[cold]
+    fn refusal(&self, header: &header::Header<'_>) -> Rejection {
+        let (kid, algorithm) = (header.kid.as_deref(), header.algorithm);
+        let any = |question: &dyn Fn(&KeySet) -> bool| {
+            self.issuers.iter().any(|(issuer, _)| question(&issuer.keys))
+        };
+        let is_unknown = kid.is_some() && any(&KeySet::has_kids) && !any(&|keys| keys.has_kid(kid));
+        if is_unknown {
+            return Rejection::new(Reason::UnknownKey, format!("no {algorithm} key with the token's kid"));
+        }
+        if any(&|keys| keys.is_asked(kid, algorithm)) {
+            return Rejection::new(Reason::SignatureInvalid, format!("no {algorithm} key verifies it"));
+        }
+        let detail = format!("no key that the token could mean is for {algorithm}");
+        Rejection::new(Reason::AlgorithmNotAllowed, detail)
+    }
 }
 
 impl Verifier {
-    /// A verifier whose cache holds up to `cache_capacity` verified tokens; with 0 there is none.
-    pub fn new(keys: KeySet, policy: Policy, cache_capacity: usize) -> Self {
+    /// A verifier of these issuers' tokens, whose cache holds up to `cache_capacity` verified ones; with 0 there is none.
+    pub fn new(issuers: impl IntoIterator<Item = Issuer>, policy: Policy, cache_capacity: usize) -> Self {
         let cache = (cache_capacity > 0).then(|| Cache::new(cache_capacity));
-        let use_cache = cache.is_some() && keys.has_asymmetric();
-        Self { keys: RwLock::new(Arc::new(Generation { keys, number: 0, use_cache })), policy, cache }
+        Self { trusted: RwLock::new(Arc::new(Trusted::new(issuers))), policy, cache }
     }
 
     /// Verifies `token` at the time `now`, in seconds since 1970.
@@ -54,17 +107,17 @@ impl Verifier {
             )
             .with_hint(format!("The token is longer than {max} bytes.")));
         }
-        let current = Arc::clone(&self.keys.read());
+        let trusted = Arc::clone(&self.trusted.read());
         let mut room = vec![0; base64url::decoded_len(token.len())];
         let parts = Compact::parse(token, &mut room)?;
         let header = header::parse(parts.header, &self.policy)?;
         // Hashing costs as much as an HMAC over the same bytes, so it is done only where there is something to look up. What
         // `alg` says is not verified yet, but a token that lies about it is verified as what it says, or not at all.
-        let looked_up = current.use_cache && header.algorithm.family().is_asymmetric();
+        let looked_up = trusted.has_slow_keys && header.algorithm.family().is_asymmetric();
         let cache = self.cache.as_ref().filter(|_| looked_up);
         let cache = cache.map(|cache| (cache, sha256(token.as_bytes())));
         if let Some((cache, hash)) = &cache
-            && let Some((identity, lifetime)) = cache.get(hash, current.number)
+            && let Some((identity, lifetime)) = cache.get(hash, |generation| trusted.holds(generation))
         {
             return match lifetime.check(now, self.policy.effective_leeway()) {
                 Ok(()) => Ok(identity),
@@ -75,37 +128,65 @@ impl Verifier {
             };
         }
 
-        let key = current
-            .keys
-            .verify(header.kid.as_deref(), header.algorithm, parts.signed, parts.signature)
-            .map_err(|reason| refusal(reason, header.algorithm.name()))?;
-        let (identity, lifetime) = claims::check(parts.payload, &self.policy, key.issuer(), now)?;
-        if let Some((cache, hash)) = cache
-            && key.algorithm().family().is_asymmetric()
-            && lifetime.until.is_some()
-        {
-            cache.insert(hash, current.number, identity.clone(), lifetime);
+        let mut mismatch = None;
+        for (issuer, generation) in &trusted.issuers {
+            let kid = header.kid.as_deref();
+            let Some(key) = issuer.keys.verify(kid, header.algorithm, parts.signed, parts.signature) else {
+                continue;
+            };
+            match claims::check(parts.payload, &self.policy, issuer, &trusted.names, now) {
+                Ok((identity, lifetime)) => {
+                    if let Some((cache, hash)) = cache
+                        && key.algorithm().family().is_asymmetric()
+                        && lifetime.until.is_some()
+                    {
+                        cache.insert(hash, *generation, identity.clone(), lifetime);
+                    }
+                    return Ok(identity);
+                }
+                // Two issuers may have a key in common, as the tenants of one provider do.
+                Err(rejection) if rejection.reason == Reason::IssuerMismatch => {
+                    mismatch.get_or_insert(rejection);
+                }
+                Err(rejection) => return Err(rejection),
+            }
         }
-        Ok(identity)
+        Err(mismatch.unwrap_or_else(|| trusted.refusal(&header)))
     }
 
-    /// Takes other keys from now on, and forgets all verified tokens.
+    /// Takes other keys for the tokens of `issuer` from now on, and forgets which of its tokens were verified. None names the
+    /// issuer that speaks for those without a name. False where there is no such issuer.
     ///
     /// A call of [`verify`](Self::verify) that is under way may still answer with the old keys; what it puts into the cache
     /// is not found under the new ones.
-    pub fn replace_keys(&self, keys: KeySet) {
-        let use_cache = self.cache.is_some() && keys.has_asymmetric();
-        let mut current = self.keys.write();
-        *current = Arc::new(Generation { keys, number: current.number + 1, use_cache });
+    pub fn replace_keys(&self, issuer: Option<&str>, keys: KeySet) -> bool {
+        let mut current = self.trusted.write();
+        let mut sought = current.issuers.iter();
+        let index = sought.position(|(known, _)| match issuer {
+            Some(name) => known.is_named(name),
+            None => known.others,
+        });
+        let Some(index) = index else { return false };
+        let mut trusted = Trusted::clone(&current);
+        trusted.give(index, Some(keys));
+        let trusted = Arc::new(trusted);
+        *current = Arc::clone(&trusted);
         drop(current);
         if let Some(cache) = &self.cache {
-            cache.clear();
+            cache.retain(|generation| trusted.holds(generation));
         }
+        true
     }
 
     /// The policy that tokens are held against.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether all tokens are of one issuer, so that a subject names one person (RFC 7519 §4.1.2).
+    pub fn has_one_issuer(&self) -> bool {
+        let trusted = self.trusted.read();
+        trusted.names.len() == 1 && !trusted.issuers.iter().any(|(issuer, _)| issuer.others)
     }
 
     /// How many verified tokens are remembered.
@@ -116,10 +197,8 @@ impl Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let current = self.keys.read();
         f.debug_struct("Verifier")
-            .field("keys", &current.keys)
-            .field("generation", &current.number)
+            .field("issuers", &self.trusted.read().issuers)
             .field("policy", &self.policy)
             .field("cached", &self.cached())
             .finish_non_exhaustive()
@@ -173,14 +252,4 @@ fn decode<'r>(part: &'static str, text: &[u8], room: &'r mut [u8]) -> Result<&'r
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
     Rejection::new(Reason::TokenMalformed, detail)
-}
-
-/// What the log is told when no key verified the token. `algorithm` is our own name for it, not the token's text.
-fn refusal(reason: Reason, algorithm: &'static str) -> Rejection {
-    let detail = match reason {
-        Reason::UnknownKey => format!("no {algorithm} key with the token's kid"),
-        Reason::AlgorithmNotAllowed => format!("no key that the token could mean is for {algorithm}"),
-        _ => format!("no {algorithm} key verifies it"),
-    };
-    Rejection::new(reason, detail)
 }

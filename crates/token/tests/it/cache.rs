@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_reason::Reason;
-use portcullis_token::{Algorithm, Policy, Verifier};
+use portcullis_token::{Algorithm, Issuer, Policy, Verifier};
 use serde_json::json;
 
 use crate::mint::{NOW, good_claims, keys_for, token};
@@ -11,7 +11,7 @@ use crate::mint::{NOW, good_claims, keys_for, token};
 const ES: Algorithm = Algorithm::Es256;
 
 fn verifier(capacity: usize) -> Verifier {
-    Verifier::new(keys_for(&[ES, Algorithm::Hs256]), Policy::default(), capacity)
+    Verifier::new([Issuer::unnamed(keys_for(&[ES, Algorithm::Hs256]))], Policy::default(), capacity)
 }
 
 fn reason(verifier: &Verifier, token: &str, now: u64) -> Reason {
@@ -75,13 +75,13 @@ fn other_keys_empty_it() {
     let verifier = verifier(100);
     let token = token(ES, &good_claims());
     verifier.verify(&token, NOW).unwrap();
-    verifier.replace_keys(keys_for(&[Algorithm::EdDsa]));
+    verifier.replace_keys(None, keys_for(&[Algorithm::EdDsa]));
     assert_eq!(verifier.cached(), 0);
     assert_eq!(reason(&verifier, &token, NOW), Reason::AlgorithmNotAllowed);
-    verifier.replace_keys(keys_for(&[ES]));
+    verifier.replace_keys(None, keys_for(&[ES]));
     assert_eq!(verifier.cached(), 0);
     verifier.verify(&token, NOW).unwrap();
-    verifier.replace_keys(keys_for(&[Algorithm::Hs256]));
+    verifier.replace_keys(None, keys_for(&[Algorithm::Hs256]));
     assert_eq!(reason(&verifier, &token, NOW), Reason::AlgorithmNotAllowed);
 }
 
@@ -110,7 +110,7 @@ fn a_key_withdrawn_under_load_is_withdrawn() {
                 }
             });
         }
-        scope.spawn(|| verifier.replace_keys(keys_for(&[Algorithm::EdDsa])));
+        scope.spawn(|| verifier.replace_keys(None, keys_for(&[Algorithm::EdDsa])));
     });
     // Threads that still had the old keys may have put tokens in after the clearing; none is found.
     for token in &tokens {

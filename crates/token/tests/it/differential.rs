@@ -1,7 +1,7 @@
 //! The same verdicts as `jsonwebtoken`, and no token that survives a change.
 
 use jsonwebtoken::{DecodingKey, Validation};
-use portcullis_token::{Algorithm, Policy, Verifier};
+use portcullis_token::{Algorithm, Issuer, Policy, Verifier};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::mint::{KEYS, NOW, SECRET, good_claims, keys_for, raw, sign, token};
 use aws_lc_rs::signature::KeyPair as _;
 
 /// What the reference says. It reads the real clock, so tokens for it are dated far from now, one way or the other.
-fn reference(algorithm: Algorithm, token: &str, policy: &Policy) -> bool {
+fn reference(algorithm: Algorithm, token: &str, issuer: &Issuer) -> bool {
     let key = match algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => DecodingKey::from_secret(SECRET.as_bytes()),
         Algorithm::Es256 => DecodingKey::from_ec_der(KEYS.p256.public_key().as_ref()),
@@ -20,14 +20,14 @@ fn reference(algorithm: Algorithm, token: &str, policy: &Policy) -> bool {
     };
     let mut validation = Validation::new(algorithm.name().parse().unwrap());
     validation.set_required_spec_claims(&["exp", "sub"]);
-    validation.leeway = policy.leeway;
+    validation.leeway = Policy::default().leeway;
     validation.validate_nbf = true;
-    if !policy.issuers.is_empty() {
-        validation.set_issuer(&policy.issuers);
+    if !issuer.names.is_empty() {
+        validation.set_issuer(&issuer.names);
         validation.set_required_spec_claims(&["exp", "sub", "iss"]);
     }
-    if !policy.audiences.is_empty() {
-        validation.set_audience(&policy.audiences);
+    if !issuer.audiences.is_empty() {
+        validation.set_audience(&issuer.audiences);
         validation.required_spec_claims.insert("aud".to_owned());
     }
     jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).is_ok()
@@ -68,15 +68,15 @@ proptest! {
     fn agrees_on_signed_tokens(
         algorithm in algorithm(),
         claims in claims(),
-        issuer in any::<bool>(),
+        named in any::<bool>(),
         audience in any::<bool>(),
     ) {
-        let mut policy = Policy::default();
-        if issuer { policy.issuers.push("https://id.example".to_owned()); }
-        if audience { policy.audiences.push("chat".to_owned()); }
+        let keys = keys_for(&[algorithm]);
+        let mut issuer = if named { Issuer::named("https://id.example", keys) } else { Issuer::unnamed(keys) };
+        if audience { issuer.audiences.push("chat".to_owned()); }
         let token = token(algorithm, &claims);
-        let verifier = Verifier::new(keys_for(&[algorithm]), policy.clone(), 0);
-        prop_assert_eq!(verifier.verify(&token, BETWEEN).is_ok(), reference(algorithm, &token, &policy), "{}", claims);
+        let verifier = Verifier::new([issuer.clone()], Policy::default(), 0);
+        prop_assert_eq!(verifier.verify(&token, BETWEEN).is_ok(), reference(algorithm, &token, &issuer), "{}", claims);
     }
 
     #[test]
@@ -96,14 +96,14 @@ proptest! {
             _ => {}
         }
         let token = String::from_utf8(token).unwrap();
-        let verifier = Verifier::new(keys_for(&[algorithm]), Policy::default(), 0);
+        let verifier = Verifier::new([Issuer::unnamed(keys_for(&[algorithm]))], Policy::default(), 0);
         let ours = verifier.verify(&token, BETWEEN);
-        prop_assert_eq!(ours.is_ok(), reference(algorithm, &token, &Policy::default()), "{:?}", ours);
+        prop_assert_eq!(ours.is_ok(), reference(algorithm, &token, &Issuer::default()), "{:?}", ours);
     }
 
     #[test]
     fn any_text_is_refused_without_a_panic(text in "\\PC*") {
-        let verifier = Verifier::new(keys_for(&[Algorithm::Hs256, Algorithm::Es256]), Policy::default(), 10);
+        let verifier = Verifier::new([Issuer::unnamed(keys_for(&[Algorithm::Hs256, Algorithm::Es256]))], Policy::default(), 10);
         prop_assert!(verifier.verify(&text, NOW).is_err());
     }
 
@@ -114,7 +114,7 @@ proptest! {
         good_header in any::<bool>(),
     ) {
         let header = if good_header { br#"{"alg":"HS256"}"#.to_vec() } else { header };
-        let verifier = Verifier::new(keys_for(&[Algorithm::Hs256]), Policy::default(), 0);
+        let verifier = Verifier::new([Issuer::unnamed(keys_for(&[Algorithm::Hs256]))], Policy::default(), 0);
         prop_assert!(verifier.verify(&raw(Algorithm::Hs256, header, payload), NOW).is_err());
     }
 }
@@ -125,7 +125,7 @@ fn no_token_survives_the_change_of_one_byte() {
         [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa]
     {
         let good = token(algorithm, &good_claims());
-        let verifier = Verifier::new(keys_for(&[algorithm]), Policy::default(), 100);
+        let verifier = Verifier::new([Issuer::unnamed(keys_for(&[algorithm]))], Policy::default(), 100);
         // In the cache or not: a changed token is another token.
         verifier.verify(&good, NOW).unwrap();
         for at in 0..good.len() {
@@ -146,7 +146,7 @@ fn the_reference_takes_what_we_sign_and_its_tokens_are_taken() {
     let claims = json!({ "sub": "ann", "exp": 7_000_000_000_u64 });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     let made = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
-    let verifier = Verifier::new(keys_for(&[Algorithm::Hs256]), Policy::default(), 0);
+    let verifier = Verifier::new([Issuer::unnamed(keys_for(&[Algorithm::Hs256]))], Policy::default(), 0);
     assert_eq!(verifier.verify(&made, NOW).unwrap().subject(), "ann");
 
     let signer = portcullis_token::Signer::generate_es256().unwrap();
@@ -164,7 +164,7 @@ fn ecdsa_in_der_form_is_refused() {
     let fixed = sign(Algorithm::Es256, head.as_bytes());
     let integer = |bytes: &[u8]| [&[0x02, 33, 0][..], bytes].concat();
     let der = [&[0x30, 70][..], &integer(&fixed[..32]), &integer(&fixed[32..])].concat();
-    let verifier = Verifier::new(keys_for(&[Algorithm::Es256]), Policy::default(), 0);
+    let verifier = Verifier::new([Issuer::unnamed(keys_for(&[Algorithm::Es256]))], Policy::default(), 0);
     for (signature, expected) in [(fixed, "CLAIM_MISSING"), (der, "SIGNATURE_INVALID")] {
         let token = format!("{head}.{}", crate::mint::encode(signature));
         assert_eq!(verifier.verify(&token, NOW).unwrap_err().reason.id(), expected);

@@ -5,13 +5,17 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{KeyPair as _, RsaKeyPair},
 };
-use portcullis_token::{Algorithm, KeyError, KeySet, MAX_JWKS_BYTES, Policy, Secret, Signer, Verifier};
+use portcullis_token::{
+    Algorithm, Issuer, KeyError, KeySet, MAX_JWKS_BYTES, Policy, Secret, Signer, Verifier,
+};
 use serde_json::{Value, json};
 
 use crate::mint::{KEYS, NOW, SECRET, encode, good_claims, pem, public_der, token};
 
 fn takes(keys: &KeySet, algorithm: Algorithm) -> bool {
-    Verifier::new(keys.clone(), Policy::default(), 0).verify(&token(algorithm, &good_claims()), NOW).is_ok()
+    Verifier::new([Issuer::unnamed(keys.clone())], Policy::default(), 0)
+        .verify(&token(algorithm, &good_claims()), NOW)
+        .is_ok()
 }
 
 #[test]

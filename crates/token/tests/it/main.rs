@@ -5,6 +5,7 @@
 mod cache;
 mod differential;
 mod inspect;
+mod issuers;
 mod keys;
 mod mint;
 mod rules;

@@ -13,7 +13,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use portcullis_token::{Algorithm, KeySet, Policy, Secret, Verifier};
+use portcullis_token::{Algorithm, Issuer, KeySet, Policy, Secret, Verifier};
 use serde_json::{Value, json};
 
 /// A moment for tests that do not care when it is.
@@ -121,5 +121,5 @@ pub(crate) fn keys_for(algorithms: &[Algorithm]) -> KeySet {
 
 /// A verifier for one algorithm under the default policy, without a cache.
 pub(crate) fn verifier(algorithm: Algorithm) -> Verifier {
-    Verifier::new(keys_for(&[algorithm]), Policy::default(), 0)
+    Verifier::new([Issuer::unnamed(keys_for(&[algorithm]))], Policy::default(), 0)
 }

@@ -1,7 +1,7 @@
 //! Project Wycheproof's vectors, each with the reason it earns here.
 
 use portcullis_reason::Reason::{self, AlgorithmNotAllowed, SignatureInvalid, TokenMalformed, UnknownKey};
-use portcullis_token::{KeySet, Policy, Verifier};
+use portcullis_token::{Issuer, KeySet, Policy, Verifier};
 use serde_json::Value;
 
 use self::Outcome::{NoKey, Refused, Signed};
@@ -22,7 +22,8 @@ fn outcome(group: &Value, jws: &Value) -> Outcome {
     if keys.add_jwks(set.to_string().as_bytes()).is_err() {
         return NoKey;
     }
-    let verifier = Verifier::new(keys, Policy { max_token_bytes: 64 * 1024, ..Policy::default() }, 0);
+    let verifier =
+        Verifier::new([Issuer::unnamed(keys)], Policy { max_token_bytes: 64 * 1024, ..Policy::default() }, 0);
     let text = jws.as_str().map_or_else(|| jws.to_string(), str::to_owned);
     let rejection = verifier.verify(&text, 0).expect_err("no vector has claims");
     match rejection.reason {

@@ -21,7 +21,7 @@ use std::{
 
 use parking_lot::Mutex;
 use portcullis_handshake::Policy;
-use portcullis_token::{Algorithm, KeySet, Secret, Verifier};
+use portcullis_token::{Algorithm, Issuer, KeySet, Secret, Verifier};
 use portcullis_units::Clock;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -125,17 +125,13 @@ async fn connection(mut stream: TcpStream, state: Arc<State>, number: usize) {
 
 impl State {
     fn new(defect: &'static str, keys: KeySet) -> Self {
-        let policy = portcullis_token::Policy {
-            issuers: vec![NAME.to_owned()],
-            audiences: vec![NAME.to_owned()],
-            leeway: 0,
-            ..portcullis_token::Policy::default()
-        };
+        let policy = portcullis_token::Policy { leeway: 0, ..portcullis_token::Policy::default() };
+        let issuer = |keys| Issuer { audiences: vec![NAME.to_owned()], ..Issuer::named(NAME, keys) };
         Self {
             defect,
             policy: Policy::builder().route("/ws", ()).build().unwrap(),
-            verifier: Verifier::new(keys, policy.clone(), 0),
-            careless: Verifier::new(secret("changeme"), policy, 0),
+            verifier: Verifier::new([issuer(keys)], policy.clone(), 0),
+            careless: Verifier::new([issuer(secret("changeme"))], policy, 0),
             connections: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
