@@ -56,7 +56,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 enum Value {
     Table(BTreeMap<String, Node>),
-    Array(Vec<Node>),
+    /// What was removed leaves a gap, so that the others are told by the places that they have.
+    Array(Vec<Option<Node>>),
     Leaf(toml::Value),
     /// Text from outside a file, which has no types of its own: the readings to try, the likeliest last.
     Readings(Vec<toml::Value>),
@@ -126,12 +127,29 @@ impl Node {
         }
         match (&mut self.value, step) {
             (Value::Table(table), Step::Key(key)) => table.remove(key).is_some(),
-            (Value::Array(array), Step::Index(index)) => {
-                array.remove(*index);
-                true
-            }
+            (Value::Array(array), Step::Index(index)) => array
+                .iter_mut()
+                .filter(|node| node.is_some())
+                .nth(*index)
+                .is_some_and(|node| node.take().is_some()),
             _ => false,
         }
+    }
+
+    /// The way to the same node with everything that was removed still counted.
+    pub(super) fn whole(&self, way: &Way) -> Way {
+        let mut steps = way.0.clone();
+        let mut node = Some(self);
+        for (step, whole) in way.0.iter().zip(&mut steps) {
+            if let (Some(Value::Array(array)), Step::Index(index)) = (node.map(|node| &node.value), step)
+                && let Some((place, _)) =
+                    array.iter().enumerate().filter(|(_, node)| node.is_some()).nth(*index)
+            {
+                *whole = Step::Index(place);
+            }
+            node = node.and_then(|node| node.child(step));
+        }
+        Way(steps)
     }
 
     /// Without the origins.
@@ -140,7 +158,7 @@ impl Node {
             Value::Table(table) => {
                 toml::Value::Table(table.iter().map(|(key, node)| (key.clone(), node.to_toml())).collect())
             }
-            Value::Array(array) => toml::Value::Array(array.iter().map(Self::to_toml).collect()),
+            Value::Array(array) => toml::Value::Array(array.iter().flatten().map(Self::to_toml).collect()),
             Value::Leaf(value) => value.clone(),
             Value::Readings(readings) => {
                 readings.last().cloned().unwrap_or_else(|| toml::Value::String(String::new()))
@@ -151,7 +169,7 @@ impl Node {
     fn child(&self, step: &Step) -> Option<&Self> {
         match (&self.value, step) {
             (Value::Table(table), Step::Key(key)) => table.get(key),
-            (Value::Array(array), Step::Index(index)) => array.get(*index),
+            (Value::Array(array), Step::Index(index)) => array.iter().flatten().nth(*index),
             _ => None,
         }
     }
@@ -159,7 +177,7 @@ impl Node {
     fn child_mut(&mut self, step: &Step) -> Option<&mut Self> {
         match (&mut self.value, step) {
             (Value::Table(table), Step::Key(key)) => table.get_mut(key),
-            (Value::Array(array), Step::Index(index)) => array.get_mut(*index),
+            (Value::Array(array), Step::Index(index)) => array.iter_mut().flatten().nth(*index),
             _ => None,
         }
     }
@@ -207,7 +225,7 @@ impl Source<'_> {
                     .zip(values)
                     .map(|(span, value)| {
                         let at = self.origin(span.span());
-                        Node { key: at.clone(), at, value: self.value(span.get_ref(), value) }
+                        Some(Node { key: at.clone(), at, value: self.value(span.get_ref(), value) })
                     })
                     .collect(),
             ),

@@ -149,7 +149,11 @@ fn deserialise(tree: &mut Node) -> (Option<Config>, Vec<Problem>) {
             continue;
         }
         let (way, problem) = complaint.take().unwrap_or((way, problem));
-        problems.push(problem);
+        // What is missing because it was wrong was told.
+        let wrong = |other: &Problem| other.key == format!("{}.{}", problem.key, missing(&problem.message));
+        if !problems.iter().any(wrong) {
+            problems.push(problem);
+        }
         if problems.len() == MAX_PROBLEMS || !rest.remove(&way.0) {
             return (None, problems);
         }
@@ -169,8 +173,12 @@ fn way(path: &serde_path_to_error::Path) -> Way {
 fn explain(tree: &Node, way: &Way, message: &str) -> Problem {
     let node = tree.nearest(&way.0);
     let message = message.lines().next().unwrap_or_default();
-    let mut problem =
-        Problem { at: node.at.clone(), key: way.to_string(), message: message.to_owned(), hint: None };
+    let mut problem = Problem {
+        at: node.at.clone(),
+        key: tree.whole(way).to_string(),
+        message: message.to_owned(),
+        hint: None,
+    };
     let names = || backticked(message);
     if message.starts_with("unknown field") {
         let mut names = names();
@@ -205,6 +213,11 @@ fn explain(tree: &Node, way: &Way, message: &str) -> Problem {
         problem.hint = Some("write it as `127.0.0.1:8000` or `[::1]:8000`".into());
     }
     problem
+}
+
+/// The field that serde misses.
+fn missing(message: &str) -> &str {
+    message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')).unwrap_or_default()
 }
 
 /// The words in backticks.
