@@ -29,7 +29,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     args::ServeArgs,
-    config::settings::Config,
+    config::{
+        agents::{AgentKind, AgentOptions},
+        settings::Config,
+    },
     data_dir::DataDir,
     keys::{self, Keys},
     operator, output,
@@ -83,9 +86,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         configuration(&config, gateway, auth_url.as_deref(), warnings),
         Clock::system(),
     ));
-    let pace = config.dev.pace.get();
-    let doctor = move || Arc::new(Doctor::new(Arc::clone(&server) as _).paced(pace)) as Arc<dyn Agent>;
-    let agents = Agents::new(doctor);
+    let agents = agents(&config, &server);
     let admin = listeners.admin();
     let log = event_log(&options, &data_dir).await?;
     let setup = Setup {
@@ -120,7 +121,11 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
             let (handle, address) = (auth.handle.clone(), auth.address);
             let account =
                 tokio::task::spawn_blocking(move || operator::probe_account(&handle, address)).await??;
-            service = service.with_probe(account);
+            // The first one that needs no model.
+            let built_in = config.agents().into_iter().find(|agent| agent.kind == AgentKind::Doctor);
+            if let Some(agent) = built_in {
+                service = service.with_probe(account, agent.name);
+            }
         }
     }
     let auth_address = auth.as_ref().map(|auth| auth.address);
@@ -143,6 +148,21 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     drop(ready);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The agents, as they are configured.
+fn agents(config: &Config, server: &Arc<Server>) -> Agents {
+    let pace = config.dev.pace.get();
+    let makes = config.agents().into_iter().map(|AgentOptions { name, kind, keeps }| {
+        let server = Arc::clone(server);
+        move || match kind {
+            AgentKind::Doctor => {
+                let doctor = Doctor::new(Arc::clone(&server) as _);
+                Arc::new(doctor.named(name.as_str()).keeping(keeps.into()).paced(pace)) as Arc<dyn Agent>
+            }
+        }
+    });
+    makes.fold(Agents::default(), Agents::and)
 }
 
 /// What of a user's words may be written down where their agent does not say otherwise.

@@ -23,7 +23,7 @@ mod vocabulary;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
+use portcullis_agent::{Agent, Answer, Failure, Keeps, RunContext, RunFuture, Task};
 use portcullis_diagnose::is_plain;
 use serde::Serialize as _;
 use serde_json::{Serializer, Value, ser::PrettyFormatter};
@@ -50,6 +50,8 @@ const MAX_REASONS: usize = 3;
 /// tool's arguments or result, nor in the answer.
 pub struct Doctor {
     surroundings: Arc<dyn Surroundings>,
+    name: String,
+    keeps: Keeps,
     pause: Duration,
 }
 
@@ -60,9 +62,22 @@ impl fmt::Debug for Doctor {
 }
 
 impl Doctor {
-    /// A doctor for the server that `surroundings` describes.
+    /// A doctor for the server that `surroundings` describes. Its name is `doctor`, and of users' words it keeps all but
+    /// credentials.
     pub fn new(surroundings: Arc<dyn Surroundings>) -> Self {
-        Self { surroundings, pause: Duration::ZERO }
+        Self { surroundings, name: "doctor".to_owned(), keeps: Keeps::default(), pause: Duration::ZERO }
+    }
+
+    /// The same doctor under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// The same doctor, and what of users' words may be written down.
+    #[must_use]
+    pub fn keeping(self, keeps: Keeps) -> Self {
+        Self { keeps, ..self }
     }
 
     /// The same doctor, taking its time: it waits so long before each step and each piece of the answer, so that a person
@@ -183,8 +198,8 @@ impl Doctor {
 }
 
 impl Agent for Doctor {
-    fn id(&self) -> &'static str {
-        "doctor"
+    fn id(&self) -> &str {
+        &self.name
     }
 
     fn kind(&self) -> &'static str {
@@ -195,6 +210,10 @@ impl Agent for Doctor {
     fn may_repeat(&self, question: &str, context: Option<&Value>) -> bool {
         let plain = |text: &str| is_plain(text) && credentials(text).is_empty();
         plain(question) && context.is_none_or(|context| plain(&spread(context)))
+    }
+
+    fn keeps(&self) -> Keeps {
+        self.keeps
     }
 
     fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use portcullis_event::AgentId;
 use portcullis_log::EventLog;
 use portcullis_reason::Rejection;
 use portcullis_router::{self as router, Agents, Recovered};
@@ -112,7 +113,7 @@ pub struct Service {
     listeners: Listeners,
     log: Arc<dyn EventLog>,
     dashboard: Option<Arc<Admin>>,
-    probe: Option<ProbeAccount>,
+    probe: Option<(ProbeAccount, AgentId)>,
 }
 
 /// Reaches the gateway from outside, also while it runs. Cheap to clone.
@@ -175,12 +176,12 @@ impl Service {
         Ok(self)
     }
 
-    /// Probes the golden path with `account`, as often as `probe.interval` says.
+    /// Probes the golden path with `account`, as often as `probe.interval` says. It asks `agent`, which is to answer by tools.
     #[must_use]
-    pub fn with_probe(mut self, account: ProbeAccount) -> Self {
+    pub fn with_probe(mut self, account: ProbeAccount, agent: AgentId) -> Self {
         if !self.gate.options.probe.interval.is_zero() {
             self.gate.figures.probes.enable();
-            self.probe = Some(account);
+            self.probe = Some((account, agent));
         }
         self
     }
@@ -195,9 +196,9 @@ impl Service {
         background.spawn(sweep(Arc::clone(&gate), stop.clone()));
         background.spawn(sweep_log(Arc::clone(&gate), log, stop.clone()));
         background.spawn(sample(Arc::clone(&gate), stop.clone()));
-        if let Some(account) = probe {
+        if let Some((account, agent)) = probe {
             let address = gateway.local_addr().expect("a bound socket has an address");
-            background.spawn(probe::run(Arc::clone(&gate), address, account, stop.clone()));
+            background.spawn(probe::run(Arc::clone(&gate), address, account, agent, stop.clone()));
         }
         tokio::select! {
             () = accept_all(&gate, &gateway, &connections) => {}

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
+use portcullis_event::AgentId;
 use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_log::{Limits, Memory};
 use portcullis_router::Agents;
@@ -62,7 +63,7 @@ pub(crate) fn start(
     let mut service =
         Service::new(options, setup(&signer), listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
     if let Some(account) = probe {
-        service = service.with_probe(account(&signer));
+        service = service.with_probe(account(&signer), AgentId::new("doctor").unwrap());
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(service.run(stop.clone()));

@@ -8,7 +8,8 @@ use portcullis_reason::{Reason, Rejection};
 
 type Make = dyn Fn() -> Arc<dyn Agent> + Send + Sync;
 
-/// The agents of a server, by name. The first is the default.
+/// The agents of a server, by name. The first is the default one.
+#[derive(Default)]
 pub struct Agents {
     entries: Vec<Entry>,
 }
@@ -34,13 +35,13 @@ impl fmt::Debug for Agents {
 }
 
 impl Agents {
-    /// The default agent. `make` is called once for the instance that most runs share, and once more for each run in
-    /// the mode `factory`.
+    /// The default agent.
     pub fn new(make: impl Fn() -> Arc<dyn Agent> + Send + Sync + 'static) -> Self {
-        Self { entries: Vec::new() }.and(make)
+        Self::default().and(make)
     }
 
-    /// Adds another agent. One of the same name takes the place of the earlier one.
+    /// Adds another agent. `make` is called once for the instance that most runs share, and once more for each run in the
+    /// mode `factory`. One of the same name takes the place of the earlier one.
     #[must_use]
     pub fn and(mut self, make: impl Fn() -> Arc<dyn Agent> + Send + Sync + 'static) -> Self {
         let shared = make();

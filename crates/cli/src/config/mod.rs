@@ -3,6 +3,7 @@
 //! Nothing else in the product reads the environment. A fault stops a command before it does anything, and is named
 //! with the place it comes from; several are named at once.
 
+pub(crate) mod agents;
 pub(crate) mod command;
 pub(crate) mod env;
 mod layers;

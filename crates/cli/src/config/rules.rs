@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
+    agents::{self, Keeps},
     loaded::Loaded,
     problem::{Fault, Origin},
     settings::Config,
@@ -27,6 +28,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
                 .hint("write `info`, or by part: `info,portcullis_gateway=debug`"),
         );
     }
+    faults.extend(agents::check(&config.agents));
     faults.extend(addresses(config));
     if config.environment.is_strict() && loaded.origin("data_dir") == Origin::Default {
         faults.push(Fault::new("data_dir", format!("must be set in {}", config.environment.as_str())).hint(
@@ -44,6 +46,12 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     if config.dev.echo && config.environment.is_strict() {
         warnings
             .push(format!("dev.echo is on in {}: /ws/echo serves every user", config.environment.as_str()));
+    }
+    for agent in config.agents.iter().filter(|agent| agent.keeps == Keeps::All) {
+        warnings.push(format!(
+            "the agent `{}` keeps all: a credential that a user pastes is written down and shown on their other devices",
+            agent.name
+        ));
     }
     if config.handshake.accept_two_element_form {
         warnings.push(

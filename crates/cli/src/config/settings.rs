@@ -14,6 +14,8 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::agents::AgentOptions;
+
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) heartbeat: HeartbeatOptions,
     /// Limits of agents' runs.
     pub(crate) runs: RunOptions,
+    /// Who answers. The first one answers what names nobody. Default: none, which means the built-in agent as `doctor`.
+    pub(crate) agents: Vec<AgentOptions>,
     /// The record of events and accepted messages.
     pub(crate) events: EventOptions,
     /// Doors for development and test suites.
@@ -53,6 +57,11 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// The agents, one at least.
+    pub(crate) fn agents(&self) -> Vec<AgentOptions> {
+        if self.agents.is_empty() { vec![AgentOptions::built_in()] } else { self.agents.clone() }
+    }
+
     /// What the auth service reads. It believes the gateway's proxies where it names none itself.
     pub(crate) fn auth_options(&self) -> portcullis_auth::Options {
         let mut options = self.auth.clone();

@@ -34,6 +34,14 @@ const BAD: &[(&str, &str)] = &[
         "[[token.secrets]]\nfile = \"weak.key\"\nalgorithms = [\"RS256\"]\n[[token.pem]]\nfile = \"weak.key\"\n",
     ),
     ("production", "environment = \"production\"\n[[token.secrets]]\nfile = \"weak.key\"\n"),
+    (
+        "agents",
+        "[[agents]]\nname = \"a b\"\nkind = \"doctor\"\n[[agents]]\nname = \"c\"\nkind = \"oracle\"\nkeeps = \"al\"\n[[agents]]\nname = \"d\"\nkeep = \"all\"\n",
+    ),
+    (
+        "agents_of_one_name",
+        "[[agents]]\nname = \"a\"\nkind = \"doctor\"\n[[agents]]\nname = \"a\"\nkind = \"doctor\"\nkeeps = \"all\"\n",
+    ),
     ("no_keys", "[auth]\nenabled = false\n"),
     (
         "issuers",

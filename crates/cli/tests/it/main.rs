@@ -16,6 +16,7 @@ mod echo;
 mod flood;
 mod history;
 mod issuers;
+mod kept;
 mod live;
 mod malformed;
 mod plain;

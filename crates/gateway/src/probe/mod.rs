@@ -13,6 +13,7 @@ mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use portcullis_event::AgentId;
 use tokio_util::sync::CancellationToken;
 
 pub use account::ProbeAccount;
@@ -24,6 +25,7 @@ pub(crate) async fn run(
     gate: Arc<Gate>,
     gateway: SocketAddr,
     account: ProbeAccount,
+    agent: AgentId,
     stop: CancellationToken,
 ) {
     let options = &gate.options.probe;
@@ -35,6 +37,7 @@ pub(crate) async fn run(
     let path = walk::Path {
         gateway,
         account,
+        agent,
         mark: gate.figures.mark.as_str().to_owned(),
         clock: gate.clock.clone(),
     };

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use portcullis_event::AgentId;
 use portcullis_token::base64url;
 use portcullis_units::Clock;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ const QUESTION: &str = "What does close code 1008 mean?";
 pub(crate) struct Path {
     pub(crate) gateway: SocketAddr,
     pub(crate) account: ProbeAccount,
+    pub(crate) agent: AgentId,
     pub(crate) mark: String,
     pub(crate) clock: Clock,
 }
@@ -79,7 +81,7 @@ impl Path {
 
     async fn talk(&self, course: &mut Course<'_>, token: &str) {
         let Some(mut socket) = course.step("connect", self.connect(token)).await else { return };
-        if course.step("ask", ask(&mut socket)).await.is_none() {
+        if course.step("ask", ask(&mut socket, &self.agent)).await.is_none() {
             return;
         }
         if course.step("events", events(&mut socket)).await.is_none() {
@@ -123,8 +125,8 @@ struct Login {
     refresh: String,
 }
 
-async fn ask(socket: &mut wire::Socket) -> Result<(), String> {
-    let message = json!({ "type": "user_message", "payload": { "content": QUESTION, "agent": "doctor" } });
+async fn ask(socket: &mut wire::Socket, agent: &AgentId) -> Result<(), String> {
+    let message = json!({ "type": "user_message", "payload": { "content": QUESTION, "agent": agent } });
     socket.send(&message).await?;
     socket.expect("message_accepted").await.map(drop)
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use portcullis_agent::Keeps;
 use portcullis_event::{
     ErrorNotice, Format, MessageAccepted, MessageId, ServerMessage, ThreadId, Timestamp, UserMessage,
     UserSaid,
@@ -162,6 +163,7 @@ impl World {
         let UserMessage { content, context, .. } = &message.said;
         let may = self.retains
             && shared.options.repeat_runs
+            && message.chosen.agent.keeps() != Keeps::Nothing
             && message.chosen.agent.may_repeat(content, context.as_ref());
         if !may {
             return Repeat::Never;
