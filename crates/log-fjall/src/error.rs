@@ -29,17 +29,6 @@ pub enum Error {
         /// The latest one known.
         known: u32,
     },
-    /// The folder was written by an earlier version.
-    #[error(
-        "{} was written by an earlier version (format {found}), which is not taken over; move it away to begin without it, nothing in it was changed",
-        path.display()
-    )]
-    TooOld {
-        /// The folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
     /// Another process has it open.
     #[error("{} is in use by another process; stop that one, or name another data directory", path.display())]
     InUse {

@@ -22,26 +22,40 @@ pub(crate) struct Folder {
     state: File,
 }
 
+/// What there was in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, or a record of format 2, begun or not.
+    Current,
+    /// A record of format 1, whole.
+    First,
+}
+
 impl Folder {
     /// Makes sure that the folder is ours alone: made by this program, of a format that it knows, or empty; with no way for
     /// another user to put something into it, and no other process at work in it.
-    pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn claim(path: &Path) -> Result<(Self, Found), Error> {
         let unusable = |source| Error::Unusable { path: path.to_owned(), source };
         // Readable by its owner alone, wherever it stands.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-        trusted(path, &fs::metadata(path).map_err(unusable)?)?;
-        match marked(path)? {
-            Some(FORMAT) => {}
-            // What is there would be left out without a word.
-            Some(found) => return Err(Error::TooOld { path: path.to_owned(), found }),
-            None => mark(path).map_err(unusable)?,
-        }
+        let metadata = fs::metadata(path).map_err(unusable)?;
+        ours(path, &metadata)?;
+        closed(path, &metadata)?;
+        let found = match marked(path)? {
+            Some(FORMAT) => Found::Current,
+            Some(_) => Found::First,
+            None => {
+                mark(path).map_err(unusable)?;
+                Found::Current
+            }
+        };
         let state = own_file(&path.join(STATE)).map_err(unusable)?;
         state.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => Error::InUse { path: path.to_owned() },
             fs::TryLockError::Error(source) => unusable(source),
         })?;
-        Ok(Self { path: path.to_owned(), state })
+        let folder = Self { path: path.to_owned(), state };
+        Ok((folder, found))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -66,6 +80,29 @@ impl Folder {
         self.path.join(TABLES)
     }
 
+    /// The database of format 1.
+    pub(crate) fn first(&self) -> PathBuf {
+        self.path.join(FIRST)
+    }
+
+    /// Lets go of what was written of the current format before the folder was marked.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        for path in [self.tables(), self.path.join(KEYS)] {
+            remove(&path)?;
+        }
+        self.state.set_len(0)
+    }
+
+    /// Lets go of the database of format 1.
+    pub(crate) fn clear_first(&self) -> io::Result<()> {
+        remove(&self.first())
+    }
+
+    /// Says that what is in the folder is of the current format.
+    pub(crate) fn mark(&self) -> io::Result<()> {
+        mark(&self.path)
+    }
+
     /// Makes the database's folder, and lets nobody else look into it: its files are made with the mode of the process.
     pub(crate) fn close_off(&self) -> io::Result<()> {
         let tables = self.tables();
@@ -79,6 +116,16 @@ impl Folder {
     }
 }
 
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The format that the folder says it has; none where it is empty, or where a first start was cut off before it said so.
 fn marked(path: &Path) -> Result<Option<u32>, Error> {
     let unusable = |source| Error::Unusable { path: path.to_owned(), source };
@@ -87,9 +134,12 @@ fn marked(path: &Path) -> Result<Option<u32>, Error> {
     while let Some(entry) = entries.next().transpose().map_err(unusable)? {
         let found = entry.path();
         let metadata = found.symlink_metadata().map_err(unusable)?;
-        let ours = [MARKER, MARKER_NEW, STATE, KEYS, RESERVE, TABLES, FIRST];
-        if ours.iter().any(|name| entry.file_name() == *name) {
-            trusted(&found, &metadata)?;
+        let is_one_of = |names: &[&str]| names.iter().any(|name| entry.file_name() == *name);
+        if is_one_of(&[MARKER, MARKER_NEW, STATE, KEYS, RESERVE, TABLES, FIRST]) {
+            all_ours(&found, &metadata)?;
+        }
+        if is_one_of(&[STATE, KEYS, RESERVE, TABLES]) {
+            closed(&found, &metadata)?;
         }
         others += usize::from(entry.file_name() != MARKER && entry.file_name() != MARKER_NEW);
     }
@@ -144,24 +194,44 @@ pub(crate) fn own_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// That nobody but the user of this process can have made or changed what `metadata` is of.
-fn trusted(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+/// That what is at `path`, and everything in it, belongs to the user of this process, and is no link.
+fn all_ours(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    ours(path, metadata)?;
+    if metadata.is_dir() {
+        let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+        for entry in fs::read_dir(path).map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            match entry.metadata() {
+                Ok(metadata) => all_ours(&entry.path(), &metadata)?,
+                // Another process may be at work here, which is told later.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unusable(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ours(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
     let exposed = |detail: String| Err(Error::Exposed { path: path.to_owned(), detail });
-    let user = rustix::process::geteuid().as_raw();
     if metadata.is_symlink() {
         return exposed("it is a link, and links are not followed; put the file itself there".to_owned());
     }
-    if metadata.uid() != user {
-        let owner = metadata.uid();
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
         return exposed(format!(
             "it belongs to user {owner} and this is user {user}; chown it, or name another"
         ));
     }
-    if metadata.mode() & 0o022 != 0 {
-        let mode = metadata.mode() & 0o7777;
-        return exposed(format!(
-            "others may write to it (mode {mode:03o}); chmod it to 700, or name another"
-        ));
+    Ok(())
+}
+
+/// That nobody but its owner can write to it.
+fn closed(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        let detail = format!("others may write to it (mode {mode:03o}); chmod it to 700, or name another");
+        return Err(Error::Exposed { path: path.to_owned(), detail });
     }
     Ok(())
 }

@@ -16,6 +16,9 @@
 //!
 //! Where a file of it fails, nothing is taken until the database was closed and opened again, and what is on the disk was
 //! proven to be what had been committed; where it is not, the streams begin new epochs, and what is missing is told.
+//!
+//! A folder of format 1 is taken over: its database is copied from `store/`, and goes once the folder is marked as one of the
+//! current format.
 
 mod chain;
 mod error;
@@ -37,6 +40,7 @@ mod slots;
 mod stage;
 mod state;
 mod store;
+mod takeover;
 mod values;
 mod writer;
 
@@ -114,8 +118,8 @@ impl fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the record at `path`, or makes it. A write that a crash tore is undone. What is missing of what was committed is
-    /// told as a [`Notice`] where the rest can be used.
+    /// Opens the record at `path`, or makes it; one of an earlier format is taken over. A write that a crash tore is undone.
+    /// What is missing of what was committed is told as a [`Notice`] where the rest can be used.
     ///
     /// # Errors
     /// If the folder is not to be trusted, or cannot be used. Nothing in it was deleted.

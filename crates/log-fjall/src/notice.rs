@@ -26,6 +26,11 @@ pub enum Notice {
     },
     /// Changes are taken again.
     Recovered,
+    /// A record of format 1 is taken over, which takes its time: so many events are there so far.
+    TakingOver {
+        /// How many.
+        events: u64,
+    },
 }
 
 /// What is missing of a thread.
@@ -61,6 +66,9 @@ impl fmt::Display for Notice {
             }
             Self::Failed { cause } => write!(f, "events cannot be recorded for now: {cause}"),
             Self::Recovered => f.write_str("events are recorded again"),
+            Self::TakingOver { events } => {
+                write!(f, "it is taken over from format 1; {events} events are there so far")
+            }
         }
     }
 }

@@ -6,13 +6,14 @@ use crate::{
     Error, Notice, Options,
     chain::{self, Chain},
     failure::{Failure, caught},
-    folder::Folder,
+    folder::{Folder, Found},
     keys,
     questions::Questions,
     room::Room,
     slots::{Held, Slots},
     state::StateFile,
     store::{Store, damaged},
+    takeover,
     values::{self, Link},
     writer::{Begin, Writer},
 };
@@ -33,26 +34,44 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the record in a folder, or makes it.
+    /// Opens the record in a folder, or makes it. One of format 1 is taken over.
     pub(crate) fn start(path: &Path, options: Options) -> Result<(Self, Writer), Error> {
-        let folder = Folder::claim(path)?;
-        let unusable = |source| Error::Unusable { path: path.to_owned(), source };
-        let damaged = |detail| Error::Damaged { path: path.to_owned(), detail };
-        let state = folder.state().try_clone().map_err(unusable)?;
-        let (mut state, there) = StateFile::open(state).map_err(unusable)?;
+        let (folder, found) = Folder::claim(path)?;
+        caught(|| Self::begin(folder, found, options)).map_err(|failure| match failure {
+            Failure::System(source) => Error::Unusable { path: path.to_owned(), source },
+            Failure::Poisoned => {
+                Error::Unusable { path: path.to_owned(), source: io::Error::other("a write failed") }
+            }
+            Failure::Locked => Error::InUse { path: path.to_owned() },
+            Failure::Damaged(detail) | Failure::Fault(detail) => {
+                Error::Damaged { path: path.to_owned(), detail }
+            }
+        })
+    }
+
+    fn begin(folder: Folder, found: Found, options: Options) -> Result<(Self, Writer), Failure> {
+        if found == Found::First {
+            // A takeover that was cut off is begun again: the folder's mark is changed only once all of it is there.
+            folder.clear()?;
+        }
+        let (mut state, there) = StateFile::open(folder.state().try_clone()?)?;
         if !there {
             if folder.has_keys() || folder.tables().symlink_metadata().is_ok() {
-                return Err(damaged("the file state is gone, or damaged".to_owned()));
+                return Err(Failure::Damaged("the file state is gone, or damaged".to_owned()));
             }
             let id = u64::from_be_bytes(portcullis_units::random::bytes());
-            state.keep(|state| (state.id, state.clean) = (id, true)).map_err(unusable)?;
-            folder.sync().map_err(unusable)?;
+            state.keep(|state| {
+                (state.id, state.clean) = (id, true);
+                // Format 1 did not say whether its end was whole.
+                state.renewals = u32::from(found == Found::First);
+            })?;
+            folder.sync()?;
         }
         if state.state().batch > 0 && !folder.has_keys() {
-            return Err(damaged("the file keys is gone, and nothing can be read without it".to_owned()));
+            let detail = "the file keys is gone, and nothing can be read without it";
+            return Err(Failure::Damaged(detail.to_owned()));
         }
-        let keys = folder.keys().map_err(unusable)?;
-        let slots = Slots::open(keys, state.state().id).map_err(unusable)?.map_err(damaged)?;
+        let slots = Slots::open(folder.keys()?, state.state().id)?.map_err(Failure::Damaged)?;
         let mut keeper = Self {
             folder,
             state,
@@ -64,13 +83,26 @@ impl Keeper {
             #[cfg(test)]
             fault: Arc::default(),
         };
-        let writer = caught(|| keeper.open()).map_err(|failure| match failure {
-            Failure::System(source) => unusable(source),
-            Failure::Locked => Error::InUse { path: path.to_owned() },
-            Failure::Damaged(detail) | Failure::Fault(detail) => damaged(detail),
-            Failure::Poisoned => unusable(io::Error::other("a write failed")),
-        })?;
+        let mut writer = keeper.open()?;
+        if found == Found::First {
+            keeper.take_over(&mut writer)?;
+        }
+        // A takeover that was cut off at its very end has left it.
+        keeper.folder.clear_first()?;
         Ok((keeper, writer))
+    }
+
+    /// Takes over what is in the folder of format 1, and marks the folder once the device has all of it.
+    fn take_over(&mut self, writer: &mut Writer) -> Result<(), Failure> {
+        let tell = |events| self.tell(Notice::TakingOver { events });
+        takeover::copy(&self.folder, writer, &tell)?;
+        self.note(writer)?;
+        writer.store.database.persist(fjall::PersistMode::SyncAll)?;
+        self.slots.sync()?;
+        self.folder.mark()?;
+        let cause = "it was taken over from format 1, which did not say whether its end was whole".into();
+        self.tell(Notice::Renewed { cause });
+        Ok(())
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -67,16 +67,9 @@ impl Writer {
                 self.remove_message(owner, &message, head.at, head.serial);
             }
         }
-        let (serial, thread) = self.put_run(owner, run)?;
-        let secret = Arc::clone(&self.streams[&(*owner, thread)].secret);
+        self.put_run(owner, run)?;
         let accepted = Accepted { run_id: run.run_id.clone(), thread_id: run.thread_id.clone() };
-        let key = keys::message(owner, &message);
-        let head = MessageHead { serial, at: run.accepted_at, thread };
-        let value = values::seal_message(&head, &secret, &mut self.nonces, &key, &accepted);
-        self.insert(key, value);
-        self.insert(keys::message_by_time(owner, run.accepted_at, &message), []);
-        self.insert(keys::message_by_stream(serial, &message), run.accepted_at.to_be_bytes());
-        self.recent.insert((*owner, message), accepted);
+        self.put_message(owner, &message, run.accepted_at, accepted)?;
         self.count_message(owner)?;
         if let Some(record) = told {
             let name = keys::name(owner, Of::Thread, record.thread_id.as_str());
@@ -125,7 +118,13 @@ impl Writer {
     }
 
     /// A stream at work: one with nothing in it where there was none.
-    fn begin(&mut self, owner: &Owner, thread_id: &ThreadId, name: Name, at: u64) -> Staged<&mut Live> {
+    pub(crate) fn begin(
+        &mut self,
+        owner: &Owner,
+        thread_id: &ThreadId,
+        name: Name,
+        at: u64,
+    ) -> Staged<&mut Live> {
         if self.live(owner, &name)?.is_none() {
             let serial = self.chain.serial();
             let slot = self.free.pop().unwrap_or_else(|| {
@@ -152,8 +151,8 @@ impl Writer {
         Ok(self.streams.get_mut(&(*owner, name)).expect("it was just seen to"))
     }
 
-    /// Puts an open run into the batch: the number and name of its stream.
-    fn put_run(&mut self, owner: &Owner, run: &OpenRun) -> Staged<(u64, Name)> {
+    /// Puts an open run into the batch.
+    pub(crate) fn put_run(&mut self, owner: &Owner, run: &OpenRun) -> Staged {
         let thread = keys::name(owner, Of::Thread, run.thread_id.as_str());
         let live = self.begin(owner, &run.thread_id, thread, run.accepted_at)?;
         let (serial, secret) = (live.meta.serial, Arc::clone(&live.secret));
@@ -167,7 +166,28 @@ impl Writer {
         };
         let value = values::seal_run((serial, &thread), &secret, generation, &mut self.nonces, owner, run);
         self.insert(keys::run(owner, &keys::name(owner, Of::Run, run.run_id.as_str())), value);
-        Ok((serial, thread))
+        Ok(())
+    }
+
+    /// Puts a message that was accepted into the batch.
+    pub(crate) fn put_message(
+        &mut self,
+        owner: &Owner,
+        message: &Name,
+        at: u64,
+        accepted: Accepted,
+    ) -> Staged {
+        let thread = keys::name(owner, Of::Thread, accepted.thread_id.as_str());
+        let live = self.begin(owner, &accepted.thread_id, thread, at)?;
+        let (serial, secret) = (live.meta.serial, Arc::clone(&live.secret));
+        let key = keys::message(owner, message);
+        let head = MessageHead { serial, at, thread };
+        let value = values::seal_message(&head, &secret, &mut self.nonces, &key, &accepted);
+        self.insert(key, value);
+        self.insert(keys::message_by_time(owner, at, message), []);
+        self.insert(keys::message_by_stream(serial, message), at.to_be_bytes());
+        self.recent.insert((*owner, *message), accepted);
+        Ok(())
     }
 
     /// Puts an event that fits into the batch.

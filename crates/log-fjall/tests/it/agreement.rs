@@ -255,7 +255,7 @@ impl Pair {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: u32::try_from(setting("RECORD_CASES", 3)).unwrap(),
+        cases: u32::try_from(setting("RECORD_CASES", 2)).unwrap(),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

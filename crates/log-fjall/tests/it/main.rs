@@ -4,4 +4,6 @@
 mod agreement;
 mod contract;
 mod crash;
+mod folder;
 mod support;
+mod takeover;
