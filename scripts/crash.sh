@@ -12,9 +12,10 @@ export CRASH_ROUNDS=${1:-100} CRASH_SEED=${2:-$(date +%s)}
 printf 'crash: %s crashes, seed %s\n' "$CRASH_ROUNDS" "$CRASH_SEED"
 ./scripts/setup.sh serve
 ./scripts/page.sh
-# The record by itself: every byte at which a write can be torn, and two hundred lives beside the record in memory.
-RECORD_CUTS=1000000 RECORD_CASES=200 cargo test --locked --quiet --package portcullis-log-fjall --test it -- \
-    agreement:: crash::
+# The record by itself: every byte at which a write can be torn, and two hundred lives beside the record in memory, and
+# what is left of deleted threads once journals have gone.
+RECORD_CUTS=1000000 RECORD_CASES=200 RECORD_OTHERS=1600 cargo test --locked --quiet --package portcullis-log-fjall --test it -- \
+    agreement:: crash:: deletion::
 exec cargo test --locked --quiet --workspace --test it -- --exact --nocapture \
     durable::whatever_was_accepted_ends_through_kill_9 durable::a_full_disk_is_told_and_takes_back_nothing \
     disk::a_disk_that_becomes_read_only_is_told_and_takes_back_nothing disk::a_sync_that_fails_is_told_and_takes_back_nothing

@@ -4,6 +4,7 @@
 mod agreement;
 mod contract;
 mod crash;
+mod deletion;
 mod folder;
 mod support;
 mod takeover;
