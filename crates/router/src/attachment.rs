@@ -239,6 +239,7 @@ impl Attachment {
         let message = Message {
             outbox: Arc::clone(&self.outbox),
             format: self.mode.format(),
+            share: self.seat.world.share(),
             user_id: Arc::from(self.identity().subject()),
             id,
             thread_id,

@@ -39,7 +39,7 @@ use self::{
     sockets::{Socket, Sockets},
     talk::Talk,
 };
-use crate::{Observer, Outbox, Unheard, shared::Shared};
+use crate::{Observer, Outbox, Share, Unheard, shared::Shared};
 
 pub(crate) use self::{accept::Message, open::Taken, pump::Command, record::Lost, resume::nothing};
 
@@ -60,6 +60,8 @@ struct State {
     sockets: Sockets,
     /// Made when something is said or asked for: a connection that only listens holds none.
     talk: Option<Box<Talk>>,
+    /// Made likewise.
+    share: Option<Arc<Share>>,
 }
 
 impl World {
@@ -70,7 +72,7 @@ impl World {
             retains: true,
             observed: true,
             seats: AtomicU32::new(0),
-            state: Mutex::new(State { sockets: Sockets::None, talk: None }),
+            state: Mutex::new(State { sockets: Sockets::None, talk: None, share: None }),
         }
     }
 
@@ -87,7 +89,7 @@ impl World {
             retains: true,
             observed: true,
             seats: AtomicU32::new(0),
-            state: Mutex::new(State { sockets: Sockets::None, talk }),
+            state: Mutex::new(State { sockets: Sockets::None, talk, share: None }),
         }
     }
 
@@ -103,6 +105,11 @@ impl World {
                 self.identity.as_ref().expect("a world without its user was made with a conversation");
             Box::new(Talk::new(owner(identity), shared.clock.instant()))
         })
+    }
+
+    /// What the user may use up, who has this world.
+    pub(crate) fn share(&self) -> Arc<Share> {
+        Arc::clone(self.state.lock().share.get_or_insert_default())
     }
 
     pub(crate) fn take_seat(&self, most: u32) -> bool {
@@ -129,7 +136,7 @@ impl World {
 
     /// Whether runs are waiting or going on.
     pub(crate) fn is_busy(&self) -> bool {
-        self.state.lock().talk.as_ref().is_some_and(|talk| talk.runs > 0)
+        self.state.lock().talk.as_ref().is_some_and(|talk| !talk.runs.is_empty())
     }
 
     /// Whether a reader is slower than what is said.
@@ -183,8 +190,8 @@ mod tests {
     #[test]
     fn a_world_without_a_conversation_is_small() {
         assert!(
-            size_of::<World>() <= 48,
-            "with its counters a world is to fit 64 bytes: {}",
+            size_of::<World>() <= 56,
+            "with its counters a world is to fit 72 bytes: {}",
             size_of::<World>()
         );
     }

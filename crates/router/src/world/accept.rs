@@ -1,9 +1,6 @@
 //! A message is accepted: it gets its thread and run, and is told to be accepted once the record has that.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use portcullis_agent::Keeps;
@@ -25,6 +22,7 @@ use crate::{
     Outbox, ThreadPolicy,
     agents::Chosen,
     ids,
+    share::{Share, Slot},
     shared::Shared,
     thread::{Place, Run, Thread},
 };
@@ -34,6 +32,8 @@ pub(crate) struct Message {
     /// The connection that sent it.
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) format: Format,
+    /// The user's, whatever world it is said in.
+    pub(crate) share: Arc<Share>,
     pub(crate) user_id: Arc<str>,
     pub(crate) id: Option<MessageId>,
     pub(crate) thread_id: Option<ThreadId>,
@@ -102,7 +102,7 @@ impl World {
             return Err(Rejection::new(Reason::Draining, "a message came while draining"));
         }
         shared.ready()?;
-        self.may_run(shared)?;
+        let slot = Slot::take(shared, &message.share)?;
         let thread_id = match &message.thread_id {
             None => ids::thread(),
             Some(id) => {
@@ -112,7 +112,7 @@ impl World {
         };
         let repeat = self.repeat(shared, &message);
         let state = &mut *self.state.lock();
-        self.hand_over(state, shared, message, thread_id, repeat)
+        self.hand_over(state, shared, message, thread_id, (slot, repeat))
     }
 
     /// Whether a message of that id is about to be accepted: who sent it again is told with the first.
@@ -125,17 +125,6 @@ impl World {
             first.again.push((Arc::clone(&message.outbox), message.format));
             true
         })
-    }
-
-    /// Whether the user may have one more run.
-    fn may_run(&self, shared: &Shared) -> Result<(), Rejection> {
-        let state = self.state.lock();
-        let own = state.talk.as_ref().map_or(0, |talk| talk.runs);
-        let all = shared.runs.load(Ordering::Relaxed);
-        if own >= shared.options.runs_per_user || all >= shared.options.runs {
-            return Err(too_many_runs());
-        }
-        Ok(())
     }
 
     /// Has a thread at hand as the record has it; one that is nowhere is not made.
@@ -181,7 +170,7 @@ impl World {
         shared: &Arc<Shared>,
         message: Message,
         thread_id: ThreadId,
-        repeat: Repeat,
+        (slot, repeat): (Slot, Repeat),
     ) -> Result<(), Rejection> {
         let talk = self.talk(state, shared);
         let Some(record) = talk.record.clone() else {
@@ -222,8 +211,7 @@ impl World {
         let frame = shared.control(format, answer(id.clone(), accepted.clone(), false));
         let message_id = id.clone();
         let said = UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared) };
-        talk.runs += 1;
-        shared.runs.fetch_add(1, Ordering::Relaxed);
+        talk.runs.push(slot);
         let thread = talk.thread(&accepted.thread_id, shared.clock.instant());
         thread.accepting += 1;
         let said = Numbered::new(thread.advance(), &run.place, Timestamp::now(&shared.clock), said.into());
@@ -256,11 +244,6 @@ impl World {
         self.deliver(state, shared, said);
         self.queue(state, shared, run);
     }
-}
-
-pub(super) fn too_many_runs() -> Rejection {
-    Rejection::new(Reason::TooManyRuns, "the cap on runs is reached")
-        .with_hint("too many runs are going on; wait for one to end or cancel one")
 }
 
 /// Whether a thread takes one more message.

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::{Command, State, World};
 use crate::{
     agents::Chosen,
+    share::Slot,
     shared::Shared,
     thread::{Again, Place, Run, Thread},
 };
@@ -151,9 +152,8 @@ impl World {
                     None => taken.ended += 1,
                     Some(run) => {
                         taken.repeated += 1;
-                        let talk = self.talk(state, shared);
-                        talk.runs += 1;
-                        shared.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let slot = Slot::beyond(shared, state.share.get_or_insert_default());
+                        self.talk(state, shared).runs.push(slot);
                         self.queue(state, shared, run);
                     }
                 }

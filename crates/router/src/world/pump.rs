@@ -81,7 +81,7 @@ impl World {
         let waiting = talk.commands.iter().filter(alike).count();
         if is_message(&command) {
             if waiting >= shared.options.runs_per_user {
-                return Err(super::accept::too_many_runs());
+                return Err(crate::share::too_many_runs());
             }
         } else if waiting >= WAITING {
             return Err(Rejection::new(Reason::RateLimited, "too many commands of the user wait")

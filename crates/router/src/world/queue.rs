@@ -1,10 +1,6 @@
 //! A run gets its place in its thread, at once or behind others, and gives it back.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use portcullis_event::{AgentFailed, CancelRun, RunError, ThreadId};
 use portcullis_log::Change;
@@ -48,11 +44,10 @@ impl World {
     ) -> Option<Run> {
         let state = &mut *self.state.lock();
         let talk = state.talk.as_mut().filter(|talk| talk.term == run.term)?;
-        talk.runs -= 1;
+        talk.runs.pop();
         talk.last_used = shared.clock.instant();
-        shared.runs.fetch_sub(1, Ordering::Relaxed);
         if !self.retains {
-            let carries = talk.runs > 0;
+            let carries = !talk.runs.is_empty();
             state.sockets.as_slice().iter().for_each(|socket| socket.outbox.set_carries_runs(carries));
         }
         let thread = talk.threads.get_mut(&run.thread_id)?;
@@ -99,8 +94,7 @@ impl World {
     /// Ends a run that waited and will not begin.
     fn end_waiting(self: &Arc<Self>, state: &mut State, shared: &Arc<Shared>, run: Run) {
         if let Some(talk) = &mut state.talk {
-            talk.runs -= 1;
-            shared.runs.fetch_sub(1, Ordering::Relaxed);
+            talk.runs.pop();
         }
         let started = run.started();
         let Run { place, chosen, accepted, .. } = run;

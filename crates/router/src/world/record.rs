@@ -1,10 +1,6 @@
 //! What happens is numbered and handed to the record; and what is done where the record refuses.
 
-use std::{
-    mem,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{mem, sync::Arc, time::Duration};
 
 use portcullis_event::{ServerMessage, Timestamp};
 use portcullis_log::{AppendError, Change, Commit, OpenRun};
@@ -130,7 +126,7 @@ impl World {
         for thread in mem::take(&mut talk.threads).into_values() {
             thread.active.iter().for_each(|run| run.cancel.cancel());
         }
-        shared.runs.fetch_sub(mem::take(&mut talk.runs), Ordering::Relaxed);
+        talk.runs.clear();
         talk.clear_late();
         for socket in state.sockets.as_slice() {
             socket.outbox.end(Reason::NotReady);

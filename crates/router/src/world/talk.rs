@@ -13,7 +13,7 @@ use portcullis_log::{Accepted, Owner, OwnerLog};
 use portcullis_reason::{Reason, Rejection};
 
 use super::pump::{Command, Handed};
-use crate::{Outbox, thread::Thread};
+use crate::{Outbox, share::Slot, thread::Thread};
 
 pub(super) struct Talk {
     pub(super) owner: Owner,
@@ -23,7 +23,7 @@ pub(super) struct Talk {
     pub(super) term: u64,
     pub(super) threads: HashMap<ThreadId, Thread>,
     /// Runs that are waiting or going on.
-    pub(super) runs: usize,
+    pub(super) runs: Vec<Slot>,
     /// Messages that are on their way into the record.
     pub(super) accepting: Vec<Accepting>,
     /// What was handed to the record, and of which it is not known yet what became of it.
@@ -82,7 +82,7 @@ impl Talk {
             record: None,
             term: 0,
             threads: HashMap::new(),
-            runs: 0,
+            runs: Vec::new(),
             accepting: Vec::new(),
             handed: VecDeque::new(),
             commands: VecDeque::new(),
@@ -103,7 +103,7 @@ impl Talk {
 
     /// Whether there is nothing to wait for.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.runs == 0 && !self.opens_later && matches!(self.pump, Pump::Idle)
+        self.runs.is_empty() && !self.opens_later && matches!(self.pump, Pump::Idle)
     }
 
     /// When a message is accepted, by the record's clock: later than the one before, so that their order can be told by it.

@@ -222,6 +222,31 @@ async fn runs_are_counted_for_each_user_and_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn isolated_connections_share_the_places_of_their_user() {
+    let router = router(Options { runs_per_user: 2, runs: 10, ..roomy() });
+    let mut main = Device::connect(&router, "ann", Mode::Main).await;
+    let mut first = Device::connect(&router, "ann", Mode::Isolated).await;
+    let mut second = Device::connect(&router, "ann", Mode::Isolated).await;
+    for device in [&first, &second, &main, &first, &second] {
+        device.say(None, "t", "wait:1000").await;
+    }
+    assert_eq!(router.runs(), 2);
+    for (device, refused) in [(&mut first, 1), (&mut second, 1), (&mut main, 1)] {
+        device.read().await;
+        assert_eq!(device.errors(), vec![Reason::TooManyRuns; refused], "{:?}", device.events().count());
+    }
+    // Runs that end with their connection give their places back.
+    drop(first);
+    assert_eq!(settle(&router).await, 0);
+    for _ in 0..2 {
+        main.say(None, "u", "think").await;
+    }
+    assert_eq!(settle(&router).await, 0);
+    main.read().await;
+    assert_eq!(assert_order(main.events()).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn stopping_waits_for_runs_and_then_ends_them() {
     for (script, expected) in [("wait:3000", answer(0)), ("deaf:60000", End::Failure(Reason::Draining))] {
         let router = router(roomy());

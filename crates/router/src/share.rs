@@ -1,0 +1,67 @@
+//! What one user may use up, however many connections and conversations are theirs.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use portcullis_reason::{Reason, Rejection};
+
+use crate::shared::Shared;
+
+/// A user's share of the server.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Runs that are waiting or going on.
+    runs: AtomicUsize,
+}
+
+/// A run's place among its user's and among all. Dropping it gives it back.
+pub(crate) struct Slot {
+    shared: Arc<Shared>,
+    share: Arc<Share>,
+}
+
+impl Slot {
+    /// A place for one more run.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyRuns`] where the user has as many as may be, or all have.
+    pub(crate) fn take(shared: &Arc<Shared>, share: &Arc<Share>) -> Result<Self, Rejection> {
+        // Counted before anything is done for it, so that of many at once no more get in.
+        let slot = Self::beyond(shared, share);
+        let (own, all) = (share.runs.load(Ordering::Relaxed), shared.runs.load(Ordering::Relaxed));
+        if own > shared.options.runs_per_user || all > shared.options.runs {
+            return Err(too_many_runs());
+        }
+        Ok(slot)
+    }
+
+    /// A place for a run that has been accepted before, however many there are.
+    pub(crate) fn beyond(shared: &Arc<Shared>, share: &Arc<Share>) -> Self {
+        share.runs.fetch_add(1, Ordering::Relaxed);
+        shared.runs.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(shared), share: Arc::clone(share) }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.share.runs.fetch_sub(1, Ordering::Relaxed);
+        self.shared.runs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn too_many_runs() -> Rejection {
+    Rejection::new(Reason::TooManyRuns, "the cap on runs is reached")
+        .with_hint("too many runs are going on; wait for one to end or cancel one")
+}
