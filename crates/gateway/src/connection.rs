@@ -19,7 +19,7 @@ use portcullis_frame::Frame;
 use portcullis_handshake::Negotiated;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
-use portcullis_session::{self as session, Notice, Received, Session, Transmit};
+use portcullis_session::{self as session, Notice, Received, Session, Spent, Transmit};
 use tokio::{
     io::ReadBuf,
     time::{Sleep, sleep_until},
@@ -103,6 +103,17 @@ impl Backend {
             Self::Echo(_) => &rules.echo,
         }
     }
+
+    /// Takes from what the user may say with all of their connections; false where nothing is left.
+    fn spend(&self, rules: &session::Options, what: Spent, now: Instant) -> bool {
+        let (Self::Routed(attachment), Some(rates)) = (self, &rules.rates) else { return true };
+        let share = attachment.share();
+        let taken = match what {
+            Spent::Message => share.messages.take(&rates.messages, now),
+            Spent::Control => share.controls.take(&rates.controls, now),
+        };
+        taken.is_ok()
+    }
 }
 
 impl<L: Line> Connection<L> {
@@ -168,7 +179,10 @@ impl<L: Line> Connection<L> {
     /// Acts on bytes that were read.
     fn receive(&mut self, now: Instant, mut input: &mut [u8]) {
         let rules = self.backend.rules(&self.member.gate.rules);
-        while let Some(received) = self.session.receive(rules, now, &mut input) {
+        loop {
+            let backend = &self.backend;
+            let spend = |what| backend.spend(rules, what, now);
+            let Some(received) = self.session.receive(rules, now, &mut input, spend) else { break };
             match (&mut self.backend, received) {
                 (Backend::Routed(attachment), Received::Text(text)) => {
                     if let Some(fresh) = command(attachment, &text) {

@@ -203,9 +203,9 @@ pub struct LimitOptions {
     pub message_bytes: ByteSize,
     /// Most frames that one message may be made of.
     pub message_fragments: u32,
-    /// Messages a second from one connection, on average.
+    /// Messages a second from one user, on average, over all of their connections; pings likewise, apart from them.
     pub messages_per_second: NonZeroU32,
-    /// Messages that one connection may send at once after a pause.
+    /// Messages that one user may send at once after a pause; pings likewise.
     pub message_burst: NonZeroU32,
     /// Outgoing bytes waiting for one connection before it is a slow consumer.
     pub queue_bytes: ByteSize,

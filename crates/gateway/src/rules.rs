@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_frame::Limits;
-use portcullis_session::{self as session, Heartbeat};
+use portcullis_session::{self as session, Heartbeat, Rates};
 use portcullis_units::Rate;
 
 use crate::Options;
@@ -17,13 +17,14 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn new(options: &Options) -> Self {
         let message = options.limits.message_bytes.as_usize();
+        let rate = Rate::per_second(options.limits.messages_per_second, options.limits.message_burst);
         let routed = session::Options {
             heartbeat: Heartbeat {
                 interval: options.heartbeat.interval.get(),
                 timeout: options.heartbeat.timeout.get(),
             },
             limits: Limits { frame: message, message, fragments: options.limits.message_fragments },
-            rate: Some(Rate::per_second(options.limits.messages_per_second, options.limits.message_burst)),
+            rates: Some(Rates { messages: rate, controls: rate }),
             binary: false,
             close_timeout: CLOSE_TIMEOUT,
             close_profile: options.handshake.close_codes,
@@ -31,7 +32,7 @@ impl Rules {
         // Test suites send more and larger messages than people do.
         let echo = session::Options {
             limits: Limits { frame: 16 << 20, message: 16 << 20, fragments: 1 << 17 },
-            rate: None,
+            rates: None,
             binary: true,
             ..routed
         };

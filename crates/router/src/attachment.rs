@@ -17,7 +17,7 @@ use portcullis_token::Identity;
 use tokio::sync::oneshot;
 
 use crate::{
-    Outbox, Router,
+    Outbox, Router, Share,
     world::{self, Message, World},
 };
 
@@ -107,6 +107,11 @@ impl Seat {
         Ok(async move { gone.await.is_ok() })
     }
 
+    /// What the user may use up, with all of their connections.
+    pub fn share(&self) -> Arc<Share> {
+        self.world.share()
+    }
+
     /// Keeps what happens in an `isolated` connection of this seat from the router's observer, so that a probe is not
     /// counted among the users. In the other modes the world is the user's, and its figures are too.
     #[must_use]
@@ -147,6 +152,11 @@ impl Seat {
 }
 
 impl Attachment {
+    /// What the user may use up, with all of their connections.
+    pub fn share(&self) -> Arc<Share> {
+        self.seat.share()
+    }
+
     /// The verified user.
     pub const fn identity(&self) -> &Identity {
         &self.seat.identity
@@ -239,7 +249,7 @@ impl Attachment {
         let message = Message {
             outbox: Arc::clone(&self.outbox),
             format: self.mode.format(),
-            share: self.seat.world.share(),
+            share: self.seat.share(),
             user_id: Arc::from(self.identity().subject()),
             id,
             thread_id,

@@ -9,12 +9,17 @@ use std::{
 };
 
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::Allowance;
 
 use crate::shared::Shared;
 
 /// A user's share of the server.
 #[derive(Debug, Default)]
 pub struct Share {
+    /// Messages that may come.
+    pub messages: Allowance,
+    /// Pings, and pongs that nobody asked for, that may come.
+    pub controls: Allowance,
     /// Runs that are waiting or going on.
     runs: AtomicUsize,
 }

@@ -5,7 +5,6 @@ use std::{borrow::Cow, collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use portcullis_frame::{Decoder, Frame, Message, Role, WireCode};
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::Gcra;
 
 use crate::Options;
 
@@ -18,6 +17,15 @@ pub enum Received<'c> {
     Binary(Cow<'c, [u8]>),
     /// A message came faster than the rate allows and was dropped: tell the client.
     TooFast,
+}
+
+/// What a client spends by what it sends. The driver knows how much of it the user has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// A message.
+    Message,
+    /// A ping, or a pong that nobody asked for.
+    Control,
 }
 
 /// A control frame to send.
@@ -40,13 +48,13 @@ pub enum Transmit {
 pub(crate) struct Frames {
     decoder: Decoder,
     state: State,
-    /// Messages that may come.
-    allowance: Gcra,
-    /// Messages in a row that came too fast.
+    /// Messages and control frames in a row that came too fast.
     dropped: u32,
     /// Answers to pings that were not handed out yet, at most [`MOST_PONGS`].
     pongs: Option<Box<Pongs>>,
     ping_due: bool,
+    /// A ping was sent, and its pong may come.
+    pinged: bool,
     peer_closed: bool,
 }
 
@@ -77,10 +85,10 @@ impl Frames {
         Self {
             decoder: Decoder::new(Role::Server, options.limits),
             state: State::Open,
-            allowance: Gcra::default(),
             dropped: 0,
             pongs: None,
             ping_due: false,
+            pinged: false,
             peer_closed: false,
         }
     }
@@ -90,8 +98,8 @@ impl Frames {
     pub(crate) fn receive<'c>(
         &mut self,
         options: &Options,
-        now: Instant,
         input: &mut &'c mut [u8],
+        mut spend: impl FnMut(Spent) -> bool,
     ) -> Option<Received<'c>> {
         loop {
             let message = match self.decoder.decode(input) {
@@ -103,15 +111,21 @@ impl Frames {
                 }
             };
             match message {
-                Message::Ping(payload) => self.answer(&payload),
-                Message::Pong(_) => {}
+                Message::Ping(payload) => {
+                    if self.spend(options, Spent::Control, &mut spend) {
+                        self.answer(&payload);
+                    }
+                }
+                // The answer to our ping is free, and a silent peer must not have to save up for it.
+                Message::Pong(_) if std::mem::take(&mut self.pinged) => {}
+                Message::Pong(_) => drop(self.spend(options, Spent::Control, &mut spend)),
                 Message::Close(close) => {
                     self.handle_close(close.map(|close| close.code));
                     return None;
                 }
                 _ if self.state != State::Open => {}
                 Message::Binary(_) if !options.binary => self.end(Reason::UnsupportedData),
-                Message::Text(_) | Message::Binary(_) if !self.spend(options, now) => {
+                Message::Text(_) | Message::Binary(_) if !self.spend(options, Spent::Message, &mut spend) => {
                     if self.state == State::Open {
                         return Some(Received::TooFast);
                     }
@@ -168,6 +182,7 @@ impl Frames {
             self.pongs = None;
         }
         if std::mem::take(&mut self.ping_due) && self.state == State::Open {
+            self.pinged = true;
             return Some(Transmit::Soon(Frame::ping(&[]).to_bytes()));
         }
         let State::Ending(end) = self.state else { return None };
@@ -231,13 +246,17 @@ impl Frames {
         }
     }
 
-    /// Spends the allowance of one message; false when there is none left.
-    fn spend(&mut self, options: &Options, now: Instant) -> bool {
-        let Some(rate) = &options.rate else { return true };
-        if self.allowance.take(rate, now).is_ok() {
+    /// Spends what the user has; false when nothing of it is left.
+    fn spend(&mut self, options: &Options, what: Spent, spend: &mut impl FnMut(Spent) -> bool) -> bool {
+        let Some(rates) = &options.rates else { return true };
+        if spend(what) {
             self.dropped = 0;
             return true;
         }
+        let rate = match what {
+            Spent::Message => &rates.messages,
+            Spent::Control => &rates.controls,
+        };
         // Told once for each message at first; a client that goes on for another burst does not listen.
         self.dropped += 1;
         if self.dropped > rate.burst().get() {

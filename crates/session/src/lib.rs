@@ -14,7 +14,7 @@ mod life;
 mod options;
 mod session;
 
-pub use frames::{Received, Transmit};
+pub use frames::{Received, Spent, Transmit};
 pub use life::{Due, Heartbeat, Life};
-pub use options::Options;
+pub use options::{Options, Rates};
 pub use session::{Notice, Session};

@@ -8,6 +8,15 @@ use portcullis_units::Rate;
 
 use crate::Heartbeat;
 
+/// How often something may come, from all connections of a user together.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Messages.
+    pub messages: Rate,
+    /// Pings, and pongs that nobody asked for.
+    pub controls: Rate,
+}
+
 /// The rules of a live connection.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -15,8 +24,8 @@ pub struct Options {
     pub heartbeat: Heartbeat,
     /// Sizes of frames and messages.
     pub limits: Limits,
-    /// How often a message may come; none for no limit.
-    pub rate: Option<Rate>,
+    /// How often something may come; none for no limit.
+    pub rates: Option<Rates>,
     /// Whether binary messages are taken.
     pub binary: bool,
     /// How long the peer has to answer a close.

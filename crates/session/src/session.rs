@@ -7,7 +7,7 @@ use portcullis_reason::{Reason, Rejection};
 
 use crate::{
     Due, Life, Options,
-    frames::{self, Frames, Received, Transmit},
+    frames::{self, Frames, Received, Spent, Transmit},
 };
 
 /// Something that the driver should tell the client.
@@ -43,6 +43,8 @@ impl Session {
     /// Reads on in `input`, which the driver just got from the socket, until a message is complete; none when all of
     /// it is used up. Control frames are dealt with on the way.
     ///
+    /// `spend` takes from what the user may say, and says whether something was left.
+    ///
     /// Nothing is given out any more once the connection is ending (RFC 6455 §7.1.7, §5.5.1).
     #[expect(clippy::mut_mut, reason = "the caller's view of its chunk moves on, as in `Decoder::decode`")]
     pub fn receive<'c>(
@@ -50,11 +52,12 @@ impl Session {
         options: &Options,
         now: Instant,
         input: &mut &'c mut [u8],
+        spend: impl FnMut(Spent) -> bool,
     ) -> Option<Received<'c>> {
         if !input.is_empty() {
             self.life.heard(now);
         }
-        self.frames.receive(options, now, input)
+        self.frames.receive(options, input, spend)
     }
 
     /// Ends the connection with a close frame for `reason`, after the data that waits. The first reason given stays.
@@ -122,33 +125,44 @@ mod tests {
 
     use portcullis_frame::{Frame, Limits, WireCode};
     use portcullis_reason::CloseProfile;
-    use portcullis_units::{Clock, Rate};
+    use portcullis_units::{Clock, Gcra, Rate};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Heartbeat, frames::MOST_PONGS};
+    use crate::{Heartbeat, Rates, frames::MOST_PONGS};
 
     fn options() -> Options {
         Options {
             heartbeat: Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) },
             limits: Limits { frame: 1024, message: 1024, fragments: 8 },
-            rate: Some(Rate::per_second(NonZeroU32::new(2).unwrap(), NonZeroU32::new(3).unwrap())),
+            rates: Some(Rates { messages: rate(2, 3), controls: rate(2, 1_000) }),
             binary: false,
             close_timeout: Duration::from_secs(5),
             close_profile: CloseProfile::Standard,
         }
     }
 
+    fn rate(number: u32, burst: u32) -> Rate {
+        Rate::per_second(NonZeroU32::new(number).unwrap(), NonZeroU32::new(burst).unwrap())
+    }
+
     struct Peer {
         session: Session,
         options: Options,
         now: Instant,
+        /// What the user spent, of messages and of control frames.
+        spent: [Gcra; 2],
     }
 
     impl Peer {
         fn new() -> Self {
             let (options, now) = (options(), Clock::system().instant());
-            Self { session: Session::new(&options, now, None, None), options, now }
+            Self {
+                session: Session::new(&options, now, None, None),
+                options,
+                now,
+                spent: <[Gcra; 2]>::default(),
+            }
         }
 
         /// Sends frames as a client, and gives what the session makes of them.
@@ -159,7 +173,7 @@ mod tests {
             }
             let mut input = &mut bytes[..];
             let mut received = Vec::new();
-            while let Some(message) = self.session.receive(&self.options, self.now, &mut input) {
+            while let Some(message) = self.receive(&mut input) {
                 received.push(match message {
                     Received::Text(text) => text.into_owned(),
                     Received::Binary(bytes) => format!("{bytes:?}"),
@@ -167,6 +181,15 @@ mod tests {
                 });
             }
             received
+        }
+
+        #[expect(clippy::mut_mut, reason = "as in the session")]
+        fn receive<'c>(&mut self, input: &mut &'c mut [u8]) -> Option<Received<'c>> {
+            let (rates, [messages, controls], now) = (self.options.rates.unwrap(), &mut self.spent, self.now);
+            self.session.receive(&self.options, now, input, |what| match what {
+                Spent::Message => messages.take(&rates.messages, now).is_ok(),
+                Spent::Control => controls.take(&rates.controls, now).is_ok(),
+            })
         }
 
         fn transmit(&mut self) -> Vec<Transmit> {
@@ -311,6 +334,36 @@ mod tests {
         assert_eq!(peer.close_code(), Some(1008));
     }
 
+    #[test]
+    fn a_flood_of_control_frames_is_not_answered_then_ended() {
+        let mut peer = Peer::new();
+        peer.options.rates = Some(Rates { messages: rate(2, 3), controls: rate(2, 3) });
+        peer.send(&[Frame::ping(b"1"), Frame::pong(b""), Frame::ping(b"2"), Frame::ping(b"3")]);
+        let pongs = [&b"1"[..], b"2"].map(|payload| Transmit::Soon(Frame::pong(payload).to_bytes()));
+        assert_eq!(peer.transmit(), pongs, "three are free");
+        peer.send(&[Frame::pong(b""), Frame::pong(b"")]);
+        assert!(peer.session.is_open());
+        assert_eq!(peer.send(&[Frame::text("x")]), ["x"], "messages have an allowance of their own");
+        peer.send(&[Frame::pong(b""), Frame::ping(b""), Frame::pong(b""), Frame::ping(b"")]);
+        assert_eq!(peer.close_code(), Some(1008));
+    }
+
+    #[test]
+    fn the_answer_to_a_ping_is_free() {
+        let mut peer = Peer::new();
+        peer.options.rates = Some(Rates { messages: rate(2, 3), controls: rate(1, 1) });
+        peer.send(&[Frame::ping(b"")]);
+        peer.transmit();
+        for _ in 0..50 {
+            peer.wait(Duration::from_secs(25));
+            assert_eq!(peer.transmit().len(), 1);
+            peer.spent = [Gcra::default(); 2];
+            peer.send(&[Frame::ping(b""), Frame::pong(b"")]);
+            peer.transmit();
+        }
+        assert!(peer.session.is_open());
+    }
+
     proptest! {
         /// Whatever comes, in whatever pieces: at most one close goes out, nothing after it, and the session ends.
         #[test]
@@ -321,7 +374,7 @@ mod tests {
             let mut closes = 0;
             for mut chunk in chunks {
                 let mut input = &mut chunk[..];
-                while peer.session.receive(&peer.options, peer.now, &mut input).is_some() {}
+                while peer.receive(&mut input).is_some() {}
                 if end { peer.session.end(Reason::Draining); }
                 for transmit in peer.transmit() {
                     prop_assert_eq!(closes, 0, "nothing follows a close");

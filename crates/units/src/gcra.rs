@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -89,6 +90,22 @@ impl Gcra {
     /// Whether nothing is missing, so that it need not be remembered.
     pub fn is_full(&self, now: Instant) -> bool {
         self.missing(now).is_zero()
+    }
+}
+
+/// An allowance that several share.
+#[derive(Debug, Default)]
+pub struct Allowance(Mutex<Gcra>);
+
+impl Allowance {
+    /// Uses one.
+    ///
+    /// # Errors
+    ///
+    /// None is left: how long to wait for it.
+    pub fn take(&self, rate: &Rate, now: Instant) -> Result<(), Wait> {
+        // A panic elsewhere leaves it whole: it is one value.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod random;
 pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use clock::{Clock, Hand, Time};
 pub use duration::{Duration, ParseDurationError};
-pub use gcra::{Gcra, Rate, Wait};
+pub use gcra::{Allowance, Gcra, Rate, Wait};
 
 /// Splits `text` at the end of its leading digits.
 fn split_digits(text: &str) -> (&str, &str) {

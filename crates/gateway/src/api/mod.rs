@@ -50,9 +50,17 @@ pub(crate) fn authenticate(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Res
     Ok((gate.door.seat(offer.token(), &gate.figures.metrics)?, mode))
 }
 
-/// The same for a request to a plain route.
+/// The same for a request to a plain route, which is one of the messages that the user may send.
 fn authenticate_asker(gate: &Gate, request: &Parts, asker: &Asker) -> Result<(Seat, Mode), Rejection> {
-    authenticate(gate, &head(&gate.door, request)?, &asker.permit)
+    let (seat, mode) = authenticate(gate, &head(&gate.door, request)?, &asker.permit)?;
+    if let Some(rates) = &gate.rules.routed.rates {
+        seat.share().messages.take(&rates.messages, gate.clock.instant()).map_err(|wait| {
+            Rejection::new(Reason::RateLimited, "a user's requests come too fast")
+                .with_hint("messages and requests come too fast")
+                .with_retry_after(wait.as_secs())
+        })?;
+    }
+    Ok((seat, mode))
 }
 
 /// The mode that a query names.
