@@ -126,6 +126,7 @@ impl<L: Line> Stream<L> {
         let mut frames = VecDeque::new();
         let mut sink = [0; 512];
         let mut text = String::new();
+        let mut ahead = 0;
         loop {
             text.clear();
             let due_at = due_at(&self.life, &self.member);
@@ -152,8 +153,13 @@ impl<L: Line> Stream<L> {
                     Some(Due::TokenExpiring) | None => {}
                 },
                 read = self.line.read(&mut sink) => match read {
-                    // What comes behind the request is nobody's.
-                    Ok(count) if count > 0 => {}
+                    // What comes behind the request is nobody's, and much of it is no mistake.
+                    Ok(count) if count > 0 => {
+                        ahead += count;
+                        if ahead > MOST_AHEAD {
+                            return Some(Reason::ProtocolError);
+                        }
+                    }
                     _ => return None,
                 },
             }
@@ -216,6 +222,9 @@ fn handle_due(life: &mut Life, member: &Member, attachment: &Attachment) -> Opti
     }
     due
 }
+
+/// Bytes behind the request that are thrown away before the stream ends.
+const MOST_AHEAD: usize = 8 * 1024;
 
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -305,6 +314,22 @@ mod tests {
         let mut proof = [0; 6];
         client.read_exact(&mut proof).await.unwrap();
         assert_eq!((&proof[..], began.elapsed()), (&b":\n\n:\n\n"[..], Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_takes_little_behind_its_request() {
+        let server = still();
+        let (mut client, line) = duplex(4096);
+        tokio_util::task::TaskTracker::new().spawn(server.serve(line));
+        open(&mut client, &mint(&server.signer)).await;
+        client.write_all(&[b'x'; MOST_AHEAD]).await.unwrap();
+        // The stream goes on, and ends with the next byte.
+        let mut told = String::new();
+        let mut heartbeat = [0; 3];
+        client.read_exact(&mut heartbeat).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        client.read_to_string(&mut told).await.unwrap();
+        assert!(told.contains("event: close") && told.contains("PROTOCOL_ERROR"), "{told}");
     }
 
     #[tokio::test(start_paused = true)]

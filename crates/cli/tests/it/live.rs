@@ -232,6 +232,41 @@ fn messages_too_fast() {
     assert!(close.reason.starts_with("RATE_LIMITED: "), "{}", close.reason);
 }
 
+/// Another connection or request has none of its own, and another user has all of theirs.
+#[test]
+fn what_a_user_sends_counts_wherever_it_comes() {
+    let server =
+        crate::server().set("limits.messages_per_second", "1").set("limits.message_burst", "20").start();
+    let mut first = server.live("/ws", "ann");
+    let mut second = server.live("/ws/isolated", "ann");
+    let mut bob = server.live("/ws", "bob");
+    let ping = masked(Frame::text(r#"{"type":"ping"}"#));
+    first.send(&ping.repeat(20));
+    for _ in 0..20 {
+        assert_eq!(first.json()["type"], "pong");
+    }
+    second.send(&ping);
+    assert_eq!(second.json()["payload"]["reason"], "RATE_LIMITED");
+    let list = Request::plain("GET", "/api/v1/threads").bearer(&server.token("ann"));
+    let refused = server.ask(&list);
+    assert_eq!((refused.status, refused.field("Retry-After")), (429, Some("1")), "{}", refused.raw);
+    bob.send(&ping);
+    assert_eq!(bob.json()["type"], "pong");
+    // Control frames have an allowance of their own, as large.
+    first.send(&masked(Frame::ping(b"a")).repeat(15));
+    second.send(&masked(Frame::ping(b"b")).repeat(60));
+    let close = loop {
+        match second.message() {
+            Message::Close(close) => break close.unwrap(),
+            Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(close.reason.starts_with("RATE_LIMITED: "), "{}", close.reason);
+    first.send(&ping);
+    assert_eq!(first.wait_for("error")["payload"]["reason"], "RATE_LIMITED", "that one goes on");
+}
+
 /// Sends one message and asserts that it is answered by an `error` for `reason`, and that the connection goes on.
 #[track_caller]
 fn assert_error(peer: &mut Peer, text: &str, reason: Reason, id: Option<&str>) {
