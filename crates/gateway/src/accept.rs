@@ -134,7 +134,7 @@ fn decide(
     let offer = upgrade.credentials(&door.policy)?;
     let form = Some(CredentialForm::as_str(offer.form()));
     let seat = door.seat(offer.token(), metrics).map_err(|rejection| {
-        let owner = door.authority.owner(&rejection, offer.token());
+        let owner = door.tokens.owner(&rejection, offer.token());
         Refused { rejection, form, owner }
     })?;
     let identity = seat.identity().clone();

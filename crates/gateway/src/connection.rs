@@ -129,7 +129,7 @@ impl<L: Line> Connection<L> {
         let now = gate.clock.instant();
         let parts = negotiated.into_parts();
         let identity = parts.identity.identity().clone();
-        let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now);
+        let (warn_at, ends_at) = gate.door.tokens.token_times(identity.expires_at(), now);
         let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
         let (backend, kind) = match parts.route {
             Route::Echo => (Backend::Echo(parts.identity), Kind::Echo),
@@ -441,9 +441,9 @@ fn reauthenticate(
     (fresh, id): (Reauthenticate, Option<MessageId>),
     now: Instant,
 ) {
-    let authority = &member.gate.door.authority;
+    let tokens = &member.gate.door.tokens;
     let outcome =
-        authority.identify(fresh.token.expose()).and_then(|identity| attachment.reauthenticate(identity));
+        tokens.identify(fresh.token.expose()).and_then(|identity| attachment.reauthenticate(identity));
     if let Err(rejection) = outcome {
         return attachment.refuse(&rejection, id);
     }
@@ -451,7 +451,7 @@ fn reauthenticate(
     if !member.renew(identity) {
         return session.end(Reason::TokenRevoked);
     }
-    let (warn_at, ends_at) = authority.token_times(identity.expires_at(), now);
+    let (warn_at, ends_at) = tokens.token_times(identity.expires_at(), now);
     session.renew(warn_at, ends_at);
 }
 

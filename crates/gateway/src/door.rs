@@ -20,8 +20,8 @@ use portcullis_units::Clock;
 use crate::{
     Options,
     admission::{Admission, Permit},
-    authority::Authority,
     figures::metrics::Metrics,
+    tokens::Tokens,
 };
 
 /// Where an upgrade leads.
@@ -37,7 +37,7 @@ pub(crate) struct Door {
     pub(crate) policy: Policy<Route>,
     proxies: Proxies,
     pub(crate) head_limits: HeadLimits,
-    pub(crate) authority: Authority,
+    pub(crate) tokens: Tokens,
     admission: Arc<Admission>,
     router: Router,
     connections_per_user: u32,
@@ -50,7 +50,7 @@ impl Door {
     pub(crate) fn new(
         options: &Options,
         listen: SocketAddr,
-        authority: Authority,
+        tokens: Tokens,
         router: Router,
         clock: Clock,
     ) -> Result<Self, InvalidPolicy> {
@@ -62,7 +62,7 @@ impl Door {
                 fields: options.handshake.max_fields,
                 ..HeadLimits::default()
             },
-            authority,
+            tokens,
             admission: Admission::new(&options.limits, clock.clone()),
             router,
             connections_per_user: options.limits.connections_per_user,
@@ -110,7 +110,7 @@ impl Door {
     /// For a claimed token: who is it, and may they have one more connection?
     pub(crate) fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
         let started = self.clock.instant();
-        let identity = self.authority.identify(token);
+        let identity = self.tokens.identify(token);
         metrics.verified(self.clock.since(started));
         self.router.admit(identity?, self.connections_per_user)
     }

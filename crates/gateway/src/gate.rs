@@ -31,9 +31,9 @@ impl Gate {
     /// Refuses the tokens of ended logins from now on, and ends the connections that live by one. Each login comes with
     /// the second from which none of its tokens is good any more.
     pub(crate) fn revoke(&self, logins: impl IntoIterator<Item = (String, u64)>) {
-        let authority = &self.door.authority;
-        authority.revoke(logins);
-        self.registry.end(Reason::TokenRevoked, |identity| authority.is_revoked(identity));
+        let tokens = &self.door.tokens;
+        tokens.revoke(logins);
+        self.registry.end(Reason::TokenRevoked, |identity| tokens.is_revoked(identity));
     }
 
     /// What is so now, for the dashboard and `/metrics`.

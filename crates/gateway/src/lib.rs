@@ -23,7 +23,6 @@ mod admin;
 mod admission;
 mod answer;
 mod api;
-mod authority;
 mod connection;
 mod docs;
 mod door;
@@ -50,6 +49,7 @@ mod sse;
 mod stale;
 #[cfg(test)]
 mod testing;
+mod tokens;
 
 pub use figures::metrics::metrics_reference;
 pub use figures::refusals::{OwnRefusal, OwnRefusals};

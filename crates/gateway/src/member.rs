@@ -31,7 +31,7 @@ impl Member {
         kind: Kind,
     ) -> Self {
         let key = gate.registry.enter(&outbox, identity);
-        if gate.door.authority.is_revoked(identity) {
+        if gate.door.tokens.is_revoked(identity) {
             // Its login ended between the check and here.
             outbox.end(Reason::TokenRevoked);
         }
@@ -47,7 +47,7 @@ impl Member {
     pub(crate) fn renew(&self, identity: &Identity) -> bool {
         // From here on the connection lives by another login, perhaps, and is found by that one.
         self.gate.registry.renew(self.key, identity);
-        !self.gate.door.authority.is_revoked(identity)
+        !self.gate.door.tokens.is_revoked(identity)
     }
 
     /// Whether it is our own probe, which is no user's and so in no figure.

@@ -16,7 +16,6 @@ use crate::{
     GatewayOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Permit,
-    authority::Authority,
     door::Door,
     drain, embedded,
     figures::{Figures, history, metrics::Metrics, refusals::OwnRefusals},
@@ -26,6 +25,7 @@ use crate::{
     registry::Registry,
     routes::Plain,
     rules::Rules,
+    tokens::Tokens,
 };
 
 /// What the gateway needs besides its options.
@@ -244,7 +244,7 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
         door: Door::new(
             &options,
             listen,
-            Authority::new(verifier, clock.clone()),
+            Tokens::new(verifier, clock.clone()),
             router.clone(),
             clock.clone(),
         )?,

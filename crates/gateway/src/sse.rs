@@ -97,7 +97,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
     }
     let identity = seat.identity().clone();
     let now = gate.clock.instant();
-    let (warn_at, ends_at) = gate.door.authority.token_times(identity.expires_at(), now);
+    let (warn_at, ends_at) = gate.door.tokens.token_times(identity.expires_at(), now);
     let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
     let hello = |id| established(&gate, id, mode, None, &identity);
     let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);

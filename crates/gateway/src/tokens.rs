@@ -10,13 +10,13 @@ use portcullis_token::{Identity, Revocations, Verifier, inspect};
 use portcullis_units::Clock;
 
 /// Verifies tokens, and knows the logins that ended before their tokens did.
-pub(crate) struct Authority {
+pub(crate) struct Tokens {
     verifier: Arc<Verifier>,
     revocations: Revocations,
     clock: Clock,
 }
 
-impl Authority {
+impl Tokens {
     pub(crate) fn new(verifier: Arc<Verifier>, clock: Clock) -> Self {
         Self { verifier, revocations: Revocations::default(), clock }
     }
