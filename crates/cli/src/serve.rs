@@ -75,7 +75,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
 
     let auth = Auth::start(&config, &data_dir, &keys, gateway).await?;
     let auth_url = config.gateway.auth_url.clone().or_else(|| auth.as_ref().map(|auth| url(auth.address)));
-    let verifier = Arc::new(verifier(keys, auth.as_ref())?);
+    let authority = Arc::new(verifier(keys, auth.as_ref())?);
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -90,7 +90,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let admin = listeners.admin();
     let log = event_log(&options, &data_dir).await?;
     let setup = Setup {
-        verifier,
+        authority,
         agents,
         log,
         redact: Some(without_credentials),

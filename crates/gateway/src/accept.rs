@@ -1,16 +1,26 @@
 //! From an accepted socket to what becomes of it: steps 2 to 11 of the table in ARCHITECTURE.md.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Instant,
+};
 
-use portcullis_handshake::{CredentialForm, Head, HeadLimits, HeadReader, Negotiated, Refusal, Upgrade};
+use portcullis_handshake::{
+    CredentialForm, Head, HeadLimits, HeadReader, Negotiated, Offer, Refusal, Upgrade,
+};
 use portcullis_reason::Rejection;
 use portcullis_router::Seat;
 use portcullis_session::Session;
+use portcullis_token::{Identity, Verdict};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Duration, timeout},
+    time::{Duration, timeout, timeout_at},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{either::Either, task::TaskTracker};
 
 use crate::{
     RejectionStyle,
@@ -22,10 +32,14 @@ use crate::{
     line::Line,
     routes::Plain,
     sse, stale,
+    tokens::in_time,
 };
 
 /// What a browser sends fits; longer heads grow the buffer up to the limit.
 const FIRST_READ: usize = 2 * 1024;
+
+/// Bytes of a 101, with room for what greets the client behind it.
+const GREETING: usize = 512;
 
 /// How long a refused peer may take to read why, and how much of what it still sends is thrown away meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
@@ -41,17 +55,18 @@ pub(crate) async fn serve<L: Line>(
     mut permit: Permit,
 ) {
     // Step 2.
-    let deadline = gate.options.handshake.timeout.get();
+    let deadline = gate.clock.instant() + gate.door.patience;
     let mut buffer = Vec::with_capacity(FIRST_READ);
-    let end = match timeout(deadline, read_head(gate.door.head_limits, &mut line, &mut buffer)).await {
-        Ok(Ok(Ok(end))) => end,
-        Ok(Ok(Err(rejection))) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
-        // The peer left, or sent no head in time: there is nobody to tell.
-        Ok(Err(_)) | Err(_) => {
-            gate.figures.metrics.dropped.inc();
-            return;
-        }
-    };
+    let end =
+        match timeout_at(deadline.into(), read_head(gate.door.head_limits, &mut line, &mut buffer)).await {
+            Ok(Ok(Ok(end))) => end,
+            Ok(Ok(Err(rejection))) => return refuse(&gate, line, peer, &rejection.into(), None, true).await,
+            // The peer left, or sent no head in time: there is nobody to tell.
+            Ok(Err(_)) | Err(_) => {
+                gate.figures.metrics.dropped.inc();
+                return;
+            }
+        };
     let (head, ahead) = buffer.split_at_mut(end);
     let head = match Head::parse(head, &gate.door.head_limits) {
         Ok(head) => head,
@@ -66,7 +81,7 @@ pub(crate) async fn serve<L: Line>(
     }
     // Step 3. What is no upgrade goes on in a box, since its size would be every handshake's.
     if !head.is_upgrade() && sse::is_for(&head) {
-        return match sse::decide(&gate, &head, &permit) {
+        return match Box::pin(sse::decide(&gate, &head, &permit)).await {
             Ok(admitted) => {
                 gate.figures.metrics.accepted();
                 drop(buffer);
@@ -79,27 +94,25 @@ pub(crate) async fn serve<L: Line>(
         return Box::pin(plain.serve(line, buffer, peer, Arc::new(permit))).await;
     }
     // Steps 4 to 10.
-    let mut answer = Vec::with_capacity(512);
-    let decision = decide(&gate.door, &gate.figures.metrics, &head, &permit, &mut answer);
     let is_stale = gate.figures.count_stale_page(head.query());
-    match decision {
+    let mut refused = match decide(&gate.door, &gate.figures.metrics, &head, &permit, deadline).await {
         // Step 11, and a task of its own for all after it: what the handshake needed is freed with this one.
-        Ok(negotiated) => {
+        Ok((negotiated, greeting)) => {
             let probe = gate.figures.mark.is_on(&head);
             if !probe {
                 gate.figures.metrics.accepted();
             }
             tracing::debug!(%peer, route = ?negotiated.route(), "handshake accepted");
-            let opening = Opening { query: head.query(), greeting: answer, ahead, probe };
+            let opening = Opening { query: head.query(), greeting, ahead, probe };
             tasks.spawn(Connection::new(gate, line, permit, negotiated, opening));
+            return;
         }
-        Err(mut refused) => {
-            if is_stale {
-                refused.rejection = stale::explain(refused.rejection);
-            }
-            refuse(&gate, line, peer, &refused, Some(&head), !ahead.is_empty()).await;
-        }
+        Err(refused) => refused,
+    };
+    if is_stale {
+        refused.rejection = stale::explain(refused.rejection);
     }
+    refuse(&gate, line, peer, &refused, Some(&head), !ahead.is_empty()).await;
 }
 
 /// Reads until the head is complete. The outer error is the line's.
@@ -121,25 +134,59 @@ async fn read_head(
     }
 }
 
-/// Steps 4 to 10, in their order; the first that fails decides. Writes the 101 to `answer`.
-fn decide(
-    door: &Door,
-    metrics: &Metrics,
-    head: &Head<'_>,
+/// What becomes of steps 4 to 10. What has to be waited for is on the heap: it would be part of every handshake's task otherwise.
+type Decision<'h> = Either<Ready<Decided>, Pin<Box<dyn Future<Output = Decided> + Send + 'h>>>;
+
+/// What was negotiated with the 101 that says so, or why not.
+type Decided = Result<(Negotiated<Seat, Route>, Vec<u8>), Refused>;
+
+/// Steps 4 to 10, in their order; the first that fails decides.
+fn decide<'h>(
+    door: &'h Door,
+    metrics: &'h Metrics,
+    head: &'h Head<'h>,
     permit: &Permit,
-    answer: &mut Vec<u8>,
-) -> Result<Negotiated<Seat, Route>, Refused> {
+    deadline: Instant,
+) -> Decision<'h> {
+    let offer = match claim(door, head, permit) {
+        Ok(offer) => offer,
+        Err(rejection) => return Either::Left(ready(Err(rejection.into()))),
+    };
+    let asked = door.now();
+    match door.tokens.verify(offer.token()) {
+        Verdict::Now(verified) => Either::Left(ready(settle(door, metrics, offer, verified, asked))),
+        Verdict::Wait(waiting) => Either::Right(Box::pin(async move {
+            let verified = in_time(waiting, deadline).await;
+            settle(door, metrics, offer, verified, asked)
+        })),
+    }
+}
+
+/// Steps 4 to 7.
+fn claim<'h>(door: &Door, head: &'h Head<'h>, permit: &Permit) -> Result<Offer<'h, Route>, Rejection> {
     let upgrade = Upgrade::check(head, &door.policy)?;
     door.admit(permit)?;
-    let offer = upgrade.credentials(&door.policy)?;
+    upgrade.credentials(&door.policy)
+}
+
+/// The rest of step 8, and steps 9 and 10.
+fn settle(
+    door: &Door,
+    metrics: &Metrics,
+    offer: Offer<'_, Route>,
+    verified: Result<Identity, Rejection>,
+    asked: Instant,
+) -> Decided {
     let form = Some(CredentialForm::as_str(offer.form()));
-    let seat = door.seat(offer.token(), metrics).map_err(|rejection| {
+    let seat = door.seat_verified(verified, asked, metrics).map_err(|rejection| {
         let owner = door.tokens.owner(&rejection, offer.token());
         Refused { rejection, form, owner }
     })?;
     let identity = seat.identity().clone();
     let refused = |rejection| Refused { rejection, form, owner: Some(identity) };
-    offer.accept(seat, &door.policy, answer).map_err(refused)
+    let mut greeting = Vec::with_capacity(GREETING);
+    let negotiated = offer.accept(seat, &door.policy, &mut greeting).map_err(refused)?;
+    Ok((negotiated, greeting))
 }
 
 /// Counts and keeps a refusal for everyone who may ask about it, tells the peer why, and ends the connection. Without a head

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use portcullis_event::Mode;
@@ -15,13 +16,14 @@ use portcullis_handshake::{
 use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Router, Seat};
+use portcullis_token::{Identity, Verdict};
 use portcullis_units::Clock;
 
 use crate::{
     Options,
     admission::{Admission, Permit},
     figures::metrics::Metrics,
-    tokens::Tokens,
+    tokens::{Tokens, in_time},
 };
 
 /// Where an upgrade leads.
@@ -42,6 +44,8 @@ pub(crate) struct Door {
     router: Router,
     connections_per_user: u32,
     draining: AtomicBool,
+    /// How long a handshake may take, and a token that is verified elsewhere.
+    pub(crate) patience: Duration,
     clock: Clock,
 }
 
@@ -67,6 +71,7 @@ impl Door {
             router,
             connections_per_user: options.limits.connections_per_user,
             draining: AtomicBool::new(false),
+            patience: options.handshake.timeout.get(),
             clock,
         })
     }
@@ -107,11 +112,30 @@ impl Door {
         permit.admit(self.clock.instant())
     }
 
-    /// For a claimed token: who is it, and may they have one more connection?
-    pub(crate) fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
-        let started = self.clock.instant();
-        let identity = self.tokens.identify(token);
-        metrics.verified(self.clock.since(started));
+    /// The time now.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    /// For a claimed token: who is it, and may they have one more connection? An upgrade asks the same in two steps.
+    pub(crate) async fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
+        let asked = self.now();
+        let verified = match self.tokens.verify(token) {
+            Verdict::Now(verified) => verified,
+            Verdict::Wait(waiting) => in_time(waiting, asked + self.patience).await,
+        };
+        self.seat_verified(verified, asked, metrics)
+    }
+
+    /// For a token that was verified, which began at `asked`: may its user have one more connection?
+    pub(crate) fn seat_verified(
+        &self,
+        verified: Result<Identity, Rejection>,
+        asked: Instant,
+        metrics: &Metrics,
+    ) -> Result<Seat, Rejection> {
+        let identity = self.tokens.current(verified);
+        metrics.verified(self.clock.since(asked));
         self.router.admit(identity?, self.connections_per_user)
     }
 

@@ -137,7 +137,7 @@ async fn preflight_post(
     // Nothing of a body is read for a foreign page, or for who asks too often.
     let decision = match gate.door.greet(&head, &asker.permit) {
         Ok(caller) => match PreflightBody::read(&gate, &request, body).await {
-            Ok(body) => decide(&gate, caller, &body),
+            Ok(body) => decide(&gate, caller, &body).await,
             Err(rejection) => return refuse(&gate.node, &rejection),
         },
         Err(rejection) => Err(rejection),
@@ -151,7 +151,7 @@ async fn preflight_get(
     request: Parts,
 ) -> Response {
     let body = PreflightBody::of(api::mode_of(request.uri.query().unwrap_or_default()).to_owned());
-    let decision = greeted(&gate, &asker, &request, &body);
+    let decision = greeted(&gate, &asker, &request, &body).await;
     preflight(&gate, &asker, &request, decision)
 }
 
@@ -174,20 +174,26 @@ fn preflight(gate: &Gate, asker: &Asker, request: &Parts, decision: Result<Value
 }
 
 /// Runs the same core as an upgrade, without one.
-fn greeted(gate: &Gate, asker: &Asker, request: &Parts, body: &PreflightBody) -> Result<Value, Rejection> {
+async fn greeted(
+    gate: &Gate,
+    asker: &Asker,
+    request: &Parts,
+    body: &PreflightBody,
+) -> Result<Value, Rejection> {
     let head = head(&gate.door, request)?;
-    decide(gate, gate.door.greet(&head, &asker.permit)?, body)
+    decide(gate, gate.door.greet(&head, &asker.permit)?, body).await
 }
 
-fn decide(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
+async fn decide(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
     let stale = stale::of(body.build.as_deref()) == Some(true);
-    accept(gate, caller, body).map_err(|rejection| if stale { stale::explain(rejection) } else { rejection })
+    let accepted = accept(gate, caller, body).await;
+    accepted.map_err(|rejection| if stale { stale::explain(rejection) } else { rejection })
 }
 
-fn accept(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
+async fn accept(gate: &Gate, caller: Caller<'_>, body: &PreflightBody) -> Result<Value, Rejection> {
     let protocols: Vec<&str> = body.protocols.iter().map(String::as_str).collect();
     let offer = gate.door.claim(caller, &body.mode, &protocols)?;
-    let seat = gate.door.seat(offer.token(), &gate.figures.metrics)?;
+    let seat = gate.door.seat(offer.token(), &gate.figures.metrics).await?;
     // GET carries its token in a header, as no browser's WebSocket can, and so has no subprotocol to agree on.
     let protocol = offer.select(&gate.door.policy)?;
     Ok(json!({
@@ -216,7 +222,7 @@ async fn stats(
     request: Parts,
 ) -> Response {
     let body = PreflightBody::of(main());
-    if let Err(rejection) = greeted(&gate, &asker, &request, &body) {
+    if let Err(rejection) = greeted(&gate, &asker, &request, &body).await {
         return refuse(&gate.node, &rejection);
     }
     let modes: serde_json::Map<String, Value> =

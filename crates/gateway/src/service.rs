@@ -6,7 +6,7 @@ use portcullis_event::AgentId;
 use portcullis_log::EventLog;
 use portcullis_reason::Rejection;
 use portcullis_router::{self as router, Agents, Recovered};
-use portcullis_token::{Secret, Verifier};
+use portcullis_token::{Authority, Secret};
 use portcullis_units::{Clock, random};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,8 +30,8 @@ use crate::{
 
 /// What the gateway needs besides its options.
 pub struct Setup {
-    /// Verifies tokens. Its keys can be replaced while the gateway runs.
-    pub verifier: Arc<Verifier>,
+    /// Verifies tokens.
+    pub authority: Arc<dyn Authority>,
     /// Answers messages.
     pub agents: Agents,
     /// Where events and accepted messages are recorded.
@@ -215,7 +215,7 @@ impl Service {
 
 /// What connections share, for a gateway that listens at `listen`.
 pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result<Gate, Error> {
-    let Setup { verifier, agents, log, redact, auth_url, own_refusals, clock } = setup;
+    let Setup { authority, agents, log, redact, auth_url, own_refusals, clock } = setup;
     let node = Node::start(clock.clone());
     let metrics = Arc::new(Metrics::new(&node.name, embedded::build_id()));
     let runs = &options.runs;
@@ -244,7 +244,7 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
         door: Door::new(
             &options,
             listen,
-            Tokens::new(verifier, clock.clone()),
+            Tokens::new(authority, clock.clone()),
             router.clone(),
             clock.clone(),
         )?,

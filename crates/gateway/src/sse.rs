@@ -51,8 +51,8 @@ pub(crate) fn is_for(head: &Head<'_>) -> bool {
 ///
 /// # Errors
 /// The reasons of a handshake.
-pub(crate) fn decide(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<Admitted, Rejection> {
-    let (seat, mode) = api::authenticate(gate, head, permit)?;
+pub(crate) async fn decide(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<Admitted, Rejection> {
+    let (seat, mode) = api::authenticate(gate, head, permit).await?;
     // The place that the client came to last: a browser that comes back repeats the address that it began with.
     let threads = match last_event_id(head)?.filter(|id| !id.is_empty()) {
         Some(cursor) => resume_from_query(&format!("resume={}", cursor.replace(',', "&resume="))),

@@ -8,7 +8,7 @@ use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_log::{Limits, Memory};
 use portcullis_router::Agents;
 use portcullis_test::runtime_clock;
-use portcullis_token::{Issuer, KeySet, Policy, Secret, Signer, Verifier};
+use portcullis_token::{Authority, Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
 use serde_json::{Value, json};
 use tokio::{
@@ -18,7 +18,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Listeners, Options, ProbeAccount, Service, Setup, accept, gate::Gate, line::Line, routes::Plain, service,
+    Handle, Listeners, Options, ProbeAccount, Service, Setup, accept, gate::Gate, line::Line, routes::Plain,
+    service,
 };
 
 /// The key of the dashboard.
@@ -29,6 +30,7 @@ pub(crate) struct Running {
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) signer: Signer,
+    pub(crate) handle: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -53,21 +55,42 @@ pub(crate) fn start(
     change: impl FnOnce(&mut Options),
     probe: Option<&dyn Fn(&Signer) -> ProbeAccount>,
 ) -> Running {
+    let signer = Signer::generate_es256().unwrap();
+    let setup = setup(verifier(&signer));
+    launch(change, setup, signer, probe)
+}
+
+/// Starts one that has its tokens verified by an authority, which is made of a verifier of the signer's tokens.
+pub(crate) fn start_with<A: Authority>(
+    change: impl FnOnce(&mut Options),
+    authority: impl FnOnce(Verifier) -> A,
+) -> Running {
+    let signer = Signer::generate_es256().unwrap();
+    let setup = setup(authority(verifier(&signer)));
+    launch(change, setup, signer, None)
+}
+
+fn launch(
+    change: impl FnOnce(&mut Options),
+    setup: Setup,
+    signer: Signer,
+    probe: Option<&dyn Fn(&Signer) -> ProbeAccount>,
+) -> Running {
     let mut options = Options::default();
     options.gateway.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     options.gateway.admin_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     change(&mut options);
-    let signer = Signer::generate_es256().unwrap();
     let listeners = Listeners::bind(&options).unwrap();
     let (gateway, admin) = (listeners.gateway(), listeners.admin());
     let mut service =
-        Service::new(options, setup(&signer), listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
+        Service::new(options, setup, listeners).unwrap().with_operator(&Secret::from(KEY)).unwrap();
     if let Some(account) = probe {
         service = service.with_probe(account(&signer), AgentId::new("doctor").unwrap());
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let handle = service.handle();
     tasks.spawn(service.run(stop.clone()));
-    Running { gateway, admin, signer, stop, tasks }
+    Running { gateway, admin, signer, handle, stop, tasks }
 }
 
 /// A gateway without listeners, and how to bring it a connection.
@@ -82,7 +105,7 @@ impl Still {
         change(&mut options);
         let signer = Signer::generate_es256().unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let gate = service::gate(options, setup(&signer), listen).unwrap();
+        let gate = service::gate(options, setup(verifier(&signer)), listen).unwrap();
         Self { gate: Arc::new(gate), signer }
     }
 
@@ -100,11 +123,15 @@ impl Still {
     }
 }
 
-fn setup(signer: &Signer) -> Setup {
+fn verifier(signer: &Signer) -> Verifier {
     let mut keys = KeySet::new();
     keys.add_signer(signer).unwrap();
+    Verifier::new([Issuer::unnamed(keys)], Policy::default(), 10)
+}
+
+fn setup(authority: impl Authority) -> Setup {
     Setup {
-        verifier: Arc::new(Verifier::new([Issuer::unnamed(keys)], Policy::default(), 10)),
+        authority: Arc::new(authority),
         agents: Agents::new(|| Arc::new(Parrot)),
         log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
         redact: None,

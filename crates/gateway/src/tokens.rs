@@ -6,24 +6,30 @@ use std::{
 };
 
 use portcullis_reason::{Reason, Rejection};
-use portcullis_token::{Identity, Revocations, Verifier, inspect};
+use portcullis_token::{Authority, Identity, Revocations, Verdict, Waiting, inspect};
 use portcullis_units::Clock;
+use tokio::time::timeout_at;
 
-/// Verifies tokens, and knows the logins that ended before their tokens did.
+/// Has tokens verified, and knows the logins that ended before their tokens did.
 pub(crate) struct Tokens {
-    verifier: Arc<Verifier>,
+    authority: Arc<dyn Authority>,
     revocations: Revocations,
     clock: Clock,
 }
 
 impl Tokens {
-    pub(crate) fn new(verifier: Arc<Verifier>, clock: Clock) -> Self {
-        Self { verifier, revocations: Revocations::default(), clock }
+    pub(crate) fn new(authority: Arc<dyn Authority>, clock: Clock) -> Self {
+        Self { authority, revocations: Revocations::default(), clock }
     }
 
-    /// Whose token it is, of a login that goes on.
-    pub(crate) fn identify(&self, token: &str) -> Result<Identity, Rejection> {
-        let identity = self.verifier.verify(token, self.clock.unix_seconds())?;
+    /// Whose token it is, perhaps of a login that has ended: that is [`current`](Self::current)'s to say.
+    pub(crate) fn verify(&self, token: &str) -> Verdict {
+        self.authority.verify(token, self.clock.unix_seconds())
+    }
+
+    /// The identity of a token that was verified, if its login goes on.
+    pub(crate) fn current(&self, verified: Result<Identity, Rejection>) -> Result<Identity, Rejection> {
+        let identity = verified?;
         self.revocations.check(&identity)?;
         Ok(identity)
     }
@@ -49,14 +55,14 @@ impl Tokens {
         let left_of = |end: u64| Duration::from_secs(end).saturating_sub(self.clock.since_epoch());
         let left = left_of(expires_at);
         // Of a token that is over already, a part of the leeway is gone as well.
-        let ends = now + left_of(expires_at.saturating_add(self.verifier.policy().leeway));
+        let ends = now + left_of(expires_at.saturating_add(self.authority.leeway()));
         (now.checked_add(left.saturating_sub(WARNING)).filter(|_| left > Duration::ZERO), Some(ends))
     }
 
     /// Whose a refused token is, if it was validly signed for somebody: one that has run out, or one user too many times.
     pub(crate) fn owner(&self, rejection: &Rejection, token: &str) -> Option<Identity> {
         // The agent knows a user by the subject alone, which names one person only within one issuer.
-        if !self.verifier.has_one_issuer() {
+        if !self.authority.has_one_issuer() {
             return None;
         }
         let at = match rejection.reason {
@@ -64,9 +70,23 @@ impl Tokens {
             Reason::TooManyConnections => self.clock.unix_seconds(),
             _ => return None,
         };
-        self.verifier.verify(token, at).ok()
+        match self.authority.verify(token, at) {
+            Verdict::Now(verified) => verified.ok(),
+            // Nobody is asked about a token that is refused.
+            Verdict::Wait(_) => None,
+        }
     }
+}
+
+/// What becomes known later, if it does until `deadline`.
+pub(crate) async fn in_time(waiting: Waiting, deadline: Instant) -> Result<Identity, Rejection> {
+    timeout_at(deadline.into(), waiting).await.unwrap_or_else(|_| {
+        Err(Rejection::new(Reason::AuthUnavailable, "the token was not verified in time"))
+    })
 }
 
 /// How long before its token ends a client is told.
 const WARNING: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@
 //! from the cache.
 
 mod algorithm;
+mod authority;
 pub mod base64url;
 mod fingerprint;
 mod identity;
@@ -36,6 +37,7 @@ mod signer;
 mod verifier;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use authority::{Authority, Verdict, Waiting};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use identity::Identity;
 pub use inspect::{Finding, Inspection, MAX_INSPECTED_BYTES, Part, inspect};

@@ -32,7 +32,7 @@ pub(super) async fn post(
 ) -> Response {
     let answer = async {
         // Who it is comes before what they say: nothing of a stranger is read.
-        let (seat, mode) = authenticate_asker(&gate, &request, &asker)?;
+        let (seat, mode) = authenticate_asker(&gate, &request, &asker).await?;
         let most = gate.options.limits.message_bytes.as_usize();
         let time = gate.options.handshake.timeout.get();
         let body = read_body(body, most, time).await.ok_or_else(|| {

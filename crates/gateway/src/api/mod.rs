@@ -40,19 +40,23 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
 ///
 /// # Errors
 /// The reasons of a handshake; `UNKNOWN_MODE` for one whose connection is the world, or that speaks another format.
-pub(crate) fn authenticate(gate: &Gate, head: &Head<'_>, permit: &Permit) -> Result<(Seat, Mode), Rejection> {
+pub(crate) async fn authenticate(
+    gate: &Gate,
+    head: &Head<'_>,
+    permit: &Permit,
+) -> Result<(Seat, Mode), Rejection> {
     let caller = gate.door.greet(head, permit)?;
     let offer = gate.door.claim(caller, mode_of(head.query()), &[])?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
             .with_hint("only the modes main and factory can be used without a WebSocket"));
     };
-    Ok((gate.door.seat(offer.token(), &gate.figures.metrics)?, mode))
+    Ok((gate.door.seat(offer.token(), &gate.figures.metrics).await?, mode))
 }
 
 /// The same for a request to a plain route, which is one of the messages that the user may send.
-fn authenticate_asker(gate: &Gate, request: &Parts, asker: &Asker) -> Result<(Seat, Mode), Rejection> {
-    let (seat, mode) = authenticate(gate, &head(&gate.door, request)?, &asker.permit)?;
+async fn authenticate_asker(gate: &Gate, request: &Parts, asker: &Asker) -> Result<(Seat, Mode), Rejection> {
+    let (seat, mode) = authenticate(gate, &head(&gate.door, request)?, &asker.permit).await?;
     if let Some(rates) = &gate.rules.routed.rates {
         seat.share().messages.take(&rates.messages, gate.clock.instant()).map_err(|wait| {
             Rejection::new(Reason::RateLimited, "a user's requests come too fast")

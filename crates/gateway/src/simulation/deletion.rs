@@ -61,7 +61,9 @@ impl Deletions {
             let thread = *THREADS.choose(&mut random).unwrap();
             let id = ThreadId::new(thread).unwrap();
             let token = self.devices[0].lock().token().to_owned();
-            let Ok(seat) = server.gate.door.seat(&token, &server.gate.figures.metrics) else { continue };
+            let Ok(seat) = server.gate.door.seat(&token, &server.gate.figures.metrics).await else {
+                continue;
+            };
             let begun = Begun::new(&self.devices, thread);
             let epoch = self.disk.epoch(owner, &id);
             let Ok(gone) = seat.forget(id).await else {

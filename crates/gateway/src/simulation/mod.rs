@@ -95,7 +95,7 @@ struct Server {
 impl Server {
     fn start(log: &MemoryLog, verifier: &Arc<Verifier>, policy: ThreadPolicy, began: u64) -> Self {
         let setup = Setup {
-            verifier: Arc::clone(verifier),
+            authority: Arc::clone(verifier) as _,
             agents: Agents::new(Scripted::maker()),
             log: Arc::new(log.clone()),
             redact: Some(str::to_owned),
