@@ -215,6 +215,14 @@ export class Client {
     return this.#send({ type: 'cancel_run', payload: { run_id: runId } });
   }
 
+  /**
+   * Says something to a run that is going on, from any of its owner's devices. It comes back as a `user_message` of the run
+   * once its agent has heard it. False if not live.
+   */
+  steer(runId: string, content: string): boolean {
+    return this.#send({ type: 'steer', id: freshId('msg'), payload: { run_id: runId, content } });
+  }
+
   /** Answers an `approval_requested`. False if not live. */
   approve(approvalId: string, decision: Decision, comment?: string): boolean {
     const payload = { approval_id: approvalId, decision, ...(comment === undefined ? {} : { comment }) };

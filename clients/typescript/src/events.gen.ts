@@ -273,6 +273,14 @@ export type RunId = string;
 /** A credential: never logged, never repeated. */
 export type Secret = string;
 
+/** Payload of `steer`. */
+export interface Steer {
+  /** The run that is to hear it. */
+  readonly run_id: RunId;
+  /** The user's words; not empty, not only white space. */
+  readonly content: string;
+}
+
 /** Names a conversation of one user. Chosen by the client or, where it left it out, by the server. */
 export type ThreadId = string;
 
@@ -465,6 +473,7 @@ export type LegacyMessage<T extends ServerMessageType = ServerMessageType> = {
 export interface ClientPayloads {
   readonly user_message: UserMessage;
   readonly cancel_run: CancelRun;
+  readonly steer: Steer;
   readonly approve: Approve;
   readonly resume: Resume;
   readonly ack: Ack;

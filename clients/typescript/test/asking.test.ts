@@ -106,14 +106,15 @@ describe('asking', () => {
     expect(gateway.socket.sentOf('user_message').map(({ id }) => id)).toEqual([short]);
   });
 
-  test('cancelling and approving need a live connection', async () => {
+  test('cancelling, steering and approving need a live connection', async () => {
     const it = client();
-    expect([it.cancel('r'), it.approve('a', 'approved'), it.reauthenticate('t')]).toEqual([false, false, false]);
+    expect([it.cancel('r'), it.steer('r', 'x'), it.approve('a', 'approved'), it.reauthenticate('t')]).toEqual([false, false, false, false]);
     it.connect();
     await settle();
-    expect([it.cancel('r'), it.approve('a', 'denied', 'no')]).toEqual([true, true]);
+    expect([it.cancel('r'), it.steer('r', 'in German'), it.approve('a', 'denied', 'no')]).toEqual([true, true, true]);
     expect(gateway.socket.sent.map(({ type, payload }) => [type, payload])).toEqual([
       ['cancel_run', { run_id: 'r' }],
+      ['steer', { run_id: 'r', content: 'in German' }],
       ['approve', { approval_id: 'a', decision: 'denied', comment: 'no' }],
     ]);
   });

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    inbox::Inbox,
     sink::EventSink,
     task::{Answer, Failure, Task},
 };
@@ -15,6 +16,8 @@ use crate::{
 pub struct RunContext {
     /// Where the run tells what it does, in the order in which it happens.
     pub events: EventSink,
+    /// Where the run hears what its user says meanwhile. To be dropped by an agent that does not listen.
+    pub inbox: Inbox,
     /// Fires when the run is to stop.
     pub cancel: CancellationToken,
 }

@@ -3,6 +3,8 @@
 use portcullis_event::ExecutionId;
 use serde_json::Value;
 
+use crate::inbox::Said;
+
 /// What a run does while it goes on. Start and result are the router's to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentEvent {
@@ -37,6 +39,8 @@ pub enum AgentEvent {
         /// How long it took.
         duration_ms: u64,
     },
+    /// It has heard something that its user said meanwhile (`user_message`).
+    Heard(Said),
     /// A piece of the answer (`partial_result`); the pieces joined are the final response.
     PartialResult {
         /// The piece.

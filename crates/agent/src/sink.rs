@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     event::AgentEvent,
+    inbox::Said,
     tool::{OpenTool, ToolError, ToolOutput},
 };
 
@@ -139,6 +140,12 @@ impl EventSink {
         Ok(outcome)
     }
 
+    /// Tells that something was heard. It needs no place: an inbox is bounded.
+    pub(crate) fn heard(&self, said: &Said) {
+        // Without a reader nobody is left to be told.
+        let _ = self.send(AgentEvent::Heard(said.clone()));
+    }
+
     /// Waits for a place, which the reader gives back.
     async fn place(&self) -> Result<(), Closed> {
         self.places.acquire().await.map_err(|_| Closed)?.forget();
@@ -192,7 +199,9 @@ impl Events {
     }
 
     fn read(&self, event: Option<AgentEvent>) -> Option<AgentEvent> {
-        if event.as_ref().is_some_and(|event| !matches!(event, AgentEvent::ToolCompleted { .. })) {
+        let needs_none =
+            |event: &AgentEvent| matches!(event, AgentEvent::ToolCompleted { .. } | AgentEvent::Heard(_));
+        if event.as_ref().is_some_and(|event| !needs_none(event)) {
             self.places.add_permits(1);
         }
         event

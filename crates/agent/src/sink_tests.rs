@@ -216,7 +216,7 @@ async fn clones_on_many_tasks_number_their_steps_in_order_of_arrival() {
             }
             AgentEvent::ToolExecuting { execution_id, .. } => assert!(open.insert(execution_id)),
             AgentEvent::ToolCompleted { execution_id, .. } => assert!(open.remove(&execution_id)),
-            AgentEvent::PartialResult { .. } => unreachable!(),
+            AgentEvent::Heard(_) | AgentEvent::PartialResult { .. } => unreachable!(),
         }
     }
     assert!(open.is_empty());

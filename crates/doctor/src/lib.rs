@@ -218,9 +218,12 @@ impl Agent for Doctor {
 
     fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {
         Box::pin(async move {
-            let events = Paced::new(run.events, self.pause);
+            let RunContext { events, inbox, cancel } = run;
+            // What it was asked is all that it looks at.
+            drop(inbox);
+            let events = Paced::new(events, self.pause);
             // Dropping the work at any of its waits is safe: a tool that was going on is completed.
-            run.cancel
+            cancel
                 .run_until_cancelled(self.answer(&task, &events))
                 .await
                 .unwrap_or_else(|| Err(Failure::cancelled()))

@@ -27,6 +27,8 @@ pub enum Command {
     UserMessage(UserMessage),
     /// `cancel_run`: stop a run of one's own.
     CancelRun(CancelRun),
+    /// `steer`: say something to a run that is going on.
+    Steer(Steer),
     /// `approve`: answer `approval_requested`.
     Approve(Approve),
     /// `resume`: send again what was missed.
@@ -60,6 +62,16 @@ pub struct UserMessage {
 pub struct CancelRun {
     /// The run to stop.
     pub run_id: RunId,
+}
+
+/// Payload of `steer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+pub struct Steer {
+    /// The run that is to hear it.
+    pub run_id: RunId,
+    /// The user's words; not empty, not only white space.
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
+    pub content: String,
 }
 
 /// Payload of `approve`.
@@ -174,7 +186,7 @@ impl Serialize for Secret {
 impl Command {
     /// The canonical name of every command.
     pub const NAMES: &'static [&'static str] =
-        &["user_message", "cancel_run", "approve", "resume", "ack", "reauthenticate", "ping"];
+        &["user_message", "cancel_run", "steer", "approve", "resume", "ack", "reauthenticate", "ping"];
 
     /// The names of `user_message`: its own, then its aliases.
     pub const USER_MESSAGE_NAMES: &'static [&'static str] =
@@ -185,6 +197,7 @@ impl Command {
         match self {
             Self::UserMessage(_) => "user_message",
             Self::CancelRun(_) => "cancel_run",
+            Self::Steer(_) => "steer",
             Self::Approve(_) => "approve",
             Self::Resume(_) => "resume",
             Self::Ack(_) => "ack",
@@ -215,6 +228,7 @@ impl Serialize for ClientMessage {
         match &self.command {
             Command::UserMessage(payload) => map.serialize_entry("payload", payload)?,
             Command::CancelRun(payload) => map.serialize_entry("payload", payload)?,
+            Command::Steer(payload) => map.serialize_entry("payload", payload)?,
             Command::Approve(payload) => map.serialize_entry("payload", payload)?,
             Command::Resume(payload) => map.serialize_entry("payload", payload)?,
             Command::Ack(payload) => map.serialize_entry("payload", payload)?,

@@ -10,7 +10,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     Ack, Approve, CancelRun, ClientMessage, Command, Decision, Epoch, MessageId, Ping, Reauthenticate,
-    Resume, ResumePoint, Secret, ThreadId, UserMessage,
+    Resume, ResumePoint, Secret, Steer, ThreadId, UserMessage,
 };
 
 /// The most threads that one `resume` may name.
@@ -116,6 +116,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 enum Kind {
     UserMessage,
     CancelRun,
+    Steer,
     Approve,
     Resume,
     Ack,
@@ -128,6 +129,7 @@ impl Kind {
         Some(match name {
             "user_message" | "chat" | "agent_request" | "start_agent" | "agent_task" => Self::UserMessage,
             "cancel_run" => Self::CancelRun,
+            "steer" => Self::Steer,
             "approve" => Self::Approve,
             "resume" => Self::Resume,
             "ack" => Self::Ack,
@@ -181,6 +183,10 @@ impl<'a> Both<'_, 'a> {
             Kind::CancelRun => Command::CancelRun(CancelRun {
                 run_id: required(self.find(|m| m.run_id), "`run_id` is missing", ID_EXPECTED.run)?,
             }),
+            Kind::Steer => Command::Steer(Steer {
+                run_id: required(self.find(|m| m.run_id), "`run_id` is missing", ID_EXPECTED.run)?,
+                content: self.words()?,
+            }),
             Kind::Approve => Command::Approve(self.approve()?),
             Kind::Resume => Command::Resume(Resume { threads: self.threads()? }),
             Kind::Ack => {
@@ -211,7 +217,7 @@ impl<'a> Both<'_, 'a> {
         }
     }
 
-    fn user_message(&self) -> Result<UserMessage, Rejection> {
+    fn words(&self) -> Result<String, Rejection> {
         let words = |m: &Members<'a>| m.content.or(m.message).or(m.text);
         let content: String = required(
             self.find(words),
@@ -221,6 +227,11 @@ impl<'a> Both<'_, 'a> {
         if content.trim().is_empty() {
             return Err(malformed("`content` must not be empty"));
         }
+        Ok(content)
+    }
+
+    fn user_message(&self) -> Result<UserMessage, Rejection> {
+        let content = self.words()?;
         let agent = match self.find(|m| m.agent) {
             Some(raw) => Some(read(raw).ok_or_else(|| bad_id("agent"))?),
             None => None,

@@ -16,7 +16,7 @@ mod time;
 
 pub use command::{
     Ack, Approve, CancelRun, ClientMessage, Command, Decision, Ping, Reauthenticate, Resume, ResumePoint,
-    Secret, UserMessage,
+    Secret, Steer, UserMessage,
 };
 pub use decode::{
     MAX_DEPTH, MAX_PING_BYTES, MAX_RESUME_THREADS, MAX_SEQ, decode, message_id_of, resume_from_query,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Ack, Approve, CancelRun, Class, Command, Epoch, EventId, MessageId, MessageType, Ping, Reauthenticate,
-    Resume, RunId, ThreadId, Timestamp, UserMessage,
+    Resume, RunId, Steer, ThreadId, Timestamp, UserMessage,
 };
 
 /// What the server sends: one definition for each message, its envelope included.
@@ -27,6 +27,7 @@ pub fn client() -> Schema {
             let payload = match name {
                 "user_message" => generator.subschema_for::<UserMessage>(),
                 "cancel_run" => generator.subschema_for::<CancelRun>(),
+                "steer" => generator.subschema_for::<Steer>(),
                 "approve" => generator.subschema_for::<Approve>(),
                 "resume" => generator.subschema_for::<Resume>(),
                 "ack" => generator.subschema_for::<Ack>(),

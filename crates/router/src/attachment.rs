@@ -218,6 +218,7 @@ impl Attachment {
         let outcome = match command {
             Command::UserMessage(message) => self.submit(id.clone(), thread_id, message),
             Command::CancelRun(command) => self.world.cancel(&self.seat.router.shared, &command),
+            Command::Steer(command) => self.world.steer(id.clone(), command),
             Command::Resume(command) => self.resume(command),
             Command::Ping(ping) => {
                 let answer = Pong { echo: ping.echo };

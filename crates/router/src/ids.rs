@@ -1,11 +1,16 @@
 //! Names that nobody can guess.
 
-use portcullis_event::{Epoch, RunId, ThreadId};
+use portcullis_event::{Epoch, MessageId, RunId, ThreadId};
 use portcullis_units::random;
 
 /// A new run's.
 pub(crate) fn run() -> RunId {
     RunId::new(&format!("run-{}", random::hex::<12>())).expect("hexadecimal digits are an identifier")
+}
+
+/// A message's whose client gave it none.
+pub(crate) fn message() -> MessageId {
+    MessageId::new(&format!("message-{}", random::hex::<12>())).expect("hexadecimal digits are an identifier")
 }
 
 /// A new thread's, where its first message named none.

@@ -8,10 +8,12 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use portcullis_agent::{AgentEvent, Answer, EventSink, Failure, Message, RunContext, Task, ToolCall};
+use portcullis_agent::{
+    AgentEvent, Answer, EventSink, Events, Failure, Inbox, Message, RunContext, Said, Task, ToolCall,
+};
 use portcullis_event::{
     AgentCompleted, AgentFailed, AgentThinking, ExecutionId, PartialResult, RunError, ServerMessage,
-    ToolCompleted, ToolExecuting, Usage,
+    ToolCompleted, ToolExecuting, Usage, UserSaid,
 };
 use portcullis_reason::Reason;
 use tokio::sync::Semaphore;
@@ -28,6 +30,9 @@ const EVENTS: usize = 32;
 
 /// Events of a run that the record has not committed: what one run may have on their way.
 const UNCOMMITTED: u32 = 64;
+
+/// What a user has said to a run and its agent has not heard.
+const UNHEARD: usize = 8;
 
 /// Bytes of an answer's pieces that are joined at most, and how long the first of them waits for more.
 const JOINED_BYTES: usize = 4 * 1024;
@@ -89,8 +94,16 @@ impl<'a> Driver<'a> {
             // What brings the server down does so twice at most.
             self.world.reopen(self.shared, &self.run.place, again.open.clone())?.await.map_err(|_| Lost)?;
         }
+        // The tools of a second attempt are others than those of the first.
+        let name = &self.run.place.run_id;
+        let name = if self.run.is_second() { format!("{name}.2").into() } else { name.to_arc() };
+        let (sink, events) = EventSink::channel(name, EVENTS);
+        let (letterbox, inbox) = Inbox::channel(&sink, UNHEARD);
+        // Who sees that the run has begun may speak to it.
+        self.world.listen(&self.run.place, letterbox);
         self.emit(self.run.started()).await;
-        let outcome = self.run_agent().await;
+        let context = RunContext { events: sink, inbox, cancel: self.run.cancel.clone() };
+        let outcome = self.run_agent(context, events).await;
         self.close_tools().await;
         let outcome = outcome.and_then(|answer| match self.excess(answer.final_response.len()) {
             Some(excess) => Err(excess),
@@ -105,7 +118,7 @@ impl<'a> Driver<'a> {
         Ok(self.turn)
     }
 
-    async fn run_agent(&mut self) -> Result<Answer, Failure> {
+    async fn run_agent(&mut self, context: RunContext, mut events: Events) -> Result<Answer, Failure> {
         let earlier = if self.run.remembers { self.world.history(&self.run.place).await } else { Vec::new() };
         let mut messages: Vec<_> = earlier.into_iter().flat_map(Turn::into_messages).collect();
         messages.push(Message::user(mem::take(&mut self.run.content)));
@@ -116,12 +129,7 @@ impl<'a> Driver<'a> {
             messages,
             context: self.run.context.take(),
         };
-        // The tools of a second attempt are others than those of the first.
-        let name = &self.run.place.run_id;
-        let name = if self.run.is_second() { format!("{name}.2").into() } else { name.to_arc() };
-        let (sink, mut events) = EventSink::channel(name, EVENTS);
         let (agent, stop) = (Arc::clone(&self.run.chosen.agent), self.run.cancel.clone());
-        let context = RunContext { events: sink, cancel: stop.clone() };
         // A panic ends the run, not the process; nothing that the agent touched is used after it.
         let work = AssertUnwindSafe(async move { agent.run(task, context).await }).catch_unwind();
         let mut work = Box::pin(work);
@@ -214,6 +222,13 @@ impl<'a> Driver<'a> {
                     duration_ms,
                 })
                 .await;
+            }
+            AgentEvent::Heard(Said { message_id, content }) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.said(content.clone());
+                }
+                let (run_id, content) = (self.run.place.run_id.clone(), self.run.kept(self.shared, &content));
+                self.emit(UserSaid { message_id, run_id, content }).await;
             }
             AgentEvent::PartialResult { delta } => self.tell_piece(delta).await,
         }

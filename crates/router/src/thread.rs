@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use portcullis_agent::Keeps;
+use portcullis_agent::{Keeps, Letterbox};
 use portcullis_event::{AgentStarted, Epoch, Position, RunId, ThreadId};
 use portcullis_log::{OpenRun, Stream};
 use tokio::sync::oneshot;
@@ -38,6 +38,8 @@ pub(crate) struct Thread {
 pub(crate) struct Active {
     pub(crate) id: RunId,
     pub(crate) cancel: CancellationToken,
+    /// The way to its agent, once that has begun.
+    pub(crate) letterbox: Option<Letterbox>,
     /// Its last event was seen: there is nothing left to cancel, though its place is still to be cleared.
     ended: bool,
 }
@@ -86,11 +88,11 @@ impl Run {
     }
 
     /// What of the user's words is written down, as the agent says.
-    pub(crate) fn kept(&self, shared: &Shared) -> Option<String> {
+    pub(crate) fn kept(&self, shared: &Shared, words: &str) -> Option<String> {
         match self.chosen.agent.keeps() {
             Keeps::Nothing => None,
-            Keeps::Redacted => shared.options.redact.map(|redact| redact(&self.content)),
-            Keeps::All => Some(self.content.clone()),
+            Keeps::Redacted => shared.options.redact.map(|redact| redact(words)),
+            Keeps::All => Some(words.to_owned()),
         }
     }
 
@@ -138,7 +140,14 @@ impl Thread {
     /// Notes that a run goes on.
     pub(crate) fn begin(&mut self, run: &Run) {
         let (id, cancel) = (run.place.run_id.clone(), run.cancel.clone());
-        self.active.push(Active { id, cancel, ended: false });
+        self.active.push(Active { id, cancel, letterbox: None, ended: false });
+    }
+
+    /// Opens the way to the agent of a run that goes on.
+    pub(crate) fn listen(&mut self, run_id: &RunId, letterbox: Letterbox) {
+        if let Some(active) = self.active.iter_mut().find(|active| active.id == *run_id) {
+            active.letterbox = Some(letterbox);
+        }
     }
 
     /// Notes that a run's last event was seen.
@@ -214,7 +223,12 @@ mod tests {
     fn a_run_whose_end_was_seen_cannot_be_cancelled_any_more() {
         let mut thread = Thread::new(Clock::system().instant());
         let id = RunId::new("r").unwrap();
-        thread.active.push(Active { id: id.clone(), cancel: CancellationToken::new(), ended: false });
+        thread.active.push(Active {
+            id: id.clone(),
+            cancel: CancellationToken::new(),
+            letterbox: None,
+            ended: false,
+        });
         assert!(thread.going_on(&id).is_some());
         // Its task has not heard of that yet, so its place is still there.
         thread.seen_to_end(&id);

@@ -8,6 +8,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn {
     messages: Vec<Message>,
+    /// What was said while calls had no result yet: it stands behind the results.
+    later: Vec<String>,
     /// Calls of the last message with calls that have no result yet.
     open: usize,
     /// Where that message stands.
@@ -18,6 +20,19 @@ impl Turn {
     /// A turn that begins with what was asked.
     pub(crate) fn asked(question: String) -> Self {
         Self { messages: vec![Message::user(question)], ..Self::default() }
+    }
+
+    /// Notes what the user said meanwhile.
+    pub(crate) fn said(&mut self, words: String) {
+        self.later.push(words);
+        self.settle();
+    }
+
+    /// Puts what was said behind the results, once all are there.
+    fn settle(&mut self) {
+        if self.open == 0 {
+            self.messages.extend(self.later.drain(..).map(Message::user));
+        }
     }
 
     /// Notes that a tool began. Tools that overlap are calls of one message, so that all results can follow it.
@@ -37,6 +52,7 @@ impl Turn {
     fn tool_ended(&mut self, call_id: String, result: String, ok: bool) {
         self.messages.push(Message::Tool { call_id, content: vec![Part::Text(result)], ok });
         self.open = self.open.saturating_sub(1);
+        self.settle();
     }
 
     /// Notes what came of a tool that began, as it was told.
@@ -54,7 +70,8 @@ impl Turn {
 
     /// How much it holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.messages.iter().map(Message::bytes).sum()
+        let later: usize = self.later.iter().map(String::len).sum();
+        later + self.messages.iter().map(Message::bytes).sum::<usize>()
     }
 
     pub(crate) fn into_messages(self) -> Vec<Message> {
@@ -85,6 +102,7 @@ mod tests {
         let mut turn = Turn::asked("q".to_owned());
         for step in script {
             match step.split_once(' ').expect("a step names a tool") {
+                ("said", words) => turn.said(words.to_owned()),
                 ("began", id) => turn.tool_began(ToolCall {
                     id: id.to_owned(),
                     name: "t".to_owned(),
@@ -105,6 +123,16 @@ mod tests {
         assert_eq!(
             shape(overlapping),
             ["user q", "calls a b c", "result a", "result c", "result b", "calls d", "result d"]
+        );
+    }
+
+    #[test]
+    fn what_is_said_meanwhile_stands_behind_the_results() {
+        let said =
+            turn(&["said a", "began b", "said c", "began d", "ended b", "said e", "ended d", "said f"]);
+        assert_eq!(
+            shape(said),
+            ["user q", "user a", "calls b d", "result b", "result d", "user c", "user e", "user f"]
         );
     }
 

@@ -8,9 +8,12 @@ use std::{
     time::Duration,
 };
 
-use portcullis_agent::{Agent, Answer, Failure, Message, RunContext, RunFuture, Task, ToolError, ToolOutput};
+use portcullis_agent::{
+    Agent, Answer, EventSink, Failure, Message, RunContext, RunFuture, Task, ToolError, ToolOutput,
+};
 use portcullis_reason::Reason;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 /// Follows scripts such as `think tool wait:50 delta`.
 #[derive(Debug)]
@@ -27,8 +30,12 @@ impl Scripted {
 }
 
 impl Scripted {
-    async fn follow(&self, task: &Task, run: &RunContext) -> Result<Answer, Failure> {
-        let RunContext { events, cancel } = run;
+    async fn follow(
+        &self,
+        task: &Task,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Failure> {
         // Whatever is said bears the mark of whom it is for.
         let mark = format!("{}|{}|{}", task.user_id, self.instance, earlier_turns(task));
         for word in task.question().split(' ') {
@@ -124,6 +131,9 @@ impl Agent for Scripted {
     }
 
     fn run(&self, task: Task, run: RunContext) -> RunFuture<'_> {
-        Box::pin(async move { self.follow(&task, &run).await })
+        let RunContext { events, inbox, cancel } = run;
+        // What the script says is settled.
+        drop(inbox);
+        Box::pin(async move { self.follow(&task, &events, &cancel).await })
     }
 }

@@ -25,6 +25,8 @@ export interface Turn {
   readonly question: string | undefined;
   /** As the server tells it to all devices: what may be a credential is replaced, and some agents keep no words at all. */
   readonly told: Signal<string | undefined>;
+  /** What was said to the run while it went on, as its agent heard it. */
+  readonly heard: Signal<readonly string[]>;
   readonly runId: Signal<string | undefined>;
   readonly status: Signal<TurnStatus>;
   readonly steps: Signal<readonly Step[]>;
@@ -45,6 +47,8 @@ export interface Thread {
 export class ChatModel {
   readonly #threads = signal<readonly Thread[]>([]);
   readonly #byRun = new Map<string, Turn>();
+  /** The message that each run answers. */
+  readonly #questions = new Map<string, string>();
   readonly #byMessage = new Map<string, { readonly thread: Thread; readonly turn: Turn }>();
 
   /** The thread that was begun last comes first. */
@@ -68,7 +72,10 @@ export class ChatModel {
     for (const turn of this.thread(threadId)?.turns.peek() ?? []) {
       this.#byMessage.delete(turn.key);
       const runId = turn.runId.peek();
-      if (runId !== undefined) this.#byRun.delete(runId);
+      if (runId !== undefined) {
+        this.#byRun.delete(runId);
+        this.#questions.delete(runId);
+      }
     }
     this.#threads.value = this.#threads.peek().filter(({ id }) => id !== threadId);
   }
@@ -134,6 +141,13 @@ export class ChatModel {
   /** A question, as all of the user's devices hear it. The one that it was asked on has it already. */
   #said({ thread_id: threadId, payload: { message_id: messageId, run_id: runId, content } }: ServerEvent<'user_message'>): void {
     this.#accepted(messageId, runId);
+    const question = this.#questions.get(runId) ?? messageId;
+    this.#questions.set(runId, question);
+    if (question !== messageId) {
+      const heard = this.#byRun.get(runId)?.heard;
+      if (heard !== undefined && content !== undefined) heard.value = [...heard.peek(), content];
+      return;
+    }
     if (this.#byMessage.has(messageId)) return;
     const thread = this.#open(threadId);
     const turn = this.#byRun.get(runId) ?? this.#elsewhere(thread, runId);
@@ -239,6 +253,7 @@ function newTurn(key: string, question: string | undefined): Turn {
     key,
     question,
     told: signal<string | undefined>(undefined),
+    heard: signal<readonly string[]>([]),
     runId: signal<string | undefined>(undefined),
     status: signal<TurnStatus>('sending'),
     steps: signal<readonly Step[]>([]),

@@ -70,6 +70,12 @@ function TurnView({ turn }: { turn: Turn }) {
         </p>
       )}
       <Steps turn={turn} />
+      {turn.heard.value.map((words) => (
+        <p class="question">
+          <span class="visually-hidden">You, meanwhile: </span>
+          {words}
+        </p>
+      ))}
       <AnswerView turn={turn} />
       {busy && (
         <p class="progress">

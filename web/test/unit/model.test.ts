@@ -169,6 +169,19 @@ describe('what was asked', () => {
     expect(only().turn.status.value).toBe('completed');
   });
 
+  test('is not taken for what was said to the run meanwhile', () => {
+    said('m1', 'r1', 'one');
+    event('agent_started');
+    said('s1', 'r1', 'only the last hour');
+    said('s2', 'r1', 'and in German');
+    event('agent_completed');
+    expect(only().turn).toMatchObject({
+      told: { value: 'one' },
+      heard: { value: ['only the last hour', 'and in German'] },
+      status: { value: 'completed' },
+    });
+  });
+
   test('while another run goes on keeps its place, and each run goes to its own question', () => {
     said('m1', 'r1', 'one');
     event('agent_started', 'r1');

@@ -329,6 +329,10 @@ fn runs_that_are_not_there() {
     assert_error(&mut ann, &cancel(run), Reason::UnknownRun, Some("c"));
     assert_error(&mut bob, &cancel(run), Reason::UnknownRun, Some("c"));
     assert_error(&mut bob, &cancel("run-0"), Reason::UnknownRun, Some("c"));
+    let steer =
+        |run: &str| json!({ "type": "steer", "id": "c", "payload": { "run_id": run, "content": "a" } });
+    assert_error(&mut ann, &steer(run).to_string(), Reason::UnknownRun, Some("c"));
+    assert_error(&mut bob, &steer("run-0").to_string(), Reason::UnknownRun, Some("c"));
     let approve = r#"{"type":"approve","id":"c","payload":{"approval_id":"a","decision":"approved"}}"#;
     assert_error(&mut bob, approve, Reason::UnknownRun, Some("c"));
 }

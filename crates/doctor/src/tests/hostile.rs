@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use portcullis_agent::{Agent, AgentEvent, EventSink, RunContext};
+use portcullis_agent::{Agent, AgentEvent, EventSink, Inbox, RunContext};
 use portcullis_diagnose::redacted;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -164,7 +164,7 @@ async fn cancelling_ends_a_run_with_its_tool_completed() {
     let doctor = Doctor::new(Arc::new(Fixed));
     let cancel = CancellationToken::new();
     let (events, mut receiver) = EventSink::channel("run", 8);
-    let run = RunContext { events, cancel: cancel.clone() };
+    let run = RunContext { inbox: Inbox::channel(&events, 1).1, events, cancel: cancel.clone() };
     let run = doctor.run(task("jwt.abc 1006 NO_TOKEN"), run);
     let watch = async {
         let mut events = Vec::new();
@@ -190,7 +190,7 @@ async fn a_reader_that_left_ends_the_run() {
     let doctor = Doctor::new(Arc::new(Fixed));
     let (events, receiver) = EventSink::channel("run", 8);
     drop(receiver);
-    let run = RunContext { events, cancel: CancellationToken::new() };
+    let run = RunContext { inbox: Inbox::channel(&events, 1).1, events, cancel: CancellationToken::new() };
     let result = doctor.run(task("1006"), run).await;
     assert_eq!(result.unwrap_err().reason, portcullis_reason::Reason::RunCancelled);
 }

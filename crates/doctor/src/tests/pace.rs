@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_agent::{Agent as _, AgentEvent, EventSink, RunContext};
+use portcullis_agent::{Agent as _, AgentEvent, EventSink, Inbox, RunContext};
 use portcullis_reason::Reason;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,8 @@ async fn each_step_and_piece_waits_and_nothing_else_does() {
         let doctor = Doctor::new(Arc::new(Fixed)).paced(pause);
         let (events, mut reader) = EventSink::channel("r", 1024);
         let began = Instant::now();
-        let run = RunContext { events, cancel: CancellationToken::new() };
+        let run =
+            RunContext { inbox: Inbox::channel(&events, 1).1, events, cancel: CancellationToken::new() };
         assert!(doctor.run(task("why 1006?"), run).await.is_ok());
         let waited = began.elapsed();
         let events: Vec<_> = std::iter::from_fn(|| reader.try_recv()).collect();
@@ -39,7 +40,7 @@ async fn it_can_be_stopped_in_the_middle_of_a_pause() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         cancel.cancel();
     };
-    let run = RunContext { events, cancel: cancel.clone() };
+    let run = RunContext { inbox: Inbox::channel(&events, 1).1, events, cancel: cancel.clone() };
     let (outcome, ()) = tokio::join!(doctor.run(task("why 1006?"), run), stop);
     assert_eq!(outcome.unwrap_err().reason, Reason::RunCancelled);
     assert_eq!(began.elapsed(), Duration::from_secs(1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, Message, RunContext, Task};
+use portcullis_agent::{Agent, AgentEvent, EventSink, Failure, Inbox, Message, RunContext, Task};
 use portcullis_reason::{CloseProfile, Reason};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -112,6 +112,7 @@ impl Transcript {
                 AgentEvent::ToolCompleted { execution_id, .. } => {
                     assert_eq!(open.take().as_ref(), Some(execution_id), "completed after announced");
                 }
+                AgentEvent::Heard(said) => panic!("it does not listen: {said:?}"),
                 AgentEvent::PartialResult { delta } => streamed.push_str(delta),
             }
         }
@@ -133,7 +134,7 @@ pub(super) fn task(content: &str) -> Task {
 pub(super) async fn run_task(task: Task) -> Result<Transcript, Failure> {
     let doctor = Doctor::new(Arc::new(Fixed));
     let (events, mut receiver) = EventSink::channel(Arc::clone(&task.run_id), 8);
-    let run = RunContext { events, cancel: CancellationToken::new() };
+    let run = RunContext { inbox: Inbox::channel(&events, 1).1, events, cancel: CancellationToken::new() };
     let collect = async {
         let mut events = Vec::new();
         while let Some(event) = receiver.recv().await {

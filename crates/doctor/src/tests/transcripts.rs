@@ -18,7 +18,7 @@ fn render(transcript: &Transcript) -> String {
             AgentEvent::ToolCompleted { tool_name, ok, result_summary, .. } => {
                 writeln!(out, "<- {tool_name} ok={ok} {result_summary}")
             }
-            AgentEvent::PartialResult { .. } => Ok(()),
+            AgentEvent::Heard(_) | AgentEvent::PartialResult { .. } => Ok(()),
         }
         .unwrap();
     }

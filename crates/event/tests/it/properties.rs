@@ -34,7 +34,7 @@ proptest! {
 
     #[test]
     fn no_json_makes_the_decoder_panic(
-        kind in "user_message|chat|cancel_run|approve|resume|ack|reauthenticate|ping",
+        kind in "user_message|chat|cancel_run|steer|approve|resume|ack|reauthenticate|ping",
         payload in json(),
         member in "content|thread_id|threads|run_id|seq|token|decision|approval_id|after_seq|epoch|id|agent",
         value in json(),
@@ -64,6 +64,7 @@ proptest! {
             format!("{{\"{secret}\":1,"),
             secret.clone(),
             format!("{{\"type\":\"reauthenticate\",\"payload\":{{\"token\":[\"{secret}\"]}}}}"),
+            format!("{{\"type\":\"steer\",\"payload\":{{\"run_id\":\"{secret} {secret}\",\"content\":\"{secret}\"}}}}"),
             format!("{{\"type\":\"cancel_run\",\"payload\":{{\"run_id\":\"{secret} {secret}\"}}}}"),
             format!("{{\"type\":\"user_message\",\"id\":\"{secret} \",\"payload\":{{\"content\":\"x\"}}}}"),
         ] {

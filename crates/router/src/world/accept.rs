@@ -210,7 +210,8 @@ impl World {
         let accepted = Accepted { run_id, thread_id };
         let frame = shared.control(format, answer(id.clone(), accepted.clone(), false));
         let message_id = id.clone();
-        let said = UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared) };
+        let said =
+            UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared, &run.content) };
         talk.runs.push(slot);
         let thread = talk.thread(&accepted.thread_id, shared.clock.instant());
         thread.accepting += 1;

@@ -1,6 +1,9 @@
 //! What a user may see of what was said, and what an agent is shown of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use portcullis_agent::ToolCall;
@@ -89,7 +92,14 @@ async fn read_turns(record: &dyn OwnerLog, id: &ThreadId) -> Result<Vec<Turn>, l
             let Some(run) = event.run_id else { continue };
             match event.message {
                 ServerMessage::UserMessage(said) => {
-                    open.insert(run, said.content.map(Turn::asked).unwrap_or_default());
+                    // The first one of a run is its question.
+                    match (open.entry(run), said.content) {
+                        (Entry::Vacant(new), words) => {
+                            new.insert(words.map(Turn::asked).unwrap_or_default());
+                        }
+                        (Entry::Occupied(mut turn), Some(words)) => turn.get_mut().said(words),
+                        (Entry::Occupied(_), None) => {}
+                    }
                 }
                 ServerMessage::ToolExecuting(tool) => {
                     let (id, name) = (tool.execution_id.to_string(), tool.tool_name.to_string());

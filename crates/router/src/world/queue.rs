@@ -2,14 +2,15 @@
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use portcullis_event::{AgentFailed, CancelRun, RunError, ThreadId};
+use portcullis_agent::{Letterbox, Said, Unheard};
+use portcullis_event::{AgentFailed, CancelRun, MessageId, RunError, Steer, ThreadId};
 use portcullis_log::Change;
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::oneshot;
 
 use super::{State, World, open::unreadable, pump::Then};
 use crate::{
-    ThreadPolicy, run,
+    ThreadPolicy, ids, run,
     shared::Shared,
     thread::{Place, Run},
     turn::Turn,
@@ -89,6 +90,39 @@ impl World {
         };
         self.end_waiting(state, shared, run);
         Ok(())
+    }
+
+    /// Opens the way to a run's agent.
+    pub(crate) fn listen(&self, run: &Place, letterbox: Letterbox) {
+        let mut state = self.state.lock();
+        let talk = state.talk.as_mut().filter(|talk| talk.term == run.term);
+        if let Some(thread) = talk.and_then(|talk| talk.threads.get_mut(&run.thread_id)) {
+            thread.listen(&run.run_id, letterbox);
+        }
+    }
+
+    /// Says something to a run that is going on.
+    ///
+    /// # Errors
+    /// [`Reason::UnknownRun`], also for another user's run and where its agent does not listen; [`Reason::RateLimited`] where
+    /// too much waits to be heard.
+    pub(crate) fn steer(&self, id: Option<MessageId>, command: Steer) -> Result<(), Rejection> {
+        let Steer { run_id, content } = command;
+        let state = self.state.lock();
+        let mut threads = state.talk.iter().flat_map(|talk| talk.threads.values());
+        let Some(active) = threads.find_map(|thread| thread.going_on(&run_id)) else {
+            return Err(Rejection::new(Reason::UnknownRun, "the user has no such run that is going on")
+                .with_hint("no run of yours that is going on has that run_id"));
+        };
+        let said = Said { message_id: id.unwrap_or_else(ids::message), content };
+        let unheard = active.letterbox.as_ref().map_or(Err(Unheard::Closed), |letterbox| letterbox.say(said));
+        unheard.map_err(|unheard| match unheard {
+            Unheard::Closed => Rejection::new(Reason::UnknownRun, "the run's agent does not listen")
+                .with_hint("the agent of that run does not listen while it works; cancel the run, or ask again behind it"),
+            Unheard::Full => Rejection::new(Reason::RateLimited, "too much waits to be heard by the run's agent")
+                .with_hint("the agent has not heard yet what you said before; say less at a time")
+                .with_retry_after(1),
+        })
     }
 
     /// Ends a run that waited and will not begin.

@@ -11,5 +11,6 @@ mod policy;
 mod recorded;
 mod repeated;
 mod script;
+mod steer;
 mod turns;
 mod world;

@@ -9,7 +9,7 @@ use std::{
 
 use portcullis_event::{
     AgentStarted, CancelRun, ClientMessage, Command, ConnectionEstablished, Envelope, ExecutionId, MessageId,
-    Mode, Resume, ResumePoint, RunId, ServerMessage, ThreadId, UserMessage,
+    Mode, Resume, ResumePoint, RunId, ServerMessage, Steer, ThreadId, UserMessage,
 };
 use portcullis_frame::{self as frame, Decoder, Message, Role};
 use portcullis_log::{EventLog, Limits, Memory};
@@ -173,6 +173,20 @@ impl Device {
 
     pub(crate) fn cancel(&self, run: &RunId) {
         self.send(Some("cancel"), None, Command::CancelRun(CancelRun { run_id: run.clone() }));
+    }
+
+    pub(crate) async fn steer(&self, id: Option<&str>, run: &RunId, words: &str) {
+        let command = Command::Steer(Steer { run_id: run.clone(), content: words.to_owned() });
+        self.send(id, None, command);
+        turn().await;
+    }
+
+    /// Says so much to a run that it cannot hear anything in between.
+    pub(crate) fn burst(&self, run: &RunId, count: usize) {
+        for _ in 0..count {
+            let content = "again".to_owned();
+            self.send(None, None, Command::Steer(Steer { run_id: run.clone(), content }));
+        }
     }
 
     fn send(&self, id: Option<&str>, thread: Option<&str>, command: Command) {
