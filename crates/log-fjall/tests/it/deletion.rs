@@ -6,7 +6,7 @@ use portcullis_log::{Change, Durability, EventLog as _, suite::block_on};
 use portcullis_log_fjall::Embedded;
 use portcullis_test::setting;
 
-use crate::support::{Heard, commit, ends, event, open, opened, options, run, seqs, thread};
+use crate::support::{Heard, commit, ends, event, open, opened, options, run, seqs, thread, written};
 
 /// Words that are told, asked, and made into names.
 const WORDS: [&str; 5] = ["Zebracorn", "Quagmire", "t-Wombat", "r-Axolotl", "Numbat"];
@@ -30,13 +30,6 @@ fn found(folder: &Path, needles: &[&[u8]]) -> Vec<String> {
         }
     }
     hits
-}
-
-/// What is written in a file: journals are longer than that, with zeros behind.
-fn written(bytes: &[u8]) -> &[u8] {
-    const BLOCK: usize = 1 << 12;
-    let written = bytes.chunks(BLOCK).rposition(|block| block != &[0; BLOCK][..block.len()]);
-    &bytes[..written.map_or(0, |last| bytes.len().min((last + 1) * BLOCK))]
 }
 
 fn words() -> Vec<&'static [u8]> {

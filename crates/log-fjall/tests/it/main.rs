@@ -6,5 +6,6 @@ mod contract;
 mod crash;
 mod deletion;
 mod folder;
+mod loss;
 mod support;
 mod takeover;

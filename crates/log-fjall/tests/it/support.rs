@@ -121,10 +121,18 @@ pub(crate) fn journal(path: &Path) -> PathBuf {
     journals.max().expect("there is a journal")
 }
 
-/// How far a journal is written: it may be longer, with zeros behind.
+/// How far a journal is written.
 pub(crate) fn used(path: &Path) -> u64 {
     let bytes = std::fs::read(path).unwrap();
+    let bytes = written(&bytes);
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+}
+
+/// What is written in a file: journals are longer than that, with zeros behind.
+pub(crate) fn written(bytes: &[u8]) -> &[u8] {
+    const BLOCK: usize = 1 << 12;
+    let written = bytes.chunks(BLOCK).rposition(|block| block != &[0; BLOCK][..block.len()]);
+    &bytes[..written.map_or(0, |last| bytes.len().min((last + 1) * BLOCK))]
 }
 
 /// Cuts a file off.
