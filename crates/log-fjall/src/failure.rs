@@ -88,6 +88,11 @@ impl Failure {
         }
     }
 
+    /// Whether there was no room for something.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::System(error) if is_full(error))
+    }
+
     /// Whether trying again does not help.
     pub(crate) const fn lasts(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::Locked | Self::Fault(_))

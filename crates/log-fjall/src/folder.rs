@@ -103,6 +103,11 @@ impl Folder {
         mark(&self.path)
     }
 
+    /// The file whose room is given up where there is none.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.path.join(RESERVE)
+    }
+
     /// Makes the database's folder, and lets nobody else look into it: its files are made with the mode of the process.
     pub(crate) fn close_off(&self) -> io::Result<()> {
         let tables = self.tables();

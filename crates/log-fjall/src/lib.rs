@@ -70,6 +70,12 @@ pub struct Options {
     /// What the system calls its present run: while it is the same, the system has what was written. None where that is not
     /// known; then every end that was not clean may have lost something.
     pub boot_id: Option<String>,
+    /// The bytes that are left free on the device for what is under way: acceptances are refused below that. A tenth of the
+    /// device at most.
+    pub floor: u64,
+    /// The size of a file whose room is given up where there is no other, for ends and deletions. A fortieth of the device
+    /// at most.
+    pub reserve: u64,
     /// How long to wait before the database is opened again after a failure: at first, and at most.
     pub pauses: (Duration, Duration),
     /// Told of what an operator should know. Called from the record's own threads, and soon to return.
@@ -84,6 +90,8 @@ impl Options {
             durability,
             limits,
             boot_id: boot_id.map(|id| id.trim().to_owned()),
+            floor: 64 << 20,
+            reserve: 16 << 20,
             pauses: (Duration::from_secs(1), Duration::from_secs(30)),
             notice: Arc::new(|_| {}),
         }
@@ -212,5 +220,9 @@ impl EventLog for Embedded {
 
     fn ready(&self) -> Result<(), Arc<str>> {
         self.shared.queue.ready()
+    }
+
+    fn serves(&self) -> Result<(), Arc<str>> {
+        self.shared.queue.serves()
     }
 }

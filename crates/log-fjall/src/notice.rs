@@ -26,6 +26,13 @@ pub enum Notice {
     },
     /// Changes are taken again.
     Recovered,
+    /// Messages are refused, and what is under way goes on, since there is little room left on the device.
+    Full {
+        /// How much, and what would help.
+        cause: Arc<str>,
+    },
+    /// There is room again.
+    Roomy,
     /// A record of format 1 is taken over, which takes its time: so many events are there so far.
     TakingOver {
         /// How many.
@@ -66,6 +73,10 @@ impl fmt::Display for Notice {
             }
             Self::Failed { cause } => write!(f, "events cannot be recorded for now: {cause}"),
             Self::Recovered => f.write_str("events are recorded again"),
+            Self::Full { cause } => {
+                write!(f, "messages are refused, since their events cannot be recorded: {cause}")
+            }
+            Self::Roomy => f.write_str("messages are accepted again, since there is room"),
             Self::TakingOver { events } => {
                 write!(f, "it is taken over from format 1; {events} events are there so far")
             }

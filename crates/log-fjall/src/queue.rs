@@ -177,14 +177,17 @@ impl Queue {
 
     /// Whether changes are taken.
     pub(crate) fn ready(&self) -> Result<(), Arc<str>> {
+        self.serves()?;
+        locked(&self.waiting).full.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether changes are taken, but for acceptances.
+    pub(crate) fn serves(&self) -> Result<(), Arc<str>> {
         let waiting = locked(&self.waiting);
         match &waiting.status {
             Status::Working => {}
             Status::Down { cause, .. } | Status::Failed(cause) => return Err(Arc::clone(cause)),
             Status::Closed => return Err(CLOSED.into()),
-        }
-        if let Some(full) = &waiting.full {
-            return Err(Arc::clone(full));
         }
         match waiting.busy.map(|busy| busy.elapsed()) {
             Some(long) if long >= STUCK => {

@@ -1,6 +1,6 @@
 //! Opening the record: what is on the disk is proven to be what was committed, or what is missing is told.
 
-use std::{collections::VecDeque, fs, io, path::Path, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fs, io, mem, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     Error, Notice, Options,
@@ -9,7 +9,7 @@ use crate::{
     folder::{Folder, Found},
     keys,
     questions::Questions,
-    room::Room,
+    room::{self, Kept, Room},
     slots::{Held, Slots},
     state::StateFile,
     store::{Store, damaged},
@@ -113,6 +113,10 @@ impl Keeper {
         self.options.pauses
     }
 
+    const fn kept(&self) -> Kept {
+        Kept { floor: self.options.floor, reserve: self.options.reserve }
+    }
+
     pub(crate) fn tell(&self, notice: Notice) {
         (self.options.notice)(notice);
     }
@@ -148,7 +152,7 @@ impl Keeper {
             limits: self.options.limits,
             chain: Chain::new(state.id, found, state.batch),
             questions,
-            room: Room::default(),
+            room: Room::measure(&self.folder, self.kept())?,
             next_term: self.next_term,
             free: Vec::new(),
             end: held.len() as u32,
@@ -240,6 +244,12 @@ impl Keeper {
             writer.renew_questions()?;
         }
         self.note(writer)?;
+        let before = mem::replace(&mut writer.room, Room::measure(&self.folder, self.kept())?);
+        match (before.cause(), writer.room.cause()) {
+            (None, Some(cause)) => self.tell(Notice::Full { cause: Arc::clone(cause) }),
+            (Some(_), None) => self.tell(Notice::Roomy),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -258,6 +268,9 @@ impl Keeper {
         self.suspect = true;
         // What was told to be committed has to be there again.
         let _ = self.note(&mut writer);
+        if failure.is_full() {
+            room::give_up(&self.folder);
+        }
         if failure.loses() {
             self.lossy = Some(failure.cause(self.folder.path()));
         }

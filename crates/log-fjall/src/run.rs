@@ -15,6 +15,8 @@ use crate::{
 
 /// Works until the record is closed, or has failed for good.
 pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) {
+    let (mut since, mut pause_before) = (Instant::now(), Duration::ZERO);
+    shared.queue.set_full(writer.room.cause().cloned());
     loop {
         let Some((failure, group)) = work(shared, &mut keeper, &mut writer) else {
             shared.gate.close(crate::queue::CLOSED.into());
@@ -23,7 +25,9 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
         };
         let failure = failure.explained(keeper.folder());
         let cause = failure.cause(keeper.folder());
-        let mut pause = keeper.pauses().0;
+        // What fails again soon is not tried again as soon.
+        let (least, most) = keeper.pauses();
+        let mut pause = if since.elapsed() < SOON { (pause_before * 2).clamp(least, most) } else { least };
         let status = Status::Down { cause: Arc::clone(&cause), after: pause };
         // From here on nothing waits for what will not come.
         let waiting = shared.queue.fail(status.clone());
@@ -43,7 +47,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
                 Ok(writer) => break writer,
                 Err(failure) => {
                     in_vain = if failure.lasts() { in_vain + 1 } else { 0 };
-                    pause = (pause * 2).min(keeper.pauses().1);
+                    pause = (pause * 2).min(most);
                     let cause = failure.cause(keeper.folder());
                     if in_vain == IN_VAIN {
                         drop(shared.queue.fail(Status::Failed(cause)));
@@ -53,7 +57,9 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
                 }
             }
         };
+        (since, pause_before) = (Instant::now(), pause);
         shared.gate.open(writer.store.clone());
+        shared.queue.set_full(writer.room.cause().cloned());
         shared.queue.resume();
         keeper.tell(Notice::Recovered);
     }
@@ -84,7 +90,7 @@ fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Optio
             if let Err(failure) = caught(|| keeper.tick(writer)) {
                 return Some((failure, Group::default()));
             }
-            shared.queue.set_full(writer.room.full.clone());
+            shared.queue.set_full(writer.room.cause().cloned());
             next = Instant::now() + TICK;
         }
     }
@@ -94,3 +100,5 @@ fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Optio
 const TICK: Duration = Duration::from_secs(1);
 /// How often the database is opened in vain where trying again is not expected to help.
 const IN_VAIN: u32 = 5;
+/// A failure that comes so soon after the one before is taken for the same.
+const SOON: Duration = Duration::from_mins(1);

@@ -19,6 +19,10 @@ type Staged<T = ()> = Result<T, Refused>;
 impl Writer {
     /// Puts a change into the batch, or says why it is refused.
     pub(crate) fn apply(&mut self, owner: &Owner, change: Change) -> Staged {
+        if let Some(cause) = self.room.refuses(&change) {
+            let (cause, after) = (Arc::clone(cause), Duration::from_secs(5));
+            return Err(AppendError::Unavailable { cause, after }.into());
+        }
         match change {
             Change::Accept { run, told } => return self.accept(owner, &run, told),
             Change::Reopen(run) => {
@@ -45,9 +49,6 @@ impl Writer {
     }
 
     fn accept(&mut self, owner: &Owner, run: &OpenRun, told: Option<Record>) -> Staged {
-        if let Some(cause) = self.room.full.clone() {
-            return Err(AppendError::Unavailable { cause, after: Duration::from_secs(5) }.into());
-        }
         let message = keys::name(owner, Of::Message, run.message_id.as_str());
         let before = self.accepted(owner, &message, &run.message_id)?;
         if let Some(accepted) = before.as_ref().filter(|it| it.thread_id == run.thread_id) {

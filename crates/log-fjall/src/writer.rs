@@ -20,6 +20,7 @@ use crate::{
     keys::Name,
     questions::Questions,
     queue::{Job, Status},
+    room::Room,
     secrets::{Nonces, Secret},
     store::Store,
     values::Meta,
@@ -33,8 +34,8 @@ pub(crate) struct Writer {
     pub(crate) nonces: Nonces,
     pub(crate) chain: Chain,
     pub(crate) questions: Questions,
-    /// Why acceptances are refused, and what else is.
-    pub(crate) room: crate::room::Room,
+    /// What there is room for.
+    pub(crate) room: Room,
     /// What is written with the next batch.
     batch: Batch,
     /// Owners whose logs are open.
@@ -134,7 +135,7 @@ pub(crate) struct Begin {
     pub(crate) limits: Limits,
     pub(crate) chain: Chain,
     pub(crate) questions: Questions,
-    pub(crate) room: crate::room::Room,
+    pub(crate) room: Room,
     pub(crate) next_term: u64,
     pub(crate) free: Vec<u32>,
     pub(crate) end: u32,
@@ -267,9 +268,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what there is so far where it is much.
+    /// Writes what there is so far where it is much. Nothing is at hand then.
     pub(crate) fn relieve(&mut self) -> Result<(), Failure> {
-        if self.batch.bytes < MUCH { Ok(()) } else { self.flush() }
+        if self.batch.bytes >= MUCH {
+            self.flush()?;
+            self.recent.clear();
+            self.streams.clear();
+        }
+        Ok(())
     }
 
     /// Makes everything as durable as was asked for.

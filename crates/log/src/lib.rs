@@ -68,11 +68,20 @@ pub trait EventLog: Send + Sync + 'static {
     /// messages that are; open runs keep their streams. Says how many streams went.
     fn sweep(&self, before: u64) -> BoxFuture<'static, Result<usize, ReadError>>;
 
-    /// Whether changes are taken, and if not, why, in words for an operator.
+    /// Whether all changes are taken, and if not, why, in words for an operator.
+    ///
+    /// # Errors
+    /// The cause, while nothing can be recorded, or no message be accepted.
+    fn ready(&self) -> Result<(), Arc<str>>;
+
+    /// Whether what is there can be read and let go of, and what is under way recorded: where only acceptances are refused,
+    /// there is no room for more.
     ///
     /// # Errors
     /// The cause, while nothing can be recorded.
-    fn ready(&self) -> Result<(), Arc<str>>;
+    fn serves(&self) -> Result<(), Arc<str>> {
+        self.ready()
+    }
 }
 
 /// The record of one user, open for whoever routes for them.

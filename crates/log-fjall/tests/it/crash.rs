@@ -155,7 +155,7 @@ fn a_first_start_that_was_cut_off_is_begun_again() {
     let path = folder.path().join("events");
     drop(open(&path));
     let cuts: [&[&str]; 5] = [
-        &["tables", "keys", "state"],
+        &["tables", "keys", "state", "reserve"],
         &["tables", "keys"],
         &["tables"],
         &["tables/version"],

@@ -68,7 +68,7 @@ fn a_folder_that_others_may_write_to_is_refused() {
     // To read is not to write.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     drop(open(&path));
-    for name in ["state", "keys", "tables"] {
+    for name in ["state", "keys", "reserve", "tables"] {
         fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(fails(&path), Error::Exposed { .. }), "{name}");
         fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o700)).unwrap();
@@ -94,7 +94,7 @@ fn a_folder_of_another_user_is_refused() {
     assert!(matches!(&error, Error::Exposed { .. }) && error.to_string().contains("65534"), "{error}");
     assert_eq!(fs::read_dir(&planted).unwrap().count(), 0, "nothing was added");
     // Nor is what another put into a folder of ours.
-    for name in ["portcullis-events", "state", "keys", "tables"] {
+    for name in ["portcullis-events", "state", "keys", "reserve", "tables"] {
         let path = folder.path().join("events");
         drop(open(&path));
         nobody(&path.join(name));
@@ -107,7 +107,7 @@ fn a_folder_of_another_user_is_refused() {
 fn links_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let precious = folder.path().join("precious");
-    for name in ["portcullis-events", "state", "keys", "tables", "tables/lock", "tables/0.jnl"] {
+    for name in ["portcullis-events", "state", "keys", "reserve", "tables", "tables/lock", "tables/0.jnl"] {
         let path = folder.path().join("events");
         drop(open(&path));
         let (aside, link) = (folder.path().join("aside"), path.join(name));
@@ -137,7 +137,7 @@ fn nobody_else_can_read_what_is_recorded() {
     commit(&opened(&log, "ann"), event("t", "e", 1, "x"));
     let mode = |name: &str| fs::metadata(path.join(name)).unwrap().mode() & 0o777;
     assert_eq!(mode(""), 0o700);
-    for name in ["portcullis-events", "state", "keys"] {
+    for name in ["portcullis-events", "state", "keys", "reserve"] {
         assert_eq!(mode(name), 0o600, "{name}");
     }
     assert_eq!(mode("tables"), 0o700);

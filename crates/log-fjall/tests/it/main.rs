@@ -5,6 +5,7 @@ mod agreement;
 mod contract;
 mod crash;
 mod deletion;
+mod disk;
 mod folder;
 mod loss;
 mod support;

@@ -2,8 +2,8 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,11 +19,36 @@ pub(crate) const LIMITS: Limits = Limits { events: 100_000, bytes: 1 << 30, thre
 
 /// What was heard of a record.
 #[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<Notice>>>);
+pub(crate) struct Heard(Arc<(Mutex<Vec<Notice>>, Condvar)>);
 
 impl Heard {
     pub(crate) fn all(&self) -> Vec<Notice> {
-        self.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().clone()
+    }
+
+    /// Waits until something was heard.
+    pub(crate) fn until(&self, wanted: impl Fn(&Notice) -> bool) {
+        self.wait(|notices| notices.iter().any(&wanted));
+    }
+
+    /// Waits until the record takes everything.
+    pub(crate) fn ready(&self, log: &Embedded) {
+        self.wait(|_| log.ready().is_ok());
+    }
+
+    /// Waits until the record says that it does not take everything.
+    pub(crate) fn not_ready(&self, log: &Embedded) {
+        self.wait(|_| log.ready().is_err());
+    }
+
+    fn wait(&self, wanted: impl Fn(&[Notice]) -> bool) {
+        let end = Instant::now() + Duration::from_mins(2);
+        let mut notices = self.0.0.lock().unwrap();
+        while !wanted(&notices) {
+            assert!(Instant::now() < end, "it was waited for in vain: {notices:?}");
+            // The room on a device is measured from time to time, and nobody is told of it.
+            (notices, _) = self.0.1.wait_timeout(notices, Duration::from_millis(50)).unwrap();
+        }
     }
 }
 
@@ -33,7 +58,13 @@ pub(crate) fn options(durability: Durability, heard: &Heard) -> Options {
     Options {
         pauses: (Duration::from_millis(1), Duration::from_millis(100)),
         boot_id: Some("one".to_owned()),
-        notice: Arc::new(move |notice| heard.0.lock().unwrap().push(notice)),
+        // Folders are copied often.
+        floor: 1 << 20,
+        reserve: 1 << 12,
+        notice: Arc::new(move |notice| {
+            heard.0.0.lock().unwrap().push(notice);
+            heard.0.1.notify_all();
+        }),
         ..Options::new(durability, LIMITS)
     }
 }
