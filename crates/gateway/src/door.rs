@@ -100,10 +100,15 @@ impl Door {
 
     /// Whether new connections are taken.
     pub(crate) fn ready(&self) -> Result<(), Rejection> {
+        self.is_open()?;
+        self.router.ready()
+    }
+
+    fn is_open(&self) -> Result<(), Rejection> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Rejection::new(Reason::Draining, "a request came while draining").with_retry_after(2));
         }
-        self.router.ready()
+        Ok(())
     }
 
     /// Whether this connection may ask now: the server takes some, and its address has not asked too often.
@@ -144,6 +149,19 @@ impl Door {
     pub(crate) fn greet<'b>(&self, head: &'b Head<'b>, permit: &Permit) -> Result<Caller<'b>, Rejection> {
         let caller = Caller::check(head, &self.policy)?;
         self.admit(permit)?;
+        Ok(caller)
+    }
+
+    /// The same for a request about what is recorded, which may be read and deleted where there is no room for more.
+    pub(crate) fn greet_keeper<'b>(
+        &self,
+        head: &'b Head<'b>,
+        permit: &Permit,
+    ) -> Result<Caller<'b>, Rejection> {
+        let caller = Caller::check(head, &self.policy)?;
+        self.is_open()?;
+        self.router.serves()?;
+        permit.admit(self.clock.instant())?;
         Ok(caller)
     }
 

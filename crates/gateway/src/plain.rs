@@ -39,19 +39,22 @@ pub(crate) fn routes() -> Router<Arc<Gate>> {
 const ANY_ORIGIN: (HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
 
 async fn health(State(gate): State<Arc<Gate>>) -> Response {
-    let (status, word) = match gate.door.ready() {
-        Ok(()) => (StatusCode::OK, "ok"),
+    let (status, word, cause) = match gate.door.ready() {
+        Ok(()) => (StatusCode::OK, "ok", None),
         Err(rejection) if rejection.reason == Reason::Draining => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+            (StatusCode::SERVICE_UNAVAILABLE, "draining", None)
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Err(rejection) => (StatusCode::SERVICE_UNAVAILABLE, "not ready", Some(rejection.detail)),
     };
-    let body = json!({
+    let mut body = json!({
         "status": word,
         "version": env!("CARGO_PKG_VERSION"),
         "node": &*gate.node.name,
         "uptime_s": gate.node.uptime().as_secs(),
     });
+    if let Some(cause) = cause {
+        body["cause"] = cause.into();
+    }
     (status, [NO_STORE, ANY_ORIGIN], Json(body)).into_response()
 }
 

@@ -59,22 +59,23 @@ impl Failure {
         }
     }
 
-    /// In words that an operator can act on.
-    pub(crate) fn cause(&self, folder: &Path) -> Arc<str> {
-        let path = folder.display();
+    /// In words that an operator can act on. They name no folder, since strangers may read them too.
+    pub(crate) fn cause(&self) -> Arc<str> {
         match self {
             Self::System(error) if is_full(error) => {
-                format!("no space left for the record of events: make room on the device of {path}").into()
+                "no space left for the record of events: make room on its device".into()
             }
             Self::System(error) if is_out_of_files(error) => {
                 "too many open files: raise the limit of descriptors (LimitNOFILE, ulimit -n), or lower the \
                  number of connections"
                     .into()
             }
-            Self::System(error) => format!("the device of {path} failed: {error}").into(),
-            Self::Poisoned => format!("a write to {path} failed, and the system does not say why").into(),
-            Self::Locked => format!("{path} is still in use").into(),
-            Self::Damaged(detail) => format!("the record of events in {path} is damaged: {detail}").into(),
+            Self::System(error) => format!("the device of the record of events failed: {error}").into(),
+            Self::Poisoned => {
+                "a write to the record of events failed, and the system does not say why".into()
+            }
+            Self::Locked => "the record of events is still in use".into(),
+            Self::Damaged(detail) => format!("the record of events is damaged: {detail}").into(),
             Self::Fault(detail) => format!("a fault of this program: {detail}").into(),
         }
     }

@@ -272,7 +272,7 @@ impl Keeper {
             room::give_up(&self.folder);
         }
         if failure.loses() {
-            self.lossy = Some(failure.cause(self.folder.path()));
+            self.lossy = Some(failure.cause());
         }
         let _ = caught(|| {
             drop(writer);
@@ -294,7 +294,7 @@ impl Keeper {
             Ok(())
         });
         if let Err(failure) = closed {
-            self.tell(Notice::Failed { cause: failure.cause(self.folder.path()) });
+            self.tell(Notice::Failed { cause: failure.cause() });
         }
     }
 }

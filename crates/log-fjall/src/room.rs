@@ -27,7 +27,8 @@ pub(crate) struct Kept {
 }
 
 impl Room {
-    /// Looks how much room there is. The reserve is made where it is not there and could be.
+    /// Looks how much room there is. The reserve is made where it is not there and could be, and given up where there is
+    /// next to nothing else.
     pub(crate) fn measure(folder: &Folder, kept: Kept) -> io::Result<Self> {
         let of_device = rustix::fs::statvfs(folder.path())?;
         let free = of_device.f_bavail * of_device.f_frsize;
@@ -36,7 +37,13 @@ impl Room {
         let reserve = kept.reserve.min(whole / 40);
         let path = folder.reserve();
         let has_reserve = match path.symlink_metadata() {
-            Ok(metadata) if metadata.len() == reserve => true,
+            Ok(metadata) if metadata.len() == reserve => {
+                let is_needed = free < reserve / 4;
+                if is_needed {
+                    give_up(folder);
+                }
+                !is_needed
+            }
             _ => free >= floor + reserve && keep(&path, reserve).is_ok(),
         };
         if has_reserve && free >= floor {
@@ -45,7 +52,7 @@ impl Room {
         let (free, floor) = (free >> 20, floor >> 20);
         let cause = format!(
             "no space left for the record of events: {free} MiB are free on its device, where {floor} MiB are left \
-             for what is under way; make room there, or delete threads"
+             for what is under way; make room there"
         );
         Ok(if has_reserve { Self::Little(cause.into()) } else { Self::None(cause.into()) })
     }

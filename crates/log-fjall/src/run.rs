@@ -24,7 +24,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
             return;
         };
         let failure = failure.explained(keeper.folder());
-        let cause = failure.cause(keeper.folder());
+        let cause = failure.cause();
         // What fails again soon is not tried again as soon.
         let (least, most) = keeper.pauses();
         let mut pause = if since.elapsed() < SOON { (pause_before * 2).clamp(least, most) } else { least };
@@ -48,7 +48,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
                 Err(failure) => {
                     in_vain = if failure.lasts() { in_vain + 1 } else { 0 };
                     pause = (pause * 2).min(most);
-                    let cause = failure.cause(keeper.folder());
+                    let cause = failure.cause();
                     if in_vain == IN_VAIN {
                         drop(shared.queue.fail(Status::Failed(cause)));
                         return;
@@ -99,6 +99,6 @@ fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Optio
 /// How often it is noted beside the database how far the record has come, and looked whether there is room.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the database is opened in vain where trying again is not expected to help.
-const IN_VAIN: u32 = 5;
+const IN_VAIN: u32 = 3;
 /// A failure that comes so soon after the one before is taken for the same.
 const SOON: Duration = Duration::from_mins(1);

@@ -135,6 +135,14 @@ impl Router {
         self.shared.ready()
     }
 
+    /// Whether what is recorded can be read and let go of, though there may be no room for more.
+    ///
+    /// # Errors
+    /// [`Reason::NotReady`].
+    pub fn serves(&self) -> Result<(), Rejection> {
+        self.shared.serves()
+    }
+
     /// Whether a user's runs are waiting or going on, those of `isolated` connections aside.
     pub fn is_busy(&self, identity: &Identity) -> bool {
         let world = self.worlds.by_user.lock().get(&User(identity.clone())).map(Arc::clone);

@@ -134,9 +134,12 @@ impl Shared {
 
     /// Whether the record takes what is said.
     pub(crate) fn ready(&self) -> Result<(), Rejection> {
-        self.log.ready().map_err(|cause| {
-            Rejection::new(Reason::NotReady, format!("the record takes nothing: {cause}")).with_retry_after(5)
-        })
+        self.log.ready().map_err(|cause| not_ready(&cause))
+    }
+
+    /// Whether what is recorded can be read and let go of, though there may be no room for more.
+    pub(crate) fn serves(&self) -> Result<(), Rejection> {
+        self.log.serves().map_err(|cause| not_ready(&cause))
     }
 
     /// The frame of a message to one connection, outside every stream.
@@ -160,4 +163,8 @@ impl Shared {
 /// The text frame of a message, ready for any number of sockets.
 pub(crate) fn encode(envelope: &Envelope, format: Format) -> Bytes {
     portcullis_frame::shared_text(512, |out| envelope.write(format, out))
+}
+
+fn not_ready(cause: &str) -> Rejection {
+    Rejection::new(Reason::NotReady, format!("the record takes nothing: {cause}")).with_retry_after(5)
 }

@@ -328,6 +328,9 @@ fn a_full_disk_is_told_and_takes_back_nothing() {
     // Readiness is off, and who comes is told why and when to come back.
     let health = server.ask(&Request::plain("GET", "/ws/health"));
     assert_eq!((health.status, &health.json()["status"]), (503, &json!("not ready")), "{}", health.raw);
+    let cause = health.json()["cause"].as_str().unwrap_or_default().to_owned();
+    assert!(cause.contains("no space left") && cause.contains("make room"), "{cause}");
+    assert!(!cause.contains(&*disk.0.path().to_string_lossy()), "strangers read it: {cause}");
     let refused = server.ask(&Request::upgrade("/ws").bearer(&server.token("ann")));
     assert_problem("a failed record", &refused, Reason::NotReady);
     assert_eq!(refused.status, 503);
@@ -340,6 +343,43 @@ fn a_full_disk_is_told_and_takes_back_nothing() {
     let (faults, _) = faults_of(&witness, &server, "ann");
     assert!(faults.is_empty(), "{faults:#?}");
     ask(&mut server.live("/ws", "ann"), "after", "ann");
+}
+
+/// What would make room goes on where there is none.
+#[test]
+#[expect(clippy::print_stdout, reason = "a test that could not be made says so")]
+fn on_a_full_disk_threads_are_listed_and_deleted() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not tested: a file system can be mounted by root alone");
+        return;
+    };
+    let server = crate::server().data_in(&disk.0.path().join("data")).start();
+    ask(&mut server.live("/ws", "ann"), "m", "t");
+    disk.fill();
+    eventually("it is noticed", || server.ask(&Request::plain("GET", "/ws/health")).status == 503);
+    let token = server.token("ann");
+    let posted = server.ask(&Request::plain("POST", "/messages").bearer(&token));
+    assert_problem("a full disk", &posted, Reason::NotReady);
+    let list = || server.ask(&Request::plain("GET", "/api/v1/threads").bearer(&token));
+    assert_eq!(list().json()["threads"].as_array().map(Vec::len), Some(1), "{}", list().raw);
+    let deleted = server.ask(&Request::plain("DELETE", "/api/v1/threads/t").bearer(&token));
+    assert_eq!(deleted.status, 204, "{}", deleted.raw);
+    assert_eq!(list().json()["threads"], json!([]));
+    // And with room again messages are taken, without a restart.
+    disk.free();
+    eventually("there is room", || server.ask(&Request::plain("GET", "/ws/health")).status == 200);
+    ask(&mut server.live("/ws", "ann"), "after", "t");
+}
+
+#[test]
+fn a_record_that_is_gone_is_missed() {
+    let server = crate::server().start();
+    ask(&mut server.live("/ws", "ann"), "m", "t");
+    server.terminate();
+    server.exit_code();
+    fs::remove_dir_all(server.data_dir().join("events")).unwrap();
+    let server = server.restart();
+    server.log().line(&["there is no record of events"]);
 }
 
 #[test]

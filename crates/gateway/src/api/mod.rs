@@ -15,7 +15,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use portcullis_event::Mode;
-use portcullis_handshake::Head;
+use portcullis_handshake::{Caller, Head};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::Seat;
 
@@ -45,7 +45,10 @@ pub(crate) async fn authenticate(
     head: &Head<'_>,
     permit: &Permit,
 ) -> Result<(Seat, Mode), Rejection> {
-    let caller = gate.door.greet(head, permit)?;
+    seat(gate, head, gate.door.greet(head, permit)?).await
+}
+
+async fn seat<'b>(gate: &Gate, head: &'b Head<'b>, caller: Caller<'b>) -> Result<(Seat, Mode), Rejection> {
     let offer = gate.door.claim(caller, mode_of(head.query()), &[])?;
     let Route::Mode(mode @ (Mode::Main | Mode::Factory)) = offer.route() else {
         return Err(Rejection::new(Reason::UnknownMode, "a mode that needs a WebSocket")
@@ -57,14 +60,26 @@ pub(crate) async fn authenticate(
 /// The same for a request to a plain route, which is one of the messages that the user may send.
 async fn authenticate_asker(gate: &Gate, request: &Parts, asker: &Asker) -> Result<(Seat, Mode), Rejection> {
     let (seat, mode) = authenticate(gate, &head(&gate.door, request)?, &asker.permit).await?;
-    if let Some(rates) = &gate.rules.routed.rates {
-        seat.share().messages.take(&rates.messages, gate.clock.instant()).map_err(|wait| {
-            Rejection::new(Reason::RateLimited, "a user's requests come too fast")
-                .with_hint("messages and requests come too fast")
-                .with_retry_after(wait.as_secs())
-        })?;
-    }
+    charge(gate, &seat)?;
     Ok((seat, mode))
+}
+
+/// The same for a request about what is recorded.
+async fn authenticate_keeper(gate: &Gate, request: &Parts, asker: &Asker) -> Result<Seat, Rejection> {
+    let head = head(&gate.door, request)?;
+    let caller = gate.door.greet_keeper(&head, &asker.permit)?;
+    let (seat, _) = seat(gate, &head, caller).await?;
+    charge(gate, &seat)?;
+    Ok(seat)
+}
+
+fn charge(gate: &Gate, seat: &Seat) -> Result<(), Rejection> {
+    let Some(rates) = &gate.rules.routed.rates else { return Ok(()) };
+    seat.share().messages.take(&rates.messages, gate.clock.instant()).map_err(|wait| {
+        Rejection::new(Reason::RateLimited, "a user's requests come too fast")
+            .with_hint("messages and requests come too fast")
+            .with_retry_after(wait.as_secs())
+    })
 }
 
 /// The mode that a query names.

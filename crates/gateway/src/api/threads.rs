@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, timeout};
 
-use super::{authenticate_asker, parameter, told};
+use super::{authenticate_keeper, parameter, told};
 use crate::{answer::Asker, gate::Gate};
 
 /// Threads or events of one page: by default, and at most.
@@ -73,7 +73,7 @@ pub(super) async fn list(
 ) -> Response {
     let query = request.uri.query().unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_asker(&gate, &request, &asker).await?;
+        let seat = authenticate_keeper(&gate, &request, &asker).await?;
         let (after, limit) = (cursor(query, list_cursor)?, limit(query)?);
         let mut page = seat.threads(after, limit + 1).await?;
         let more = page.len() > limit;
@@ -93,7 +93,7 @@ pub(super) async fn events(
 ) -> Response {
     let query = request.uri.query().unwrap_or_default();
     let answer = async {
-        let (seat, _) = authenticate_asker(&gate, &request, &asker).await?;
+        let seat = authenticate_keeper(&gate, &request, &asker).await?;
         let (after, limit) = (cursor(query, event_cursor)?, limit(query)?);
         let id = thread_id(&id)?;
         let stream = seat.events(&id, u64::MAX, 0).await?.stream;
@@ -111,7 +111,7 @@ pub(super) async fn forget(
     request: Parts,
 ) -> Response {
     let answer = async {
-        let (seat, _) = authenticate_asker(&gate, &request, &asker).await?;
+        let seat = authenticate_keeper(&gate, &request, &asker).await?;
         let id = thread_id(&id)?;
         let gone = seat.forget(id).await?;
         match timeout(PATIENCE, gone).await {

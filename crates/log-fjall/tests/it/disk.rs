@@ -67,7 +67,8 @@ fn a_full_device_is_told_and_the_record_goes_on_once_there_is_room() {
     let (tail, refused) = fill(&own, "t", tail, u64::MAX);
     let Some(AppendError::Unavailable { cause, .. }) = refused else { panic!("{refused:?}") };
     assert!(cause.contains("no space left"), "{cause}");
-    heard.until(|notice| *notice == Notice::Recovered);
+    heard.until(|notice| matches!(notice, Notice::Recovered | Notice::Full { .. }));
+    heard.serves(&log);
     // What was kept for it lets the run end, and the thread go.
     let own = opened(&log, "ann");
     assert_eq!(seqs(&own, "t"), Some((1, tail)), "all that was committed, and nothing else");

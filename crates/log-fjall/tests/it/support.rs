@@ -36,6 +36,11 @@ impl Heard {
         self.wait(|_| log.ready().is_ok());
     }
 
+    /// Waits until the record takes everything but acceptances.
+    pub(crate) fn serves(&self, log: &Embedded) {
+        self.wait(|_| log.serves().is_ok());
+    }
+
     /// Waits until the record says that it does not take everything.
     pub(crate) fn not_ready(&self, log: &Embedded) {
         self.wait(|_| log.ready().is_err());

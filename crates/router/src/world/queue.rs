@@ -155,7 +155,7 @@ impl World {
         shared: &Arc<Shared>,
         id: ThreadId,
     ) -> Result<oneshot::Receiver<()>, Rejection> {
-        shared.ready()?;
+        shared.serves()?;
         let record = self.record(shared).await?;
         let stream = record.stream(&id).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();
