@@ -9,7 +9,9 @@ use crate::{bench::args::BenchArgs, check::args::CheckArgs, config::Override, ou
 /// A gate between browsers and AI agents: authenticates every WebSocket before it opens.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 fine, 1 findings, 2 usage, 3 could not run.")]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 findings, 2 usage, 3 could not run, 4 serve stopped since its record of events had failed."
+)]
 pub(crate) struct Args {
     /// How to print results.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]

@@ -49,6 +49,6 @@ const INTRODUCTION: &str = "\
 
 <!-- Generated: cargo run -p portcullis-cli -- reference cli > docs/cli.md -->
 
-Every command takes `--format json`, and prints one document then. Exit codes are stable: 0 fine, 1 findings, 2 usage, 3 could not run. Colour is left \
+Every command takes `--format json`, and prints one document then. Exit codes are stable: 0 fine, 1 findings, 2 usage, 3 could not run, 4 `serve` stopped since its record of events had failed. Colour is left \
 away without a terminal and with `NO_COLOR`.
 ";

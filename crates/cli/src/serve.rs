@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    pin::Pin,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -34,6 +35,7 @@ use crate::{
         settings::Config,
     },
     data_dir::DataDir,
+    exit,
     keys::{self, Keys},
     operator, output,
     surroundings::Server,
@@ -54,10 +56,10 @@ pub(crate) fn run(args: ServeArgs, config: Config, warnings: Vec<String>) -> any
         .context("the threads of the server cannot be started")?;
     let outcome = runtime.block_on(serve(args, config, warnings));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
-async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> anyhow::Result<()> {
+async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> anyhow::Result<ExitCode> {
     let data_dir = DataDir::open_or_create(&config.data_dir)?;
     data_dir.ensure_writable()?;
     let keys = keys::load(&config).map_err(keys::Faults)?;
@@ -88,7 +90,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     ));
     let agents = agents(&config, &server);
     let admin = listeners.admin();
-    let log = event_log(&options, &data_dir).await?;
+    let (log, record_failed) = event_log(&options, &data_dir).await?;
     let setup = Setup {
         authority,
         agents,
@@ -144,10 +146,13 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let ready = Ready::write(args.ready_file, gateway, auth_address, admin)?;
     tracing::info!(gateway = %url(gateway), auth = auth_address.map(url), admin = %url(admin), "ready");
 
-    signals.wait(&drain, &auth_drain, tasks).await;
+    let end = signals.wait(record_failed, &drain, &auth_drain, tasks).await;
     drop(ready);
     tracing::info!("stopped");
-    Ok(())
+    Ok(match end {
+        End::Asked => ExitCode::SUCCESS,
+        End::RecordFailed => exit::RECORD_FAILED.into(),
+    })
 }
 
 /// The agents, as they are configured.
@@ -170,17 +175,34 @@ fn without_credentials(words: &str) -> String {
     portcullis_diagnose::redacted(words).into_owned()
 }
 
+/// Completes once the record has failed for good, with the cause.
+type RecordFailed = Pin<Box<dyn Future<Output = Arc<str>> + Send>>;
+
 /// Opens the record of events.
-async fn event_log(options: &Options, data_dir: &DataDir) -> anyhow::Result<Arc<dyn EventLog>> {
+async fn event_log(
+    options: &Options,
+    data_dir: &DataDir,
+) -> anyhow::Result<(Arc<dyn EventLog>, RecordFailed)> {
     let limits = options.limits();
     if options.events.store == EventStore::Memory {
-        return Ok(Arc::new(Memory::new(limits)));
+        return Ok((Arc::new(Memory::new(limits)), Box::pin(std::future::pending())));
     }
     let path = data_dir.path().join("events");
-    let notice = Arc::new(|notice: Notice| tracing::warn!("the record of events: {notice}"));
-    let options = LogOptions { notice, ..LogOptions::new(options.events.durability, limits) };
+    if !data_dir.created() && path.symlink_metadata().is_err() {
+        tracing::warn!(
+            path = %path.display(),
+            "there is no record of events, and an empty one is begun; if there was one, stop the server and put it back"
+        );
+    }
+    let place = path.clone();
+    let notice =
+        move |notice: Notice| tracing::warn!(path = %place.display(), "the record of events: {notice}");
+    let options =
+        LogOptions { notice: Arc::new(notice), ..LogOptions::new(options.events.durability, limits) };
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, options));
-    Ok(Arc::new(opened.await?.context(WITHOUT_RECORD)?))
+    let log = opened.await?.context(WITHOUT_RECORD)?;
+    let failed = log.failed();
+    Ok((Arc::new(log), failed))
 }
 
 /// Takes up what a crash left open.
@@ -450,10 +472,22 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, then for everything to end. The auth service goes on while the gateway drains: clients that
+    /// Waits for a signal or the end of the record, then for everything to end. The auth service goes on while the gateway drains: clients that
     /// are told to come back elsewhere may want a fresh token.
-    async fn wait(mut self, drain: &CancellationToken, auth_drain: &CancellationToken, tasks: TaskTracker) {
-        self.next().await;
+    async fn wait(
+        mut self,
+        record_failed: RecordFailed,
+        drain: &CancellationToken,
+        auth_drain: &CancellationToken,
+        tasks: TaskTracker,
+    ) -> End {
+        let end = tokio::select! {
+            () = self.next() => End::Asked,
+            cause = record_failed => {
+                tracing::error!("the record of events has failed, and opening it again did not help: {cause}");
+                End::RecordFailed
+            }
+        };
         tracing::info!("stopping; a second signal ends at once");
         drain.cancel();
         let all = async {
@@ -467,7 +501,17 @@ impl Signals {
             () = all => {}
             () = self.next() => tracing::warn!("stopped without waiting"),
         }
+        end
     }
+}
+
+/// Why a server ends.
+#[derive(Clone, Copy)]
+enum End {
+    /// A signal came.
+    Asked,
+    /// Nothing can be recorded any more until another process begins.
+    RecordFailed,
 }
 
 /// Says what to do about an address that cannot be had.

@@ -194,6 +194,23 @@ fn a_disk_that_becomes_read_only_is_told_and_takes_back_nothing() {
     assert_whole(&server.restart(), &seen);
 }
 
+/// Trying again does not help, and a supervisor is told so.
+#[test]
+fn a_record_that_is_damaged_for_good_ends_the_server_with_a_code_of_its_own() {
+    let server = server().start();
+    let (mut peer, mut seen) = begin(&server);
+    let version = server.data_dir().join("events/tables/version");
+    let aside = server.data_dir().join("aside");
+    fs::rename(&version, &aside).unwrap();
+    let failing = Failing::inject(&server, "fsync,fdatasync", "EIO");
+    assert_failed(&server, &mut peer, &mut seen);
+    drop(failing);
+    server.log().line(&["opening it again did not help", "tables/version is gone"]);
+    assert_eq!(server.exit_code(), Some(4));
+    fs::rename(&aside, &version).unwrap();
+    assert_whole(&server.restart(), &seen);
+}
+
 #[test]
 fn a_read_only_data_directory_stops_the_start_and_says_what_to_do() {
     let disk = Disk::new();
