@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io::Write as _};
 
-use portcullis_reason::{BearerError, PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
+use crate::{BearerError, PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
 
 /// What a refused client is told: status, fields and body, whatever version of HTTP carries them.
 ///
