@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
+    body::Body,
     extract::Request,
     http::{
         HeaderMap, HeaderName, Version, header,
@@ -11,8 +12,8 @@ use axum::{
     },
     response::Response,
 };
-use portcullis_handshake::{Head, Refusal};
-use portcullis_reason::{Reason, Rejection};
+use portcullis_handshake::Head;
+use portcullis_reason::{Reason, Refusal, Rejection};
 
 use crate::{admission::Permit, door::Door, node::Node};
 
@@ -29,12 +30,7 @@ pub(crate) const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-stor
 /// A refusal of a plain request.
 pub(crate) fn refuse(node: &Node, rejection: &Rejection) -> Response {
     let request_id = node.request_id();
-    let refusal = Refusal::new(rejection, &request_id);
-    let mut response = Response::builder().status(refusal.status());
-    for (name, value) in refusal.fields() {
-        response = response.header(name, value);
-    }
-    response.body(refusal.into_body().into()).expect("a refusal's status and fields are of HTTP")
+    Response::<Vec<u8>>::from(Refusal::new(rejection, &request_id)).map(Body::from)
 }
 
 /// The refusal of a path that is not served.

@@ -48,19 +48,9 @@ impl<'a> Refusal<'a> {
         Self { status, fields, body, invites_upgrade }
     }
 
-    /// The status code.
-    pub const fn status(&self) -> u16 {
-        self.status
-    }
-
     /// Names and values of the fields, none twice, without those that frame a message.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fields.iter().map(|(name, value)| (*name, &**value))
-    }
-
-    /// The problem document (RFC 9457).
-    pub fn into_body(self) -> Vec<u8> {
-        self.body
     }
 
     /// Appends the whole response to a handshake that was refused, as HTTP/1.1. `method` is the request's, empty where it could
@@ -88,6 +78,17 @@ impl<'a> Refusal<'a> {
         if method != "HEAD" {
             out.extend_from_slice(&self.body);
         }
+    }
+}
+
+impl From<Refusal<'_>> for http::Response<Vec<u8>> {
+    /// The response to a plain request. Its reader is told its length, and `Allow` with 405, by whoever sends it.
+    fn from(refusal: Refusal<'_>) -> Self {
+        let mut response = http::Response::builder().status(refusal.status);
+        for (name, value) in refusal.fields() {
+            response = response.header(name, value);
+        }
+        response.body(refusal.body).expect("a refusal's status and fields are of HTTP")
     }
 }
 

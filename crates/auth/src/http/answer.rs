@@ -1,10 +1,11 @@
 //! What answers look like: JSON, never cached, refusals as problem documents.
 
 use axum::{
+    body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use portcullis_reason::{BearerError, PROBLEM_CONTENT_TYPE, Problem, Reason, Rejection};
+use portcullis_reason::{Refusal, Rejection};
 use serde::Serialize;
 
 /// A JSON answer with status 200.
@@ -18,36 +19,15 @@ pub(super) fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// A refusal (RFC 9457), with the fields that its status asks for.
+/// A refusal; one of the method says what the route takes.
 pub(super) fn problem(rejection: &Rejection, request_id: &str, allow: Option<&'static str>) -> Response {
-    let problem = Problem::new(rejection, request_id);
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(&problem, PROBLEM_CONTENT_TYPE);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            headers.insert(header::WWW_AUTHENTICATE, challenge(rejection.reason));
-        }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allow.unwrap_or_default()));
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, rejection.retry_after.unwrap_or(1).into());
-        }
-        _ => {}
+    let refusal = Refusal::new(rejection, request_id);
+    let mut response = Response::<Vec<u8>>::from(refusal).map(Body::from);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = HeaderValue::from_static(allow.unwrap_or_default());
+        response.headers_mut().insert(header::ALLOW, allow);
     }
     response
-}
-
-/// RFC 9110 §15.5.2: a 401 "MUST send a WWW-Authenticate header field". Browsers open no dialogue for `Bearer`.
-fn challenge(reason: Reason) -> HeaderValue {
-    HeaderValue::from_static(match reason.shown_as().bearer_error() {
-        None => r#"Bearer realm="portcullis""#,
-        Some(BearerError::InvalidRequest) => r#"Bearer realm="portcullis", error="invalid_request""#,
-        Some(BearerError::InvalidToken) => r#"Bearer realm="portcullis", error="invalid_token""#,
-        Some(BearerError::InsufficientScope) => r#"Bearer realm="portcullis", error="insufficient_scope""#,
-    })
 }
 
 /// The fields that every answer has.
@@ -71,6 +51,8 @@ pub(super) fn finish(response: &mut Response, request_id: &str) {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_reason::Reason;
+
     use super::*;
 
     #[test]
@@ -79,7 +61,8 @@ mod tests {
             let response = problem(&rejection, "id", Some("POST, OPTIONS"));
             (response.status().as_u16(), response.headers()[&name].to_str().unwrap().to_owned())
         };
-        let expired = r#"Bearer realm="portcullis", error="invalid_token""#;
+        let expired =
+            r#"Bearer realm="portcullis", error="invalid_token", error_description="The token has expired""#;
         for (rejection, name, status, value) in [
             (Reason::TokenExpired.into(), header::WWW_AUTHENTICATE, 401, expired),
             (Reason::LoginFailed.into(), header::WWW_AUTHENTICATE, 401, r#"Bearer realm="portcullis""#),
