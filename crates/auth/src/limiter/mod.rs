@@ -31,8 +31,11 @@ use crate::{
 
 /// How many hosts' allowances a network has in all.
 const HOSTS_OF_A_NETWORK: u32 = 8;
-/// Which part of a host's allowance each of those who logged in from it before has to itself.
+/// Which part of a host's burst each of those who logged in before has to itself.
 const FAMILIAR_PART: u32 = 4;
+/// How much sooner than to a host something comes back to those who logged in before. They guess no more often for it,
+/// since wrong passwords have a bound of their own.
+const FAMILIAR_PACE: u32 = 10;
 /// For how long an attempt is held against its host where several wait for their hash.
 const ASKED: Duration = Duration::from_mins(1);
 
@@ -93,8 +96,12 @@ impl Limiter {
         let host = Rate::new(interval, burst);
         let network =
             Rate::new(interval / HOSTS_OF_A_NETWORK, burst.saturating_mul(number(HOSTS_OF_A_NETWORK)));
-        let part = Rate::new(interval, number(burst.get() / FAMILIAR_PART));
-        let familiar = familiar::Rates { name: host, attempts: part, failures: name };
+        let pace = interval / FAMILIAR_PACE;
+        let familiar = familiar::Rates {
+            name: Rate::new(pace, burst),
+            attempts: Rate::new(pace, number(burst.get() / FAMILIAR_PART)),
+            failures: name,
+        };
         // Of 60 hosts that keep their first tries for the right moment, a name's newcomers are free after seven minutes;
         // of those that poll, at once. A /24 of them is through after an hour.
         let names = group::Rates::new(name, Duration::from_secs(5), 3, Duration::from_hours(6));
@@ -137,8 +144,8 @@ impl Limiter {
         }
         match tables.stranger(name, host, now) {
             Ok(way) => Ok(attempt(way, Lane::Stranger)),
-            // Who is known may come back when either would let them in.
-            Err(wait) => Err(longer.map_or(wait, |longer| longer.min(wait))),
+            // By then either way lets them in.
+            Err(wait) => Err(longer.map_or(wait, |longer| longer.max(wait))),
         }
     }
 

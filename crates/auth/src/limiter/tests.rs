@@ -110,6 +110,13 @@ fn who_logged_in_from_a_host_has_an_allowance_there_that_strangers_cannot_touch(
         limiter.succeeded(&again, now);
     }
     assert_eq!(attempt(&limiter, "ada", here, now).err(), Some(5));
+    // Two logins a second go on for ever, whatever is done to the host.
+    for n in 1..600 {
+        let later = now + Duration::from_millis(500 * n);
+        let _ = attempt(&limiter, "bob", here, later);
+        let again = attempt(&limiter, "ada", here, later).unwrap();
+        limiter.succeeded(&again, later);
+    }
 }
 
 #[test]
