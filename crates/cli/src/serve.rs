@@ -22,7 +22,7 @@ use portcullis_gateway::{
 use portcullis_handshake::Policy;
 use portcullis_log::{EventLog, Memory};
 use portcullis_log_fjall::{Embedded, Notice, Options as LogOptions};
-use portcullis_router::{Agents, Recovered};
+use portcullis_router::{Agents, Alone, Recovered};
 use portcullis_token::{Algorithm, Secret, Verifier};
 use portcullis_units::Clock;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
@@ -95,6 +95,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         authority,
         agents,
         log,
+        homes: Arc::new(Alone),
         redact: Some(without_credentials),
         auth_url,
         own_refusals,

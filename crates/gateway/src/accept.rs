@@ -15,7 +15,7 @@ use portcullis_handshake::{
 use portcullis_reason::Rejection;
 use portcullis_router::Seat;
 use portcullis_session::Session;
-use portcullis_token::{Identity, Verdict};
+use portcullis_token::Verdict;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Duration, timeout, timeout_at},
@@ -154,10 +154,16 @@ fn decide<'h>(
     };
     let asked = door.now();
     match door.tokens.verify(offer.token()) {
-        Verdict::Now(verified) => Either::Left(ready(settle(door, metrics, offer, verified, asked))),
+        Verdict::Now(verified) => match door.seat_verified(verified, asked, deadline, metrics) {
+            Either::Left(seat) => Either::Left(ready(settle(door, offer, seat.into_inner()))),
+            Either::Right(waiting) => {
+                Either::Right(Box::pin(async move { settle(door, offer, waiting.await) }))
+            }
+        },
         Verdict::Wait(waiting) => Either::Right(Box::pin(async move {
             let verified = in_time(waiting, deadline).await;
-            settle(door, metrics, offer, verified, asked)
+            let seat = door.seat_verified(verified, asked, deadline, metrics).await;
+            settle(door, offer, seat)
         })),
     }
 }
@@ -169,16 +175,10 @@ fn claim<'h>(door: &Door, head: &'h Head<'h>, permit: &Permit) -> Result<Offer<'
     upgrade.credentials(&door.policy)
 }
 
-/// The rest of step 8, and steps 9 and 10.
-fn settle(
-    door: &Door,
-    metrics: &Metrics,
-    offer: Offer<'_, Route>,
-    verified: Result<Identity, Rejection>,
-    asked: Instant,
-) -> Decided {
+/// What steps 8 and 9 came to, and step 10.
+fn settle(door: &Door, offer: Offer<'_, Route>, seat: Result<Seat, Rejection>) -> Decided {
     let form = Some(CredentialForm::as_str(offer.form()));
-    let seat = door.seat_verified(verified, asked, metrics).map_err(|rejection| {
+    let seat = seat.map_err(|rejection| {
         let owner = door.tokens.owner(&rejection, offer.token());
         Refused { rejection, form, owner }
     })?;

@@ -1,6 +1,7 @@
 //! Who comes in: what a request meets between its head and a seat, upgrade or not.
 
 use std::{
+    future::ready,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -15,9 +16,11 @@ use portcullis_handshake::{
 };
 use portcullis_peer::Proxies;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_router::{Router, Seat};
+use portcullis_router::{Answer, Router, Seat};
 use portcullis_token::{Identity, Verdict};
 use portcullis_units::Clock;
+use tokio::time::timeout_at;
+use tokio_util::either::Either;
 
 use crate::{
     Options,
@@ -125,11 +128,12 @@ impl Door {
     /// For a claimed token: who is it, and may they have one more connection? An upgrade asks the same in two steps.
     pub(crate) async fn seat(&self, token: &str, metrics: &Metrics) -> Result<Seat, Rejection> {
         let asked = self.now();
+        let deadline = asked + self.patience;
         let verified = match self.tokens.verify(token) {
             Verdict::Now(verified) => verified,
-            Verdict::Wait(waiting) => in_time(waiting, asked + self.patience).await,
+            Verdict::Wait(waiting) => in_time(waiting, deadline).await,
         };
-        self.seat_verified(verified, asked, metrics)
+        self.seat_verified(verified, asked, deadline, metrics).await
     }
 
     /// For a token that was verified, which began at `asked`: may its user have one more connection?
@@ -137,11 +141,24 @@ impl Door {
         &self,
         verified: Result<Identity, Rejection>,
         asked: Instant,
+        deadline: Instant,
         metrics: &Metrics,
-    ) -> Result<Seat, Rejection> {
+    ) -> Answer<Seat> {
         let identity = self.tokens.current(verified);
         metrics.verified(self.clock.since(asked));
-        self.router.admit(identity?, self.connections_per_user)
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(rejection) => return Either::Left(ready(Err(rejection))),
+        };
+        match self.router.admit(identity, self.connections_per_user) {
+            Either::Left(known) => Either::Left(known),
+            Either::Right(waiting) => Either::Right(Box::pin(async move {
+                timeout_at(deadline.into(), waiting).await.unwrap_or_else(|_| {
+                    Err(Rejection::new(Reason::NotReady, "where the user's world is was not told in time")
+                        .with_retry_after(1))
+                })
+            })),
+        }
     }
 
     /// Whether a request that is no upgrade may ask now: from its page, and this connection. That is known before its body is
@@ -202,3 +219,6 @@ fn policy(options: &Options, listen: SocketAddr) -> Result<Policy<Route>, Invali
     }
     builder.build()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use portcullis_event::AgentId;
 use portcullis_log::EventLog;
 use portcullis_reason::Rejection;
-use portcullis_router::{self as router, Agents, Recovered};
+use portcullis_router::{self as router, Agents, Homes, Recovered};
 use portcullis_token::{Authority, Secret};
 use portcullis_units::{Clock, random};
 use socket2::{Domain, Socket, Type};
@@ -36,6 +36,8 @@ pub struct Setup {
     pub agents: Agents,
     /// Where events and accepted messages are recorded.
     pub log: Arc<dyn EventLog>,
+    /// Knows where users' worlds are.
+    pub homes: Arc<dyn Homes>,
     /// Replaces what is a credential in users' words, before they are written down; without it none of them is.
     pub redact: Option<fn(&str) -> String>,
     /// Where browsers reach the auth service, as an origin (`http://127.0.0.1:8081`); none if there is no such service.
@@ -215,7 +217,7 @@ impl Service {
 
 /// What connections share, for a gateway that listens at `listen`.
 pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result<Gate, Error> {
-    let Setup { authority, agents, log, redact, auth_url, own_refusals, clock } = setup;
+    let Setup { authority, agents, log, homes, redact, auth_url, own_refusals, clock } = setup;
     let node = Node::start(clock.clone());
     let metrics = Arc::new(Metrics::new(&node.name, embedded::build_id()));
     let runs = &options.runs;
@@ -235,6 +237,7 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
         agents,
         Arc::clone(&metrics) as Arc<dyn router::Observer>,
         log,
+        homes,
         Arc::clone(&node.name),
         clock.clone(),
     );

@@ -6,7 +6,7 @@ use portcullis_agent::{Agent, Answer, Failure, RunContext, RunFuture, Task};
 use portcullis_event::AgentId;
 use portcullis_handshake::{ClientRequest, encode_key};
 use portcullis_log::{Limits, Memory};
-use portcullis_router::Agents;
+use portcullis_router::{Agents, Alone, Homes};
 use portcullis_test::runtime_clock;
 use portcullis_token::{Authority, Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
@@ -67,6 +67,13 @@ pub(crate) fn start_with<A: Authority>(
 ) -> Running {
     let signer = Signer::generate_es256().unwrap();
     let setup = setup(authority(verifier(&signer)));
+    launch(change, setup, signer, None)
+}
+
+/// Starts one that asks where users' worlds are.
+pub(crate) fn start_homed(change: impl FnOnce(&mut Options), homes: Arc<dyn Homes>) -> Running {
+    let signer = Signer::generate_es256().unwrap();
+    let setup = Setup { homes, ..setup(verifier(&signer)) };
     launch(change, setup, signer, None)
 }
 
@@ -134,6 +141,7 @@ fn setup(authority: impl Authority) -> Setup {
         authority: Arc::new(authority),
         agents: Agents::new(|| Arc::new(Parrot)),
         log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
+        homes: Arc::new(Alone),
         redact: None,
         auth_url: None,
         own_refusals: crate::OwnRefusals::default(),
@@ -213,7 +221,11 @@ impl Running {
 
 /// A token of that signer.
 pub(crate) fn mint(signer: &Signer) -> String {
-    let claims = json!({ "sub": "ada", "exp": Clock::system().unix_seconds() + 600 });
+    mint_for(signer, "ada")
+}
+
+pub(crate) fn mint_for(signer: &Signer, subject: &str) -> String {
+    let claims = json!({ "sub": subject, "exp": Clock::system().unix_seconds() + 600 });
     signer.sign(claims.as_object().unwrap())
 }
 

@@ -15,6 +15,7 @@
 
 mod agents;
 mod attachment;
+mod homes;
 mod ids;
 mod outbox;
 mod router;
@@ -27,6 +28,7 @@ mod world;
 
 pub use agents::Agents;
 pub use attachment::{Attachment, Seat};
+pub use homes::{Alone, Answer, Home, Homes};
 pub use outbox::{Outbox, Outgoing};
 pub use router::{Recovered, Router};
 pub use share::Share;

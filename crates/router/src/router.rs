@@ -2,19 +2,25 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     hash::{Hash, Hasher},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use portcullis_log::{self as log, EventLog};
 use portcullis_reason::{Reason, Rejection};
 use portcullis_token::Identity;
 use portcullis_units::Clock;
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Agents, Observer, Options, Seat,
+    Agents, Answer, Home, Homes, Observer, Options, Seat,
     shared::Shared,
     world::{Taken, World, owner},
 };
@@ -67,18 +73,53 @@ impl Router {
         agents: Agents,
         observer: Arc<dyn Observer>,
         log: Arc<dyn EventLog>,
+        homes: Arc<dyn Homes>,
         node: Arc<str>,
         clock: Clock,
     ) -> Self {
-        let shared = Arc::new(Shared::new(options, agents, observer, log, node, clock));
-        Self { shared, worlds: Arc::default() }
+        let shared = Shared {
+            options,
+            agents,
+            observer,
+            log,
+            homes,
+            clock,
+            node,
+            runs: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
+            controls: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared), worlds: Arc::default() }
     }
 
-    /// Reserves a place for one more connection of this user; dropping the seat gives it back.
+    /// Reserves a place for one more connection of this user where their world is; dropping the seat gives it back.
     ///
     /// # Errors
-    /// [`Reason::TooManyConnections`] when the user has `most` connections already.
-    pub fn admit(&self, identity: Identity, most: u32) -> Result<Seat, Rejection> {
+    /// [`Reason::TooManyConnections`] when the user has `most` connections already, and what [`Homes`] refuses for.
+    pub fn admit(&self, identity: Identity, most: u32) -> Answer<Seat> {
+        match self.shared.homes.home(&identity) {
+            Either::Left(known) => Either::Left(ready(self.settle(known.into_inner(), identity, most))),
+            Either::Right(asked) => {
+                let router = self.clone();
+                Either::Right(async move { router.settle(asked.await, identity, most) }.boxed())
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        home: Result<Home, Rejection>,
+        identity: Identity,
+        most: u32,
+    ) -> Result<Seat, Rejection> {
+        match home? {
+            Home::Here => self.seat(identity, most),
+        }
+    }
+
+    fn seat(&self, identity: Identity, most: u32) -> Result<Seat, Rejection> {
         let mut worlds = self.worlds.by_user.lock();
         let world = worlds.entry(User(identity.clone())).or_insert_with(|| {
             self.worlds.claim(&identity).unwrap_or_else(|| Arc::new(World::shared(identity.clone())))

@@ -15,7 +15,7 @@ use portcullis_reason::{Reason, Rejection};
 use portcullis_units::Clock;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::Agents;
+use crate::{Agents, Homes};
 
 /// Limits of runs and of what is kept of them. Durations and sizes are hard bounds.
 #[derive(Clone, Debug)]
@@ -96,6 +96,7 @@ pub(crate) struct Shared {
     pub(crate) agents: Agents,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) homes: Arc<dyn Homes>,
     pub(crate) clock: Clock,
     /// What the names of this process' connections begin with.
     pub(crate) node: Arc<str>,
@@ -103,35 +104,12 @@ pub(crate) struct Shared {
     pub(crate) runs: AtomicUsize,
     pub(crate) connections: AtomicU64,
     /// Control messages so far.
-    controls: AtomicU64,
+    pub(crate) controls: AtomicU64,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        options: Options,
-        agents: Agents,
-        observer: Arc<dyn Observer>,
-        log: Arc<dyn EventLog>,
-        node: Arc<str>,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            options,
-            agents,
-            observer,
-            log,
-            clock,
-            node,
-            runs: AtomicUsize::new(0),
-            connections: AtomicU64::new(0),
-            controls: AtomicU64::new(0),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        }
-    }
-
     /// Whether the record takes what is said.
     pub(crate) fn ready(&self) -> Result<(), Rejection> {
         self.log.ready().map_err(|cause| not_ready(&cause))

@@ -16,7 +16,9 @@ use portcullis_event::{
     ClientMessage, Command, ConnectionEstablished, Mode, Resume, ServerMessage, ThreadId, UserMessage,
 };
 use portcullis_log::{Limits, Memory};
-use portcullis_router::{Agents, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard};
+use portcullis_router::{
+    Agents, Alone, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard,
+};
 use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifier};
 use portcullis_units::Clock;
 use serde_json::json;
@@ -77,8 +79,9 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
     let (clock, _) = Clock::manual(1_700_000_000);
     // Few events are kept, so that what keeps them does not grow while counting.
     let log = Arc::new(Memory::new(Limits { events: WARM_UP / 2, bytes: 64 << 20, threads: 10 }));
-    let router = Router::new(options(), agents, Arc::new(Unheard), log, Arc::from("node"), clock);
-    let crowd = (0..sockets).map(|_| attach(&router)).collect::<anyhow::Result<Vec<_>>>()?;
+    let router =
+        Router::new(options(), agents, Arc::new(Unheard), log, Arc::new(Alone), Arc::from("node"), clock);
+    let crowd = (0..sockets).map(|_| attach(runtime, &router)).collect::<anyhow::Result<Vec<_>>>()?;
     crowd[0].1.handle(ClientMessage {
         id: None,
         thread_id: Some(ThreadId::new("t").context("an identifier")?),
@@ -126,8 +129,9 @@ async fn settle() {
     }
 }
 
-fn attach(router: &Router) -> anyhow::Result<(Arc<Outbox>, Attachment)> {
-    let seat = router.admit(identity()?, u32::MAX).map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
+fn attach(runtime: &Runtime, router: &Router) -> anyhow::Result<(Arc<Outbox>, Attachment)> {
+    let seat = runtime.block_on(router.admit(identity()?, u32::MAX));
+    let seat = seat.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
     let outbox = Arc::new(Outbox::new(1 << 20));
     let established = |connection_id| {
         ServerMessage::from(ConnectionEstablished {

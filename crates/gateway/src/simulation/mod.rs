@@ -24,7 +24,7 @@ use std::{
 use parking_lot::Mutex;
 use portcullis_event::{MessageId, ThreadId};
 use portcullis_log::{Change, Owner};
-use portcullis_router::{Agents, Recovered};
+use portcullis_router::{Agents, Alone, Recovered};
 use portcullis_test::{Found, MemoryDisk, MemoryLog, Scripted, Tokens, runtime_clock, setting};
 use portcullis_token::{Issuer, KeySet, Policy, Verifier};
 use portcullis_units::ByteSize;
@@ -98,6 +98,7 @@ impl Server {
             authority: Arc::clone(verifier) as _,
             agents: Agents::new(Scripted::maker()),
             log: Arc::new(log.clone()),
+            homes: Arc::new(Alone),
             redact: Some(str::to_owned),
             auth_url: None,
             own_refusals: OwnRefusals::default(),

@@ -11,10 +11,13 @@ use portcullis_test::{MemoryDisk, MemoryLog};
 
 use tokio_util::task::TaskTracker;
 
-use crate::world::{Device, LIMITS, assert_order, identity, recording, roomy};
+use crate::{
+    homes::admitted,
+    world::{Device, LIMITS, assert_order, recording, roomy},
+};
 
-fn seat(router: &Router, user: &str) -> Seat {
-    router.admit(identity(user), u32::MAX).unwrap()
+async fn seat(router: &Router, user: &str) -> Seat {
+    admitted(router, user, u32::MAX).await.unwrap()
 }
 
 fn id(thread: &str) -> ThreadId {
@@ -67,7 +70,7 @@ async fn a_user_s_own_threads_are_there_and_nobody_else_s() {
         ann.say(None, "two", "think").await;
         bob.say(None, "three", "think").await;
         done(&router).await;
-        let seat = seat(&router, "ann");
+        let seat = seat(&router, "ann").await;
         assert_eq!(names(&seat).await, ["one", "two"]);
         let one = whole(&seat, "one").await.unwrap();
         assert_eq!((one.stream.first, one.stream.tail), (1, 6));
@@ -89,7 +92,7 @@ async fn what_is_forgotten_is_gone_everywhere_and_begins_anew() {
         ann.say(Some("m"), "t", "think").await;
         ann.say(Some("n"), "u", "think").await;
         done(&router).await;
-        let seat = seat(&router, "ann");
+        let seat = seat(&router, "ann").await;
         let before = whole(&seat, "t").await.unwrap().stream.epoch;
         assert!(seat.forget(id("t")).await.unwrap().await);
         assert_eq!(names(&seat).await, ["u"]);
@@ -126,7 +129,7 @@ async fn what_goes_on_in_a_thread_ends_before_it_goes() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         ann.read().await;
         assert_eq!((ann.accepted().count(), router.runs()), (3, 2));
-        let seat = seat(&router, "ann");
+        let seat = seat(&router, "ann").await;
         let (first, second) = (seat.forget(id("t")).await.unwrap(), seat.forget(id("t")).await.unwrap());
         // Nothing new begins in it meanwhile.
         ann.say(None, "t", "think").await;

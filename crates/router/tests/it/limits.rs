@@ -6,7 +6,10 @@ use portcullis_event::{Mode, ServerMessage};
 use portcullis_reason::Reason;
 use portcullis_router::Options;
 
-use crate::world::{Device, End, assert_order, identity, roomy, router, settle};
+use crate::{
+    homes::admitted,
+    world::{Device, End, assert_order, roomy, router, settle},
+};
 
 /// Runs scripts one after the other on one thread, and gives their ends in order.
 async fn ends(options: Options, scripts: &[&str]) -> Vec<End> {
@@ -284,14 +287,14 @@ async fn factory_makes_everything_new_for_each_run() {
     assert_eq!(answers, ["ann|1|0", "ann|0|0", "ann|2|0", "ann|0|1"]);
 }
 
-#[test]
-fn seats_are_counted() {
+#[tokio::test]
+async fn seats_are_counted() {
     let router = router(roomy());
-    let first = router.admit(identity("ann"), 2).unwrap();
-    let _second = router.admit(identity("ann"), 2).unwrap();
-    let refused = router.admit(identity("ann"), 2).unwrap_err();
+    let first = admitted(&router, "ann", 2).await.unwrap();
+    let _second = admitted(&router, "ann", 2).await.unwrap();
+    let refused = admitted(&router, "ann", 2).await.unwrap_err();
     assert_eq!(refused.reason, Reason::TooManyConnections);
-    assert!(router.admit(identity("bob"), 2).is_ok());
+    assert!(admitted(&router, "bob", 2).await.is_ok());
     drop(first);
-    assert!(router.admit(identity("ann"), 2).is_ok());
+    assert!(admitted(&router, "ann", 2).await.is_ok());
 }

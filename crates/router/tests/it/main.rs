@@ -3,6 +3,7 @@
 
 mod held;
 mod history;
+mod homes;
 mod interleavings;
 mod limits;
 mod lost;

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use crate::{
     held::{Held, finish, pause},
-    world::{Device, End, assert_order, identity, settle},
+    homes::admitted,
+    world::{Device, End, assert_order, settle},
 };
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +68,7 @@ async fn a_thread_takes_nothing_until_its_deletion_is_recorded() {
     let mut ann = Device::connect(&router, "ann", Mode::Main).await;
     ann.say(Some("m"), "t", "think").await;
     finish(&router, &log).await;
-    let (thread, seat) = (ThreadId::new("t").unwrap(), router.admit(identity("ann"), u32::MAX).unwrap());
+    let (thread, seat) = (ThreadId::new("t").unwrap(), admitted(&router, "ann", u32::MAX).await.unwrap());
     let before = seat.events(&thread, 0, 1).await.unwrap().stream;
     let (first, second) =
         (seat.forget(thread.clone()).await.unwrap(), seat.forget(thread.clone()).await.unwrap());

@@ -335,7 +335,7 @@ async fn what_comes_back_counts_and_can_be_cancelled_and_deleted() {
     let last = of("t").max_by_key(|run| run.accepted_at).unwrap();
     again.cancel(&last.run_id);
     again.cancel(&of("u").next().unwrap().run_id);
-    let seat = after.router.admit(crate::world::identity("ann"), u32::MAX).unwrap();
+    let seat = crate::homes::admitted(&after.router, "ann", u32::MAX).await.unwrap();
     let first = of("t").min_by_key(|run| run.accepted_at).unwrap();
     after.go(8).await;
     let gone = seat.forget(ThreadId::new("v").unwrap()).await;

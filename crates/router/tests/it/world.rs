@@ -20,7 +20,10 @@ use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifie
 use portcullis_units::Clock;
 use serde_json::{Value, json};
 
-use crate::script::scripted;
+use crate::{
+    homes::{Hesitant, admitted},
+    script::scripted,
+};
 
 pub(crate) struct Deaf;
 
@@ -70,7 +73,8 @@ pub(crate) fn recording_with(options: Options, agents: Agents, log: Arc<dyn Even
 }
 
 pub(crate) fn recording_at(options: Options, agents: Agents, log: Arc<dyn EventLog>, clock: Clock) -> Router {
-    Router::new(options, agents, Arc::new(Deaf), log, Arc::from("node"), clock)
+    let homes = Arc::new(Hesitant::default());
+    Router::new(options, agents, Arc::new(Deaf), log, homes, Arc::from("node"), clock)
 }
 
 /// A verified user. There is no other way to one than through a verifier.
@@ -123,7 +127,7 @@ impl Device {
         resume: &Resume,
         queue: usize,
     ) -> Self {
-        let seat = router.admit(identity(user), u32::MAX).unwrap();
+        let seat = admitted(router, user, u32::MAX).await.unwrap();
         let outbox = Arc::new(Outbox::new(queue));
         let established = |connection_id| {
             ServerMessage::from(ConnectionEstablished {
