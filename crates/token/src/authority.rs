@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 /// What becomes known later: the identity, a reason of [`Verifier::verify`], or `AUTH_UNAVAILABLE` where nobody could be asked.
-/// It has no deadline of its own, and dropping it gives up.
+/// Nobody is asked before it is polled; it has no deadline of its own, and dropping it gives up.
 pub type Waiting = Pin<Box<dyn Future<Output = Result<Identity, Rejection>> + Send>>;
 
 impl fmt::Debug for Verdict {

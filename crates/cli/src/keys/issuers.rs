@@ -227,3 +227,145 @@ impl<'a> Assignment<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_token::Secret;
+
+    use super::*;
+    use crate::config::settings::Listed;
+
+    /// One secret of each kind and issuer.
+    fn sources(of: &[(Kind, Option<&str>)]) -> Vec<Source> {
+        let source = |(i, &(kind, issuer)): (usize, &(Kind, Option<&str>))| {
+            let mut set = KeySet::new();
+            let secret = Secret::from("q7Rt0-Zx3VbKfLmWpYcN8sHdUeJgA5oTi2");
+            set.add_secret(Some(&i.to_string()), &secret, &[Algorithm::Hs256]).unwrap();
+            Source { key: format!("key[{i}]"), kind, issuer: issuer.map(str::to_owned), set }
+        };
+        of.iter().enumerate().map(source).collect()
+    }
+
+    fn config(issuers: &[IssuerOptions]) -> Config {
+        let mut config = Config::default();
+        config.token.issuers = issuers.iter().cloned().map(Listed).collect();
+        config
+    }
+
+    fn named(name: &str) -> IssuerOptions {
+        IssuerOptions { name: name.to_owned(), ..IssuerOptions::default() }
+    }
+
+    fn with_scope(name: &str) -> IssuerOptions {
+        IssuerOptions { required_scopes: Some(vec!["chat".to_owned()]), ..named(name) }
+    }
+
+    /// Every party: its names, a `*` where it speaks for others too, and its keys.
+    fn parties(config: &Config, of: &[(Kind, Option<&str>)]) -> Vec<String> {
+        let Trust { own, others, .. } = assign(config, &sources(of)).unwrap();
+        let described = own.iter().chain(&others).map(|issuer| {
+            let names = issuer.names.iter().map(String::as_str).chain(issuer.others.then_some("*"));
+            format!("{}: {}", names.collect::<Vec<_>>().join(" "), issuer.keys.len())
+        });
+        described.collect()
+    }
+
+    #[test]
+    fn every_key_goes_to_whom_it_speaks_for() {
+        use Kind::{Jwks, Secret, Signing};
+        let (own, a, b) = ("portcullis", "https://a", "https://b");
+        for (name, issuers, keys, expected) in [
+            ("no keys", vec![], &[][..], &["portcullis: 0"][..]),
+            ("a secret that signs", vec![], &[(Signing, None)], &["portcullis *: 1"]),
+            ("one that is the auth service's alone", vec![], &[(Signing, Some(own))], &["portcullis: 1"]),
+            ("a key set", vec![], &[(Jwks, None)], &["portcullis: 0", "*: 1"]),
+            ("a named key set", vec![], &[(Jwks, Some(a))], &["portcullis: 0", "https://a: 1"]),
+            (
+                "two of one issuer",
+                vec![],
+                &[(Jwks, Some(a)), (Secret, Some(a))],
+                &["portcullis: 0", "https://a: 2"],
+            ),
+            (
+                "a secret that signs, and others",
+                vec![],
+                &[(Signing, None), (Secret, None), (Secret, Some(own)), (Jwks, Some(a))],
+                &["portcullis *: 2", "https://a: 1", "*: 1"],
+            ),
+            (
+                "listed, without keys of their own",
+                vec![named(a), named(b)],
+                &[(Signing, None)],
+                &["portcullis https://a https://b: 1"],
+            ),
+            (
+                "listed, one with keys of its own",
+                vec![named(a), named(b)],
+                &[(Signing, None), (Jwks, Some(b))],
+                &["portcullis https://a: 1", "https://b: 1"],
+            ),
+            (
+                "listed with rules, without keys of its own",
+                vec![with_scope(a)],
+                &[(Signing, None)],
+                &["portcullis: 1", "https://a: 1"],
+            ),
+            ("the auth service with rules", vec![with_scope(own)], &[(Signing, None)], &["portcullis: 1"]),
+            (
+                "the auth service with rules, and another one",
+                vec![with_scope(own), named(a)],
+                &[(Signing, None)],
+                &["portcullis: 1", "https://a: 1"],
+            ),
+            (
+                "all listed have keys",
+                vec![named(a)],
+                &[(Jwks, Some(a)), (Jwks, None)],
+                &["portcullis: 0", "https://a: 1"],
+            ),
+        ] {
+            assert_eq!(parties(&config(&issuers), keys), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_the_auth_service_keys_are_the_listed_issuers() {
+        let mut config = config(&[named("https://a")]);
+        config.auth.enabled = false;
+        assert_eq!(parties(&config, &[(Kind::Jwks, None), (Kind::Signing, None)]), ["https://a: 2"]);
+        config.token.issuers.clear();
+        assert_eq!(parties(&config, &[(Kind::Jwks, None), (Kind::Signing, None)]), ["*: 2"]);
+    }
+
+    #[test]
+    fn rules_are_the_issuers_or_those_for_all() {
+        let strict = IssuerOptions {
+            audiences: Some(vec!["b".to_owned()]),
+            any_audience: Some(true),
+            scopes_claim: Some("permissions".to_owned()),
+            ..with_scope("https://b")
+        };
+        let mut config = config(&[named("https://a"), strict]);
+        config.token.audiences = vec!["all".to_owned()];
+        config.token.required_claims = vec!["email".to_owned()];
+        let keys = [(Kind::Jwks, Some("https://a")), (Kind::Jwks, Some("https://b"))];
+        let Trust { own, others, warnings } = assign(&config, &sources(&keys)).unwrap();
+        assert_eq!(own.unwrap().audiences, ["all", "portcullis"]);
+        assert_eq!(
+            (others[0].audiences.as_slice(), others[0].any_audience),
+            (&["all".to_owned(), "portcullis".to_owned()][..], false)
+        );
+        assert_eq!((others[0].required_scopes.len(), others[0].scopes_claim.as_deref()), (0, None));
+        assert_eq!((others[1].audiences.as_slice(), others[1].any_audience), (&["b".to_owned()][..], true));
+        assert_eq!(others[1].required_claims, ["email"], "what it does not set is as for all");
+        assert_eq!(
+            (others[1].required_scopes.len(), others[1].scopes_claim.as_deref()),
+            (1, Some("permissions"))
+        );
+        assert_eq!(warnings, [""; 0]);
+
+        let Trust { others, warnings, .. } = assign(&config, &sources(&keys[..1])).unwrap();
+        assert_eq!(others.len(), 1, "nobody speaks for the other one");
+        assert_eq!(warnings, ["token.issuers: there is no key for \"https://b\""]);
+    }
+}

@@ -22,9 +22,10 @@ struct Remote {
 impl Authority for Remote {
     fn verify(&self, token: &str, now: u64) -> Verdict {
         let verified = self.verifier.verify(token, now);
-        let (answer, answered) = oneshot::channel();
-        self.asked.send(answer).unwrap();
+        let asked = self.asked.clone();
         Verdict::Wait(Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            asked.send(answer).unwrap();
             let unavailable = |_| Rejection::new(Reason::AuthUnavailable, "the issuer hung up");
             answered.await.map_err(unavailable).and(verified)
         }))
