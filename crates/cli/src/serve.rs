@@ -14,16 +14,14 @@ use std::{
 use anyhow::Context as _;
 use portcullis_agent::Agent;
 use portcullis_auth::{EndedLogin, Handle, Setup as AuthSetup, User};
-use portcullis_doctor::{Configuration, Doctor};
-use portcullis_event::Mode;
+use portcullis_doctor::Doctor;
 use portcullis_gateway::{
     EventStore, Handle as GatewayHandle, Listeners, Options, OwnRefusals, Service, Setup,
 };
-use portcullis_handshake::Policy;
 use portcullis_log::{EventLog, Memory};
 use portcullis_log_fjall::{Embedded, Notice, Options as LogOptions};
 use portcullis_router::{Agents, Alone, Recovered};
-use portcullis_token::{Algorithm, Secret, Verifier};
+use portcullis_token::{Secret, Verifier};
 use portcullis_units::Clock;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,7 +36,7 @@ use crate::{
     exit,
     keys::{self, Keys},
     operator, output,
-    surroundings::Server,
+    surroundings::{self, Server},
 };
 
 /// How long the link that opens the page logged in is good.
@@ -85,7 +83,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     let own_refusals = OwnRefusals::default();
     let server = Arc::new(Server::new(
         own_refusals.clone(),
-        configuration(&config, gateway, auth_url.as_deref(), warnings),
+        surroundings::configuration(&config, gateway, auth_url.as_deref(), warnings),
         Clock::system(),
     ));
     let agents = agents(&config, &server);
@@ -374,53 +372,6 @@ fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// What the built-in agent may know of this server.
-fn configuration(
-    config: &Config,
-    gateway: SocketAddr,
-    auth_url: Option<&str>,
-    warnings: Vec<String>,
-) -> Configuration {
-    let mut algorithms: Vec<Algorithm> =
-        config.token.secrets.iter().flat_map(|secret| secret.algorithms.iter().copied()).collect();
-    algorithms.extend(config.token.pem.iter().flat_map(|pem| pem.algorithms.iter().copied()));
-    if config.auth.enabled && !algorithms.contains(&Algorithm::Hs256) {
-        algorithms.push(Algorithm::Es256);
-    }
-    let mut audiences = config.token.audiences.clone();
-    audiences.extend(config.token.issuers.iter().filter_map(|listed| listed.audiences.clone()).flatten());
-    if config.auth.enabled && !audiences.is_empty() {
-        audiences.push(config.auth.audience.clone());
-    }
-    // The same defaults that the gate builds its own policy on.
-    let policy = Policy::<()>::builder().build().expect("the default policy has nothing to get wrong");
-    let prefixes = policy.credential_prefixes().map(ToOwned::to_owned);
-    let paths = Mode::ALL
-        .iter()
-        .flat_map(|mode| mode.paths().iter().map(|path| ((*path).to_owned(), mode.to_string())));
-    Configuration {
-        environment: config.environment.as_str().to_owned(),
-        loopback: gateway.ip().is_loopback(),
-        paths: paths.collect(),
-        credential_prefixes: prefixes.chain(config.handshake.credential_prefixes.iter().cloned()).collect(),
-        subprotocols: policy.subprotocols().map(ToOwned::to_owned).collect(),
-        origins: config.gateway.allowed_origins.clone(),
-        accept_two_element_form: config.handshake.accept_two_element_form,
-        max_token_bytes: config.handshake.max_token_bytes.get(),
-        algorithms: algorithms.into_iter().map(|algorithm| algorithm.name().to_owned()).collect(),
-        issuers: config.token.issuers.iter().map(|listed| listed.name.clone()).collect(),
-        audiences,
-        required_claims: config.token.required_claims.clone(),
-        leeway_seconds: config.token.leeway.as_secs(),
-        heartbeat_interval_ms: config.heartbeat.interval.as_millis(),
-        max_message_bytes: config.limits.message_bytes.get(),
-        close_profile: config.handshake.close_codes,
-        echo: config.dev.echo,
-        auth_url: auth_url.unwrap_or_default().to_owned(),
-        warnings,
-    }
 }
 
 /// The file that tells scripts where the server listens. It goes with the server.
