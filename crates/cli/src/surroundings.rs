@@ -1,6 +1,6 @@
 //! What the built-in agent may know of the server that it runs in.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use portcullis_doctor::{Configuration, Refusal, Surroundings};
 use portcullis_event::Mode;
@@ -57,11 +57,6 @@ pub(crate) fn configuration(
     if config.auth.enabled && !algorithms.contains(&Algorithm::Hs256) {
         algorithms.push(Algorithm::Es256);
     }
-    let mut audiences = config.token.audiences.clone();
-    audiences.extend(config.token.issuers.iter().filter_map(|listed| listed.audiences.clone()).flatten());
-    if config.auth.enabled && !audiences.is_empty() {
-        audiences.push(config.auth.audience.clone());
-    }
     // The same defaults that the gate builds its own policy on.
     let policy = Policy::<()>::builder().build().expect("the default policy has nothing to get wrong");
     let prefixes = policy.credential_prefixes().map(ToOwned::to_owned);
@@ -78,9 +73,9 @@ pub(crate) fn configuration(
         accept_two_element_form: config.handshake.accept_two_element_form,
         max_token_bytes: config.handshake.max_token_bytes.get(),
         algorithms: algorithms.into_iter().map(|algorithm| algorithm.name().to_owned()).collect(),
-        issuers: config.token.issuers.iter().map(|listed| listed.name.clone()).collect(),
-        audiences,
-        required_claims: config.token.required_claims.clone(),
+        issuers: issuers(config),
+        audiences: audiences(config),
+        required_claims: required_claims(config),
         leeway_seconds: config.token.leeway.as_secs(),
         heartbeat_interval_ms: config.heartbeat.interval.as_millis(),
         max_message_bytes: config.limits.message_bytes.get(),
@@ -88,5 +83,100 @@ pub(crate) fn configuration(
         echo: config.dev.echo,
         auth_url: auth_url.unwrap_or_default().to_owned(),
         warnings,
+    }
+}
+
+/// The issuers whose tokens are taken; empty where there are others.
+fn issuers(config: &Config) -> Vec<String> {
+    let Config { token, auth, .. } = config;
+    let of_keys = token.secrets.iter().map(|key| key.issuer.as_ref());
+    let of_keys = of_keys.chain(token.pem.iter().map(|key| key.issuer.as_ref()));
+    let of_keys: Option<Vec<_>> = of_keys.chain(token.jwks.iter().map(|key| key.issuer.as_ref())).collect();
+    let mut names: Vec<String> = token.issuers.iter().map(|listed| listed.name.clone()).collect();
+    if names.is_empty() {
+        names.extend(of_keys.into_iter().flatten().cloned());
+    }
+    if auth.enabled && !names.is_empty() {
+        names.push(auth.issuer.clone());
+    }
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// The audiences of one issuer or another; empty where one of them may name any.
+fn audiences(config: &Config) -> Vec<String> {
+    let Config { token, auth, .. } = config;
+    if token.any_audience || token.issuers.iter().any(|listed| listed.any_audience == Some(true)) {
+        return Vec::new();
+    }
+    let mut audiences = token.audiences.clone();
+    audiences.extend(token.issuers.iter().filter_map(|listed| listed.audiences.clone()).flatten());
+    if auth.enabled && !audiences.is_empty() {
+        audiences.push(auth.audience.clone());
+    }
+    audiences
+}
+
+/// The claims that every issuer's tokens have to carry.
+fn required_claims(config: &Config) -> Vec<String> {
+    let asked_by_all = |claim: &&String| {
+        let own = config.token.issuers.iter().filter_map(|listed| listed.required_claims.as_ref());
+        own.into_iter().all(|own| own.contains(claim))
+    };
+    config.token.required_claims.iter().filter(asked_by_all).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> [Vec<String>; 3] {
+        let config: Config = toml::from_str(text).unwrap();
+        [issuers(&config), audiences(&config), required_claims(&config)]
+    }
+
+    /// What it is told of tokens is so for every issuer, or else it would call a good token bad.
+    #[test]
+    fn several_issuers_are_told_as_what_all_of_them_ask() {
+        let off = "[auth]\nenabled = false\n";
+        let [a, b] = ["a", "b"].map(|name| format!("[[token.jwks]]\nfile = \"f\"\nissuer = \"{name}\"\n"));
+        let open = "[[token.jwks]]\nfile = \"f\"\n";
+        for (text, issuers, audiences, claims) in [
+            (String::new(), &[][..], &[][..], &[][..]),
+            (
+                format!("[token]\nissuers = [\"a\"]\naudiences = [\"x\"]\n{a}"),
+                &["a", "portcullis"],
+                &["x", "portcullis"],
+                &[],
+            ),
+            (format!("{a}{b}{a}"), &["a", "b", "portcullis"], &[], &[]),
+            (format!("{off}{a}"), &["a"], &[], &[]),
+            (format!("{a}{open}"), &[], &[], &[]),
+            (
+                format!(
+                    "{off}[token]\nrequired_claims = [\"email\", \"name\"]\naudiences = [\"x\"]\nissuers = [\"a\", \
+                     {{ name = \"b\", audiences = [\"y\"], required_claims = [\"name\", \"jti\"] }}]\n{a}{b}"
+                ),
+                &["a", "b"],
+                &["x", "y"],
+                &["name"],
+            ),
+            (
+                format!(
+                    "[token]\naudiences = [\"x\"]\nissuers = [{{ name = \"a\", any_audience = true }}]\n{a}"
+                ),
+                &["a", "portcullis"],
+                &[],
+                &[],
+            ),
+        ] {
+            assert_eq!(
+                told(&text),
+                [issuers, audiences, claims]
+                    .map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                "{text}"
+            );
+        }
     }
 }
