@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Epoch, EventId, Format, MessageType, Position, RunId, ServerMessage, ThreadId, Timestamp, server::Payload,
+    Epoch, EventId, MessageType, Position, RunId, ServerMessage, ThreadId, Timestamp, Wire, server::Payload,
 };
 
 /// A server message on its way: what it says, and where and when it belongs.
@@ -62,9 +62,9 @@ impl Envelope {
     }
 
     /// The text of a connection that speaks `format`.
-    pub fn encode(&self, format: Format) -> Bytes {
+    pub fn encode(&self, wire: Wire) -> Bytes {
         let mut out = Vec::with_capacity(512);
-        self.write(format, &mut out);
+        self.write(wire, &mut out);
         Bytes::from(out)
     }
 
@@ -75,19 +75,19 @@ impl Envelope {
     /// Older clients: `{"type","data","thread_id","run_id","timestamp"}`. `thread_id` and `run_id` are kept beside what those
     /// clients know: without them nobody could continue a thread or cancel a run. There is no `id`, `epoch` or `seq`,
     /// because the mode does not resume.
-    pub fn write(&self, format: Format, out: &mut Vec<u8>) {
+    pub fn write(&self, wire: Wire, out: &mut Vec<u8>) {
         // The members are the same in every message, so their names are written as they stand: serde_json would look at
         // each byte of them for something to escape, in every handshake and event.
         put(out, &["{\"type\":\"", self.message.kind().as_str(), "\""]);
-        match format {
-            Format::V1 => {
+        match wire {
+            Wire::V1 => {
                 put_text(out, ",\"id\":", self.id.as_str());
                 if let Some(Position { epoch, seq }) = &self.position {
                     put_text(out, ",\"epoch\":", epoch.as_str());
                     put(out, &[",\"seq\":", itoa::Buffer::new().format(*seq)]);
                 }
             }
-            Format::Legacy => self.put_payload(out, ",\"data\":"),
+            Wire::Legacy => self.put_payload(out, ",\"data\":"),
         }
         if let Some(thread_id) = &self.thread_id {
             put_text(out, ",\"thread_id\":", thread_id.as_str());
@@ -98,7 +98,7 @@ impl Envelope {
         put(out, &[",\"timestamp\":\""]);
         out.extend_from_slice(&self.timestamp.write());
         put(out, &["\""]);
-        if format == Format::V1 {
+        if wire == Wire::V1 {
             self.put_payload(out, ",\"payload\":");
         }
         put(out, &["}"]);
@@ -116,20 +116,20 @@ impl Envelope {
     /// [`ParseError::UnknownType`] for a type that this version does not know, which a client ignores; otherwise
     /// [`ParseError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let wire: Wire<'_> = serde_json::from_str(text)?;
-        let kind = MessageType::from_name(&wire.r#type).ok_or(ParseError::UnknownType)?;
-        let position = match (wire.epoch, wire.seq) {
+        let members: Members<'_> = serde_json::from_str(text)?;
+        let kind = MessageType::from_name(&members.r#type).ok_or(ParseError::UnknownType)?;
+        let position = match (members.epoch, members.seq) {
             (Some(epoch), Some(seq)) => Some(Position { epoch, seq }),
             (None, None) => None,
             _ => return Err(ParseError::Malformed(serde::de::Error::custom("epoch and seq go together"))),
         };
         Ok(Self {
-            id: wire.id,
+            id: members.id,
             position,
-            thread_id: wire.thread_id,
-            run_id: wire.run_id,
-            timestamp: wire.timestamp,
-            message: ServerMessage::read(kind, wire.payload.get())?,
+            thread_id: members.thread_id,
+            run_id: members.run_id,
+            timestamp: members.timestamp,
+            message: ServerMessage::read(kind, members.payload.get())?,
         })
     }
 }
@@ -184,7 +184,7 @@ fn put_text(out: &mut Vec<u8>, name: &str, id: &str) {
 }
 
 #[derive(Deserialize)]
-struct Wire<'a> {
+struct Members<'a> {
     #[serde(borrow)]
     r#type: std::borrow::Cow<'a, str>,
     id: EventId,

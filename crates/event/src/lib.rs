@@ -26,7 +26,7 @@ pub use id::{
     AgentId, ApprovalId, ConnectionId, Epoch, EventId, ExecutionId, InvalidId, MAX_ID, MessageId, Position,
     RunId, ThreadId,
 };
-pub use mode::{Format, Mode, UnknownMode};
+pub use mode::{Mode, UnknownMode, Wire};
 pub use payload::{
     AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved,
     ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, PartialResult, Pong,

@@ -23,7 +23,7 @@ pub enum Mode {
 
 /// How the server's messages are written on a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum Wire {
     /// The envelope of protocol v1.
     #[default]
     V1,
@@ -61,10 +61,10 @@ impl Mode {
     }
 
     /// How the server's messages are written.
-    pub const fn format(self) -> Format {
+    pub const fn wire(self) -> Wire {
         match self {
-            Self::Main | Self::Factory | Self::Isolated => Format::V1,
-            Self::Legacy => Format::Legacy,
+            Self::Main | Self::Factory | Self::Isolated => Wire::V1,
+            Self::Legacy => Wire::Legacy,
         }
     }
 

@@ -13,6 +13,6 @@ pub fn renewed(text: &[u8], epoch: &Epoch) -> Option<Bytes> {
     event.id = EventId::numbered(epoch.as_str(), seq).ok()?;
     event.position = Some(Position { epoch: epoch.clone(), seq });
     let mut out = Vec::with_capacity(text.len() + epoch.as_str().len());
-    event.write(portcullis_event::Format::V1, &mut out);
+    event.write(portcullis_event::Wire::V1, &mut out);
     Some(out.into())
 }

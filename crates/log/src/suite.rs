@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_event::{
-    AgentId, AgentThinking, Envelope, Epoch, EventId, Format, MessageId, Position, RunId, ThreadId, Timestamp,
+    AgentId, AgentThinking, Envelope, Epoch, EventId, MessageId, Position, RunId, ThreadId, Timestamp, Wire,
 };
 
 pub use futures_executor::block_on;
@@ -83,7 +83,7 @@ fn text(thread_id: &str, seq: u64) -> Bytes {
     let now = Timestamp::from_unix_ms(0);
     let event = Envelope::event(id, position, thread(thread_id), run_id("r"), now, said);
     let mut out = Vec::new();
-    event.write(Format::V1, &mut out);
+    event.write(Wire::V1, &mut out);
     out.into()
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use portcullis_event::{
-    ClientMessage, Command, ConnectionId, Format, GapReason, MessageId, Mode, Pong, Resume, ServerMessage,
-    ThreadId, UserMessage,
+    ClientMessage, Command, ConnectionId, GapReason, MessageId, Mode, Pong, Resume, ServerMessage, ThreadId,
+    UserMessage, Wire,
 };
 use portcullis_log::{Page, Place, Summary};
 use portcullis_reason::{Reason, Rejection};
@@ -146,7 +146,7 @@ impl Seat {
         let attachment = Attachment { seat: self, world, mode, number, outbox };
         attachment.notify(established(attachment.connection_id()));
         let points = if attachment.may_resume(resume) { resume.threads.clone() } else { Vec::new() };
-        attachment.world.join(&shared, mode.format(), &attachment.outbox, points);
+        attachment.world.join(&shared, mode.wire(), &attachment.outbox, points);
         attachment
     }
 }
@@ -196,17 +196,17 @@ impl Attachment {
 
     /// Queues a control message for this connection alone.
     pub fn notify(&self, message: ServerMessage) {
-        self.world.reply(&self.seat.router.shared, &self.outbox, self.mode.format(), message);
+        self.world.reply(&self.seat.router.shared, &self.outbox, self.mode.wire(), message);
     }
 
     /// The frame of a control message for this connection alone, which the caller sends by itself.
     pub fn control(&self, message: ServerMessage) -> Bytes {
-        self.seat.router.shared.control(self.mode.format(), message)
+        self.seat.router.shared.control(self.mode.wire(), message)
     }
 
     /// Answers a message that was refused.
     pub fn refuse(&self, rejection: &Rejection, id: Option<MessageId>) {
-        self.world.refuse(&self.seat.router.shared, &self.outbox, self.mode.format(), rejection, id);
+        self.world.refuse(&self.seat.router.shared, &self.outbox, self.mode.wire(), rejection, id);
     }
 
     /// Acts on a client's message. Answers and events come through the outbox.
@@ -222,7 +222,7 @@ impl Attachment {
             Command::Resume(command) => self.resume(command),
             Command::Ping(ping) => {
                 let answer = Pong { echo: ping.echo };
-                self.world.ping(&self.seat.router.shared, &self.outbox, self.mode.format(), answer);
+                self.world.ping(&self.seat.router.shared, &self.outbox, self.mode.wire(), answer);
                 Ok(())
             }
             // Events are kept by count and size alone, so a place that a client has reached changes nothing.
@@ -249,7 +249,7 @@ impl Attachment {
         let chosen = shared.agents.choose(said.agent.as_ref(), fresh)?;
         let message = Message {
             outbox: Arc::clone(&self.outbox),
-            format: self.mode.format(),
+            wire: self.mode.wire(),
             share: self.seat.share(),
             user_id: Arc::from(self.identity().subject()),
             id,
@@ -266,20 +266,20 @@ impl Attachment {
         if !self.may_resume(&command) {
             return Ok(());
         }
-        let (outbox, format, points) = (Arc::clone(&self.outbox), self.mode.format(), command.threads);
-        self.world.try_command(&self.seat.router.shared, world::Command::Resume { outbox, format, points })
+        let (outbox, wire, points) = (Arc::clone(&self.outbox), self.mode.wire(), command.threads);
+        self.world.try_command(&self.seat.router.shared, world::Command::Resume { outbox, wire, points })
     }
 
     /// Queues more of what this connection missed, after [`Outgoing::Behind`](crate::Outgoing::Behind).
     pub fn catch_up(&self) {
-        let (outbox, format) = (Arc::clone(&self.outbox), self.mode.format());
-        self.world.command(&self.seat.router.shared, world::Command::CatchUp { outbox, format });
+        let (outbox, wire) = (Arc::clone(&self.outbox), self.mode.wire());
+        self.world.command(&self.seat.router.shared, world::Command::CatchUp { outbox, wire });
     }
 
     /// Whether events can be sent again here; if not, the client is told so for each thread that it names.
     fn may_resume(&self, command: &Resume) -> bool {
         // What is kept is written in v1, and older clients never learn a place to resume from.
-        let may = self.mode.format() == Format::V1;
+        let may = self.mode.wire() == Wire::V1;
         if !may {
             for point in &command.threads {
                 self.notify(world::nothing(&point.thread_id, GapReason::NotResumable).into());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use portcullis_event::{Envelope, EventId, Format, MessageType, ServerMessage, Timestamp};
+use portcullis_event::{Envelope, EventId, MessageType, ServerMessage, Timestamp, Wire};
 use portcullis_log::EventLog;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_units::Clock;
@@ -121,10 +121,10 @@ impl Shared {
     }
 
     /// The frame of a message to one connection, outside every stream.
-    pub(crate) fn control(&self, format: Format, message: ServerMessage) -> Bytes {
+    pub(crate) fn control(&self, wire: Wire, message: ServerMessage) -> Bytes {
         let number = self.controls.fetch_add(1, Ordering::Relaxed);
         let id = EventId::numbered(&self.node, number).expect("a node's name and a number are an id");
-        encode(&Envelope::control(id, Timestamp::now(&self.clock), message), format)
+        encode(&Envelope::control(id, Timestamp::now(&self.clock), message), wire)
     }
 
     /// The time of day by the clock of events, in milliseconds since 1970.
@@ -139,8 +139,8 @@ impl Shared {
 }
 
 /// The text frame of a message, ready for any number of sockets.
-pub(crate) fn encode(envelope: &Envelope, format: Format) -> Bytes {
-    portcullis_frame::shared_text(512, |out| envelope.write(format, out))
+pub(crate) fn encode(envelope: &Envelope, wire: Wire) -> Bytes {
+    portcullis_frame::shared_text(512, |out| envelope.write(wire, out))
 }
 
 fn not_ready(cause: &str) -> Rejection {

@@ -31,7 +31,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use portcullis_event::{Format, ResumePoint};
+use portcullis_event::{ResumePoint, Wire};
 use portcullis_log::Owner;
 use portcullis_token::Identity;
 
@@ -148,19 +148,19 @@ impl World {
     pub(crate) fn join(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        format: Format,
+        wire: Wire,
         outbox: &Arc<Outbox>,
         resume: Vec<ResumePoint>,
     ) {
         let mut state = self.state.lock();
-        state.sockets.push(Socket { format, outbox: Arc::clone(outbox) });
+        state.sockets.push(Socket { wire, outbox: Arc::clone(outbox) });
         if resume.is_empty() {
             return;
         }
         let talk = self.talk(&mut state, shared);
         talk.hold(outbox, &resume);
         drop(state);
-        self.command(shared, Command::Resume { outbox: Arc::clone(outbox), format, points: resume });
+        self.command(shared, Command::Resume { outbox: Arc::clone(outbox), wire, points: resume });
     }
 
     /// Takes a socket out. An isolated world's runs end with it.

@@ -27,7 +27,7 @@ fn server_examples_are_what_the_server_writes() {
     let mut seen = Vec::new();
     for text in examples("server") {
         let envelope = Envelope::parse(&text).unwrap_or_else(|error| panic!("{error:?}: {text}"));
-        let written: Value = serde_json::from_slice(&envelope.encode(portcullis_event::Format::V1)).unwrap();
+        let written: Value = serde_json::from_slice(&envelope.encode(portcullis_event::Wire::V1)).unwrap();
         assert_eq!(written, serde_json::from_str::<Value>(&text).unwrap(), "members that do not exist");
         seen.push(envelope.message.kind());
     }

@@ -1,6 +1,6 @@
 //! What holds for all inputs.
 
-use portcullis_event::{Command, Envelope, Format, decode, message_id_of, resume_from_query};
+use portcullis_event::{Command, Envelope, Wire, decode, message_id_of, resume_from_query};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ proptest! {
     #[test]
     fn an_encoded_message_is_read_as_it_was(message in any_message(), seq in 1..u64::MAX / 4) {
         let envelope = envelope(message, seq);
-        let text = envelope.encode(Format::V1);
+        let text = envelope.encode(Wire::V1);
         let text = std::str::from_utf8(&text).unwrap();
         prop_assert_eq!(Envelope::parse(text).unwrap(), envelope);
     }
@@ -18,8 +18,8 @@ proptest! {
     #[test]
     fn both_formats_say_the_same(message in any_message(), seq in 1..u64::MAX / 4) {
         let envelope = envelope(message, seq);
-        let v1: Value = serde_json::from_slice(&envelope.encode(Format::V1)).unwrap();
-        let legacy: Value = serde_json::from_slice(&envelope.encode(Format::Legacy)).unwrap();
+        let v1: Value = serde_json::from_slice(&envelope.encode(Wire::V1)).unwrap();
+        let legacy: Value = serde_json::from_slice(&envelope.encode(Wire::Legacy)).unwrap();
         prop_assert_eq!(&legacy["data"], &v1["payload"]);
         for member in ["type", "thread_id", "run_id", "timestamp"] {
             prop_assert_eq!(legacy.get(member), v1.get(member));

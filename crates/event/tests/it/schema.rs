@@ -1,6 +1,6 @@
 //! The vectors against the schema, by a checker that knows the keywords which the schema uses and no other.
 
-use portcullis_event::{Format, schema};
+use portcullis_event::{Wire, schema};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -126,7 +126,7 @@ fn every_server_vector_fits() {
 fn every_sample_fits_and_lacks_nothing() {
     let schema = Value::from(schema::server());
     for (message, seq) in messages().into_iter().zip(1..) {
-        let value: Value = serde_json::from_slice(&envelope(message, seq).encode(Format::V1)).unwrap();
+        let value: Value = serde_json::from_slice(&envelope(message, seq).encode(Wire::V1)).unwrap();
         assert_eq!(against_own_type(&schema, &value), Ok(()));
         for name in schema["$defs"][value["type"].as_str().unwrap()]["required"].as_array().unwrap() {
             let mut less = value.clone();

@@ -1,6 +1,6 @@
 //! `docs/protocol/vectors/`: what every implementation must read and write alike.
 
-use portcullis_event::{ClientMessage, Envelope, Format, MessageType, decode};
+use portcullis_event::{ClientMessage, Envelope, MessageType, Wire, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -77,8 +77,8 @@ fn server_texts_are_written_byte_for_byte() {
     for vector in server() {
         let envelope =
             Envelope::parse(&vector.v1).unwrap_or_else(|error| panic!("{}: {error:?}", vector.name));
-        assert_eq!(envelope.encode(Format::V1), vector.v1, "{}", vector.name);
-        assert_eq!(envelope.encode(Format::Legacy), vector.legacy, "{}", vector.name);
+        assert_eq!(envelope.encode(Wire::V1), vector.v1, "{}", vector.name);
+        assert_eq!(envelope.encode(Wire::Legacy), vector.legacy, "{}", vector.name);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use portcullis_event::{
-    AgentId, AgentThinking, Envelope, Epoch, EventId, Format, MessageId, Position, RunId, ThreadId, Timestamp,
+    AgentId, AgentThinking, Envelope, Epoch, EventId, MessageId, Position, RunId, ThreadId, Timestamp, Wire,
 };
 use portcullis_log::{
     Change, Durability, EventLog, Limits, OpenRun, Owner, OwnerLog, Question, Record, Repeat, suite::block_on,
@@ -102,7 +102,7 @@ pub(crate) fn text(thread_id: &str, epoch: &str, seq: u64, said: &str) -> Bytes 
     let now = Timestamp::from_unix_ms(0);
     let event = Envelope::event(id, position, thread(thread_id), RunId::new("r").unwrap(), now, said);
     let mut out = Vec::new();
-    event.write(Format::V1, &mut out);
+    event.write(Wire::V1, &mut out);
     out.into()
 }
 

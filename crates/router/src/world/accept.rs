@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use portcullis_agent::Keeps;
 use portcullis_event::{
-    ErrorNotice, Format, MessageAccepted, MessageId, ServerMessage, ThreadId, Timestamp, UserMessage,
-    UserSaid,
+    ErrorNotice, MessageAccepted, MessageId, ServerMessage, ThreadId, Timestamp, UserMessage, UserSaid, Wire,
 };
 use portcullis_log::{Accepted, Change, OpenRun, OwnerLog, Question, Repeat};
 use portcullis_reason::{Reason, Rejection};
@@ -31,7 +30,7 @@ use crate::{
 pub(crate) struct Message {
     /// The connection that sent it.
     pub(crate) outbox: Arc<Outbox>,
-    pub(crate) format: Format,
+    pub(crate) wire: Wire,
     /// The user's, whatever world it is said in.
     pub(crate) share: Arc<Share>,
     pub(crate) user_id: Arc<str>,
@@ -54,9 +53,9 @@ impl Message {
 impl World {
     /// Accepts a message, in the thread that the client named or in a new one, or tells why not.
     pub(super) async fn message(self: &Arc<Self>, shared: &Arc<Shared>, message: Message) {
-        let (outbox, format, id) = (Arc::clone(&message.outbox), message.format, message.id.clone());
+        let (outbox, wire, id) = (Arc::clone(&message.outbox), message.wire, message.id.clone());
         if let Err(rejection) = self.accept(shared, message).await {
-            self.refuse(shared, &outbox, format, &rejection, id);
+            self.refuse(shared, &outbox, wire, &rejection, id);
         }
     }
 
@@ -65,17 +64,17 @@ impl World {
         &self,
         shared: &Shared,
         outbox: &Outbox,
-        format: Format,
+        wire: Wire,
         rejection: &Rejection,
         id: Option<MessageId>,
     ) {
         self.observer(shared).refused(rejection.reason);
-        self.reply(shared, outbox, format, ErrorNotice::new(rejection).for_message(id).into());
+        self.reply(shared, outbox, wire, ErrorNotice::new(rejection).for_message(id).into());
     }
 
     /// Queues a control message for one connection.
-    pub(crate) fn reply(&self, shared: &Shared, outbox: &Outbox, format: Format, message: ServerMessage) {
-        self.push(shared, outbox, shared.control(format, message), shared.clock.instant());
+    pub(crate) fn reply(&self, shared: &Shared, outbox: &Outbox, wire: Wire, message: ServerMessage) {
+        self.push(shared, outbox, shared.control(wire, message), shared.clock.instant());
     }
 
     /// Queues a frame for one connection.
@@ -94,7 +93,7 @@ impl World {
             let before = record.message(id).await.map_err(|error| unreadable(&error))?;
             if let Some(accepted) = before.filter(|it| message.may_stand_in(&it.thread_id)) {
                 let answer = answer(id.clone(), accepted, true);
-                self.reply(shared, &message.outbox, message.format, answer);
+                self.reply(shared, &message.outbox, message.wire, answer);
                 return Ok(());
             }
         }
@@ -122,7 +121,7 @@ impl World {
         let same = |it: &&mut Accepting| it.id == *id && message.may_stand_in(&it.accepted.thread_id);
         let first = talk.and_then(|talk| talk.accepting.iter_mut().find(same));
         first.is_some_and(|first| {
-            first.again.push((Arc::clone(&message.outbox), message.format));
+            first.again.push((Arc::clone(&message.outbox), message.wire));
             true
         })
     }
@@ -183,7 +182,7 @@ impl World {
             message.outbox.set_carries_runs(true);
         }
         self.observer(shared).accepted();
-        let Message { outbox, format, user_id, id, said, chosen, fresh, sent, .. } = message;
+        let Message { outbox, wire, user_id, id, said, chosen, fresh, sent, .. } = message;
         let run_id = ids::run();
         let id = id.unwrap_or_else(|| MessageId::new(run_id.as_str()).expect("a run's id is a message's id"));
         let open = OpenRun {
@@ -208,7 +207,7 @@ impl World {
             again: None,
         };
         let accepted = Accepted { run_id, thread_id };
-        let frame = shared.control(format, answer(id.clone(), accepted.clone(), false));
+        let frame = shared.control(wire, answer(id.clone(), accepted.clone(), false));
         let message_id = id.clone();
         let said =
             UserSaid { message_id, run_id: accepted.run_id.clone(), content: run.kept(shared, &run.content) };
@@ -239,8 +238,8 @@ impl World {
             talk.accepting.swap_remove(place.expect("an acceptance stands here until it is known"));
         talk.thread(&accepted.thread_id, shared.clock.instant()).accepting -= 1;
         self.push(shared, outbox, frame, shared.clock.instant());
-        for (outbox, format) in again {
-            self.reply(shared, &outbox, format, answer(id.clone(), accepted.clone(), true));
+        for (outbox, wire) in again {
+            self.reply(shared, &outbox, wire, answer(id.clone(), accepted.clone(), true));
         }
         self.deliver(state, shared, said);
         self.queue(state, shared, run);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis_event::{Envelope, EventId, Format, Position, ServerMessage, Timestamp};
+use portcullis_event::{Envelope, EventId, Position, ServerMessage, Timestamp, Wire};
 use portcullis_log::Record;
 
 use super::{State, World};
@@ -25,7 +25,7 @@ impl Numbered {
             .expect("an epoch and a number are an id");
         let (thread_id, run_id) = (run.thread_id.clone(), run.run_id.clone());
         let envelope = Envelope::event(id, position, thread_id, run_id, now, message);
-        Self { frame: encode(&envelope, Format::V1), envelope }
+        Self { frame: encode(&envelope, Wire::V1), envelope }
     }
 
     pub(super) fn record(&self) -> Record {
@@ -53,15 +53,15 @@ impl World {
         let is_said = matches!(envelope.message, ServerMessage::UserMessage(_));
         let now = shared.clock.instant();
         for socket in state.sockets.as_slice() {
-            if is_said && socket.format == Format::Legacy {
+            if is_said && socket.wire == Wire::Legacy {
                 continue;
             }
             if !talk.is_level(&socket.outbox, thread_id) {
                 continue;
             }
-            let frame = match socket.format {
-                Format::V1 => frame.clone(),
-                Format::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Format::Legacy)).clone(),
+            let frame = match socket.wire {
+                Wire::V1 => frame.clone(),
+                Wire::Legacy => legacy.get_or_insert_with(|| encode(&envelope, Wire::Legacy)).clone(),
             };
             self.push(shared, &socket.outbox, frame, now);
         }

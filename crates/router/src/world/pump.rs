@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use portcullis_event::{Format, Pong, ResumePoint, ThreadId};
+use portcullis_event::{Pong, ResumePoint, ThreadId, Wire};
 use portcullis_log::{AppendError, Commit};
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -31,13 +31,13 @@ pub(crate) enum Command {
     /// A message of a user.
     Message(Box<Message>),
     /// What a connection missed.
-    Resume { outbox: Arc<Outbox>, format: Format, points: Vec<ResumePoint> },
+    Resume { outbox: Arc<Outbox>, wire: Wire, points: Vec<ResumePoint> },
     /// The next piece of it.
-    CatchUp { outbox: Arc<Outbox>, format: Format },
+    CatchUp { outbox: Arc<Outbox>, wire: Wire },
     /// A thread is to be forgotten. Says when it is.
     Forget { thread_id: ThreadId, told: oneshot::Sender<Result<oneshot::Receiver<()>, Rejection>> },
     /// A sign of life, behind what was asked before.
-    Pong { outbox: Arc<Outbox>, format: Format, pong: Pong },
+    Pong { outbox: Arc<Outbox>, wire: Wire, pong: Pong },
     /// The record is to be open, and what a crash left in it to be taken up.
     Open { told: Option<oneshot::Sender<Result<Taken, Rejection>>> },
 }
@@ -104,19 +104,13 @@ impl World {
     }
 
     /// Answers a ping, behind what was asked before it.
-    pub(crate) fn ping(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        outbox: &Arc<Outbox>,
-        format: Format,
-        pong: Pong,
-    ) {
+    pub(crate) fn ping(self: &Arc<Self>, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wire: Wire, pong: Pong) {
         let waits =
             self.state.lock().talk.as_ref().is_some_and(|talk| talk.works || !talk.commands.is_empty());
         if waits {
-            self.command(shared, Command::Pong { outbox: Arc::clone(outbox), format, pong });
+            self.command(shared, Command::Pong { outbox: Arc::clone(outbox), wire, pong });
         } else {
-            self.reply(shared, outbox, format, pong.into());
+            self.reply(shared, outbox, wire, pong.into());
         }
     }
 
@@ -222,9 +216,9 @@ impl World {
     async fn work(self: &Arc<Self>, shared: &Arc<Shared>, command: Command) {
         match command {
             Command::Message(message) => self.message(shared, *message).await,
-            Command::Resume { outbox, format, points } => self.resume(shared, &outbox, format, points).await,
-            Command::CatchUp { outbox, format } => self.catch_up(shared, &outbox, format).await,
-            Command::Pong { outbox, format, pong } => self.reply(shared, &outbox, format, pong.into()),
+            Command::Resume { outbox, wire, points } => self.resume(shared, &outbox, wire, points).await,
+            Command::CatchUp { outbox, wire } => self.catch_up(shared, &outbox, wire).await,
+            Command::Pong { outbox, wire, pong } => self.reply(shared, &outbox, wire, pong.into()),
             Command::Forget { thread_id, told } => drop(told.send(self.forget(shared, thread_id).await)),
             Command::Open { told } => {
                 let opened = self.open(shared).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use portcullis_event::{Epoch, Format, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId};
+use portcullis_event::{Epoch, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId, Wire};
 use portcullis_frame::{Frame, Opcode};
 use portcullis_log::{OwnerLog, Page, ReadError, Stream};
 use portcullis_reason::Rejection;
@@ -21,11 +21,11 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         outbox: &Arc<Outbox>,
-        format: Format,
+        wire: Wire,
         points: Vec<ResumePoint>,
     ) {
-        if let Err(rejection) = self.begin_resume(shared, outbox, format, points).await {
-            self.refuse(shared, outbox, format, &rejection, None);
+        if let Err(rejection) = self.begin_resume(shared, outbox, wire, points).await {
+            self.refuse(shared, outbox, wire, &rejection, None);
             // What it missed cannot be had now, and it must not hear what comes after it.
             outbox.end(rejection.reason);
         }
@@ -35,7 +35,7 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         outbox: &Arc<Outbox>,
-        format: Format,
+        wire: Wire,
         points: Vec<ResumePoint>,
     ) -> Result<(), Rejection> {
         let record = self.record(shared).await?;
@@ -54,7 +54,7 @@ impl World {
                 Err(gap) => {
                     let mut state = self.state.lock();
                     self.talk(&mut state, shared).caught_up(outbox, &point.thread_id);
-                    self.reply(shared, outbox, format, gap.into());
+                    self.reply(shared, outbox, wire, gap.into());
                 }
             }
         }
@@ -64,9 +64,9 @@ impl World {
         {
             let mut state = self.state.lock();
             self.talk(&mut state, shared).set_behind(outbox, behind);
-            self.reply(shared, outbox, format, resumed.into());
+            self.reply(shared, outbox, wire, resumed.into());
         }
-        self.send_missed(shared, &*record, outbox, format).await
+        self.send_missed(shared, &*record, outbox, wire).await
     }
 
     /// What is to be sent again after the client's place, or why it cannot be had.
@@ -96,14 +96,9 @@ impl World {
     }
 
     /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
-    pub(super) async fn catch_up(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        outbox: &Arc<Outbox>,
-        format: Format,
-    ) {
+    pub(super) async fn catch_up(self: &Arc<Self>, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wire: Wire) {
         let sent = match self.record(shared).await {
-            Ok(record) => self.send_missed(shared, &*record, outbox, format).await,
+            Ok(record) => self.send_missed(shared, &*record, outbox, wire).await,
             Err(rejection) => Err(rejection),
         };
         if let Err(rejection) = sent {
@@ -117,7 +112,7 @@ impl World {
         shared: &Arc<Shared>,
         record: &dyn OwnerLog,
         outbox: &Arc<Outbox>,
-        format: Format,
+        wire: Wire,
     ) -> Result<(), Rejection> {
         loop {
             let behind = self.state.lock().talk.as_mut().and_then(|talk| talk.behind(outbox).cloned());
@@ -139,7 +134,7 @@ impl World {
                 }
                 Err(gap) => {
                     talk.caught_up(outbox, &thread_id);
-                    self.reply(shared, outbox, format, gap.into());
+                    self.reply(shared, outbox, wire, gap.into());
                 }
             }
         }

@@ -2,13 +2,13 @@
 
 use std::{mem, slice, sync::Arc};
 
-use portcullis_event::Format;
+use portcullis_event::Wire;
 
 use crate::Outbox;
 
 /// A connection, known by its outbox.
 pub(super) struct Socket {
-    pub(super) format: Format,
+    pub(super) wire: Wire,
     pub(super) outbox: Arc<Outbox>,
 }
 
@@ -68,7 +68,7 @@ mod tests {
         let mut sockets = Sockets::None;
         for (before, outbox) in outboxes.iter().enumerate() {
             assert_eq!(sockets.as_slice().len(), before);
-            sockets.push(Socket { format: Format::V1, outbox: Arc::clone(outbox) });
+            sockets.push(Socket { wire: Wire::V1, outbox: Arc::clone(outbox) });
         }
         let stranger = Arc::new(Outbox::new(1));
         for (gone, outbox) in outboxes.iter().enumerate() {

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use portcullis_event::{Epoch, Format, MessageId, ResumePoint, ThreadId};
+use portcullis_event::{Epoch, MessageId, ResumePoint, ThreadId, Wire};
 use portcullis_log::{Accepted, Owner, OwnerLog};
 use portcullis_reason::{Reason, Rejection};
 
@@ -55,7 +55,7 @@ pub(super) enum Pump {
 pub(super) struct Accepting {
     pub(super) id: MessageId,
     pub(super) accepted: Accepted,
-    pub(super) again: Vec<(Arc<Outbox>, Format)>,
+    pub(super) again: Vec<(Arc<Outbox>, Wire)>,
 }
 
 /// A connection that gets events of some threads from the record, and not as they happen, until it has come to their ends.
