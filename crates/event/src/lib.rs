@@ -13,6 +13,7 @@ mod payload;
 pub mod schema;
 mod server;
 mod time;
+mod wire;
 
 pub use command::{
     Ack, Approve, CancelRun, ClientMessage, Command, Decision, Ping, Reauthenticate, Resume, ResumePoint,
@@ -26,7 +27,7 @@ pub use id::{
     AgentId, ApprovalId, ConnectionId, Epoch, EventId, ExecutionId, InvalidId, MAX_ID, MessageId, Position,
     RunId, ThreadId,
 };
-pub use mode::{Mode, UnknownMode, Wire};
+pub use mode::{Mode, UnknownMode};
 pub use payload::{
     AgentCompleted, AgentFailed, AgentStarted, AgentThinking, ApprovalRequested, ApprovalResolved,
     ConnectionEstablished, Draining, ErrorNotice, GapReason, MessageAccepted, PartialResult, Pong,
@@ -35,3 +36,4 @@ pub use payload::{
 };
 pub use server::{Class, MessageType, ServerMessage};
 pub use time::{InvalidTimestamp, Timestamp};
+pub use wire::Wire;

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::Wire;
+
 /// How a connection's messages are run and to whom their events go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
@@ -18,16 +20,6 @@ pub enum Mode {
     /// The connection is the world: its events reach it alone, its runs end with it, nothing is retained.
     Isolated,
     /// Flat messages of older clients; no resume.
-    Legacy,
-}
-
-/// How the server's messages are written on a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Wire {
-    /// The envelope of protocol v1.
-    #[default]
-    V1,
-    /// `{"type","data","timestamp"}` of older clients.
     Legacy,
 }
 
@@ -60,17 +52,12 @@ impl Mode {
         Self::ALL.iter().copied().find(|mode| mode.paths().contains(&path))
     }
 
-    /// How the server's messages are written.
+    /// How the server's messages are written where no subprotocol says otherwise.
     pub const fn wire(self) -> Wire {
         match self {
             Self::Main | Self::Factory | Self::Isolated => Wire::V1,
             Self::Legacy => Wire::Legacy,
         }
-    }
-
-    /// Whether a client may `resume` a thread. Where it may not, `resume` is answered by `resume_gap`.
-    pub const fn is_resumable(self) -> bool {
-        matches!(self, Self::Main | Self::Factory)
     }
 }
 

@@ -18,7 +18,7 @@ use portcullis_event::{Command, MessageId, Reauthenticate, Resume, message_id_of
 use portcullis_frame::Frame;
 use portcullis_handshake::Negotiated;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
+use portcullis_router::{Attachment, Delivery, Outbox, Outgoing, Seat};
 use portcullis_session::{self as session, Notice, Received, Session, Spent, Transmit};
 use portcullis_token::{Identity, Verdict, Waiting};
 use tokio::{
@@ -59,7 +59,7 @@ pub(crate) struct Connection<L> {
     member: Member,
     session: Session,
     backend: Backend,
-    writing: VecDeque<Bytes>,
+    writing: VecDeque<Delivery>,
     /// Whether the first frame to write is half written, so that nothing may come before its rest.
     partial: bool,
     phase: Phase,
@@ -154,7 +154,7 @@ impl<L: Line> Connection<L> {
                 } else {
                     (parts.identity, Kind::User(mode))
                 };
-                let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
+                let attachment = seat.attach(mode, mode.wire(), Arc::clone(&outbox), hello, &resume);
                 if let Some(rejection) = fault {
                     attachment.refuse(&rejection, None);
                 }
@@ -170,7 +170,7 @@ impl<L: Line> Connection<L> {
             member,
             session,
             backend,
-            writing: VecDeque::from([Bytes::from(greeting)]),
+            writing: VecDeque::from([Bytes::from(greeting).into()]),
             // Nothing may come before the 101.
             partial: true,
             phase: Phase::Live,
@@ -219,10 +219,10 @@ impl<L: Line> Connection<L> {
                     None,
                 ),
                 (Backend::Echo(_), Received::Text(text)) => {
-                    self.writing.push_back(Frame::text(&text).to_bytes());
+                    self.writing.push_back(Frame::text(&text).to_bytes().into());
                 }
                 (Backend::Echo(_), Received::Binary(bytes)) => {
-                    self.writing.push_back(Frame::binary(&bytes).to_bytes());
+                    self.writing.push_back(Frame::binary(&bytes).to_bytes().into());
                 }
                 // The rules of routed connections take no binary, and those of echo know no rate.
                 (Backend::Routed(_), Received::Binary(_)) | (Backend::Echo(_), Received::TooFast) => {}
@@ -296,7 +296,7 @@ impl<L: Line> Connection<L> {
                 }
                 Poll::Ready(Outgoing::Drain(reconnect_after_ms)) => {
                     if let Backend::Routed(attachment) = &self.backend {
-                        self.writing.push_back(draining(attachment, reconnect_after_ms));
+                        self.writing.push_back(draining(attachment, reconnect_after_ms).into());
                     }
                 }
                 Poll::Ready(Outgoing::End(reason)) => self.session.end(reason),
@@ -315,7 +315,7 @@ impl<L: Line> Connection<L> {
             match self.session.poll_transmit(rules, now) {
                 None => break,
                 Some(Transmit::Soon(frame)) => {
-                    self.writing.insert(soon, frame);
+                    self.writing.insert(soon, frame.into());
                     soon += 1;
                 }
                 Some(Transmit::Last { frame, code }) => {
@@ -335,7 +335,7 @@ impl<L: Line> Connection<L> {
                     if let (Some(reason), Backend::Routed(attachment)) = (ending, &self.backend) {
                         tracing::info!(connection = %attachment.connection_id(), %reason, code, "connection ended");
                     }
-                    self.writing.push_back(frame);
+                    self.writing.push_back(frame.into());
                 }
             }
         }
@@ -348,7 +348,7 @@ impl<L: Line> Connection<L> {
         while !self.writing.is_empty() {
             let mut slices = [IoSlice::new(&[]); WRITE_BATCH];
             let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.writing) {
+            for (slice, Delivery { frame, .. }) in slices.iter_mut().zip(&self.writing) {
                 *slice = IoSlice::new(frame);
                 count += 1;
             }
@@ -361,7 +361,7 @@ impl<L: Line> Connection<L> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.partial = false;
-            while let Some(frame) = self.writing.front_mut()
+            while let Some(Delivery { frame, .. }) = self.writing.front_mut()
                 && written > 0
             {
                 if written < frame.len() {
@@ -439,7 +439,7 @@ impl<L: Line> Connection<L> {
     }
 
     fn backlog(&self) -> usize {
-        self.writing.iter().map(Bytes::len).sum()
+        self.writing.iter().map(|delivery| delivery.frame.len()).sum()
     }
 }
 

@@ -9,13 +9,11 @@
 
 use std::{collections::VecDeque, fmt::Write as _, future::poll_fn, sync::Arc};
 
-use bytes::Bytes;
-use portcullis_event::{Epoch, Mode, Resume, ResumePoint, ThreadId, resume_from_query};
+use portcullis_event::{Epoch, Mode, Resume, ResumePoint, resume_from_query};
 use portcullis_handshake::Head;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_router::{Attachment, Outbox, Outgoing, Seat};
+use portcullis_router::{Attachment, Delivery, Outbox, Outgoing, Seat, StreamPosition};
 use portcullis_session::{Due, Life};
-use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{Duration, sleep_until, timeout},
@@ -100,7 +98,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, mut line: impl Line, admitted: Admitt
     let (warn_at, ends_at) = gate.door.tokens.token_times(identity.expires_at(), now);
     let outbox = Arc::new(Outbox::new(gate.options.limits.queue_bytes.as_usize()));
     let hello = |id| established(&gate, id, mode, None, &identity);
-    let attachment = seat.attach(mode, Arc::clone(&outbox), hello, &resume);
+    let attachment = seat.attach(mode, mode.wire(), Arc::clone(&outbox), hello, &resume);
     let member = Member::enter(gate, permit, outbox, &identity, Kind::User(mode));
     let cursor = Cursor::new(resume.threads);
     let started = Life::new(member.gate.clock.instant(), warn_at, ends_at);
@@ -133,8 +131,8 @@ impl<L: Line> Stream<L> {
             tokio::select! {
                 outgoing = poll_fn(|context| self.member.outbox.poll_take(context, &mut frames)) => match outgoing {
                     Outgoing::Frames { .. } => {
-                        for frame in frames.drain(..) {
-                            self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
+                        for delivery in frames.drain(..) {
+                            self.cursor.write(&delivery, &mut text);
                         }
                     }
                     Outgoing::Behind => self.attachment.catch_up(),
@@ -142,7 +140,7 @@ impl<L: Line> Stream<L> {
                         // EventSource comes back by itself, after this time.
                         let _ = write!(text, "retry: {reconnect_after_ms}\n\n");
                         let frame = draining(&self.attachment, reconnect_after_ms);
-                        self.cursor.write(&portcullis_frame::payload_of(&frame), &mut text);
+                        self.cursor.write(&frame.into(), &mut text);
                     }
                     Outgoing::End(reason) => return Some(reason),
                 },
@@ -234,25 +232,19 @@ struct Cursor {
     threads: VecDeque<ResumePoint>,
 }
 
-/// What of an event the cursor needs; control messages have none of it.
-#[derive(Deserialize)]
-struct Position {
-    epoch: Epoch,
-    seq: u64,
-    thread_id: ThreadId,
-}
-
 impl Cursor {
     fn new(threads: Vec<ResumePoint>) -> Self {
         Self { threads: threads.into() }
     }
 
     /// Writes one message, with the cursor behind it if it has a place in a thread.
-    fn write(&mut self, message: &Bytes, out: &mut String) {
-        let Ok(message) = str::from_utf8(message) else { return };
-        if let Ok(Position { epoch, seq, thread_id }) = serde_json::from_str(message) {
+    fn write(&mut self, delivery: &Delivery, out: &mut String) {
+        let message = portcullis_frame::payload_of(&delivery.frame);
+        let Ok(message) = str::from_utf8(&message) else { return };
+        if let Some(StreamPosition { stream, seq }) = &delivery.position {
+            let (thread_id, epoch) = (stream.thread_id.clone(), Some(stream.epoch.clone()));
             self.threads.retain(|point| point.thread_id != thread_id);
-            self.threads.push_back(ResumePoint { thread_id, epoch: Some(epoch), after_seq: seq });
+            self.threads.push_back(ResumePoint { thread_id, epoch, after_seq: *seq });
             if self.threads.len() > THREADS {
                 self.threads.pop_front();
             }
@@ -274,6 +266,9 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_event::ThreadId;
+    use portcullis_frame::Frame;
+    use portcullis_router::StreamName;
     use tokio::{
         io::{DuplexStream, duplex},
         time::Instant,
@@ -345,11 +340,14 @@ mod tests {
         assert!(metrics.contains("portcullis_heartbeat_timeouts_total 0\n"), "{metrics}");
     }
 
-    fn event(thread: &str, seq: u64) -> Bytes {
-        Bytes::from(format!(r#"{{"type":"partial_result","epoch":"e","seq":{seq},"thread_id":"{thread}"}}"#))
+    fn event(thread: &str, seq: u64) -> Delivery {
+        let (thread_id, epoch) = (ThreadId::new(thread).unwrap(), Epoch::new("e").unwrap());
+        let position = StreamPosition { stream: Arc::new(StreamName { thread_id, epoch }), seq };
+        // What it says is not looked at.
+        Delivery { frame: Frame::text("{\"seq\":99}").to_bytes(), position: Some(position) }
     }
 
-    fn written(cursor: &mut Cursor, message: &Bytes) -> String {
+    fn written(cursor: &mut Cursor, message: &Delivery) -> String {
         let mut out = String::new();
         cursor.write(message, &mut out);
         out
@@ -364,14 +362,14 @@ mod tests {
         assert_eq!(id, "a%3Ab%2Cc%26d:e:3,t:e:1");
         let points = resume_from_query(&format!("resume={}", id.replace(',', "&resume="))).unwrap();
         assert_eq!(points, Vec::from(cursor.threads));
-        assert!(text.ends_with("\"thread_id\":\"t\"}\n\n"), "{text}");
+        assert!(text.ends_with("\ndata: {\"seq\":99}\n\n"), "{text}");
     }
 
     #[test]
     fn a_control_message_moves_no_cursor_and_the_threads_that_rest_are_left_out() {
         let mut cursor = Cursor::new(Vec::new());
         assert_eq!(
-            written(&mut cursor, &Bytes::from_static(b"{\"type\":\"pong\"}")),
+            written(&mut cursor, &Frame::text("{\"type\":\"pong\"}").to_bytes().into()),
             "data: {\"type\":\"pong\"}\n\n"
         );
         (0..40).for_each(|n| drop(written(&mut cursor, &event(&format!("t{n}"), 1))));

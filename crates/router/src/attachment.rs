@@ -35,6 +35,8 @@ pub struct Attachment {
     /// The seat's world, or the connection's own in the mode `isolated`.
     world: Arc<World>,
     mode: Mode,
+    /// How it is spoken to.
+    wire: Wire,
     number: u64,
     outbox: Arc<Outbox>,
 }
@@ -122,17 +124,18 @@ impl Seat {
 
     /// Joins the user's world to say something and hear the answer, and nothing else of what happens there. For the modes
     /// whose world is the user's.
-    pub fn correspond(self, mode: Mode, outbox: Arc<Outbox>) -> Attachment {
+    pub fn correspond(self, mode: Mode, wire: Wire, outbox: Arc<Outbox>) -> Attachment {
         let world = Arc::clone(&self.world);
         let number = self.router.shared.connections.fetch_add(1, Ordering::Relaxed);
-        Attachment { seat: self, world, mode, number, outbox }
+        Attachment { seat: self, world, mode, wire, number, outbox }
     }
 
-    /// Joins the user's world: from here on `outbox` receives the user's events. `resume` says where the client
+    /// Joins the user's world: from here on `outbox` receives the user's events, as `wire` has them. `resume` says where the client
     /// stands; what it missed is queued before anything new.
     pub fn attach(
         self,
         mode: Mode,
+        wire: Wire,
         outbox: Arc<Outbox>,
         established: impl FnOnce(ConnectionId) -> ServerMessage,
         resume: &Resume,
@@ -143,10 +146,10 @@ impl Seat {
             Mode::Main | Mode::Factory | Mode::Legacy => Arc::clone(&self.world),
         };
         let number = shared.connections.fetch_add(1, Ordering::Relaxed);
-        let attachment = Attachment { seat: self, world, mode, number, outbox };
+        let attachment = Attachment { seat: self, world, mode, wire, number, outbox };
         attachment.notify(established(attachment.connection_id()));
         let points = if attachment.may_resume(resume) { resume.threads.clone() } else { Vec::new() };
-        attachment.world.join(&shared, mode.wire(), &attachment.outbox, points);
+        attachment.world.join(&shared, wire, &attachment.outbox, points);
         attachment
     }
 }
@@ -196,17 +199,17 @@ impl Attachment {
 
     /// Queues a control message for this connection alone.
     pub fn notify(&self, message: ServerMessage) {
-        self.world.reply(&self.seat.router.shared, &self.outbox, self.mode.wire(), message);
+        self.world.reply(&self.seat.router.shared, &self.outbox, self.wire, message);
     }
 
     /// The frame of a control message for this connection alone, which the caller sends by itself.
     pub fn control(&self, message: ServerMessage) -> Bytes {
-        self.seat.router.shared.control(self.mode.wire(), message)
+        self.seat.router.shared.control(self.wire, message)
     }
 
     /// Answers a message that was refused.
     pub fn refuse(&self, rejection: &Rejection, id: Option<MessageId>) {
-        self.world.refuse(&self.seat.router.shared, &self.outbox, self.mode.wire(), rejection, id);
+        self.world.refuse(&self.seat.router.shared, &self.outbox, self.wire, rejection, id);
     }
 
     /// Acts on a client's message. Answers and events come through the outbox.
@@ -222,7 +225,7 @@ impl Attachment {
             Command::Resume(command) => self.resume(command),
             Command::Ping(ping) => {
                 let answer = Pong { echo: ping.echo };
-                self.world.ping(&self.seat.router.shared, &self.outbox, self.mode.wire(), answer);
+                self.world.ping(&self.seat.router.shared, &self.outbox, self.wire, answer);
                 Ok(())
             }
             // Events are kept by count and size alone, so a place that a client has reached changes nothing.
@@ -249,7 +252,7 @@ impl Attachment {
         let chosen = shared.agents.choose(said.agent.as_ref(), fresh)?;
         let message = Message {
             outbox: Arc::clone(&self.outbox),
-            wire: self.mode.wire(),
+            wire: self.wire,
             share: self.seat.share(),
             user_id: Arc::from(self.identity().subject()),
             id,
@@ -266,20 +269,19 @@ impl Attachment {
         if !self.may_resume(&command) {
             return Ok(());
         }
-        let (outbox, wire, points) = (Arc::clone(&self.outbox), self.mode.wire(), command.threads);
+        let (outbox, wire, points) = (Arc::clone(&self.outbox), self.wire, command.threads);
         self.world.try_command(&self.seat.router.shared, world::Command::Resume { outbox, wire, points })
     }
 
     /// Queues more of what this connection missed, after [`Outgoing::Behind`](crate::Outgoing::Behind).
     pub fn catch_up(&self) {
-        let (outbox, wire) = (Arc::clone(&self.outbox), self.mode.wire());
+        let (outbox, wire) = (Arc::clone(&self.outbox), self.wire);
         self.world.command(&self.seat.router.shared, world::Command::CatchUp { outbox, wire });
     }
 
     /// Whether events can be sent again here; if not, the client is told so for each thread that it names.
     fn may_resume(&self, command: &Resume) -> bool {
-        // What is kept is written in v1, and older clients never learn a place to resume from.
-        let may = self.mode.wire() == Wire::V1;
+        let may = self.wire.is_resumable();
         if !may {
             for point in &command.threads {
                 self.notify(world::nothing(&point.thread_id, GapReason::NotResumable).into());

@@ -15,6 +15,7 @@
 
 mod agents;
 mod attachment;
+mod delivery;
 mod homes;
 mod ids;
 mod outbox;
@@ -28,6 +29,7 @@ mod world;
 
 pub use agents::Agents;
 pub use attachment::{Attachment, Seat};
+pub use delivery::{Delivery, StreamName, StreamPosition};
 pub use homes::{Alone, Answer, Home, Homes};
 pub use outbox::{Outbox, Outgoing};
 pub use router::{Recovered, Router};

@@ -7,9 +7,10 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use portcullis_reason::Reason;
+
+use crate::Delivery;
 
 /// Frames on their way to one connection, bounded in bytes.
 ///
@@ -23,7 +24,7 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct State {
-    queue: Vec<Bytes>,
+    queue: Vec<Delivery>,
     /// When the oldest frame of the queue was put there; of no meaning while it is empty.
     since: Option<Instant>,
     /// Half the width of a `usize`, since every idle connection has them.
@@ -76,14 +77,15 @@ impl Outbox {
 
     /// Queues one frame. Returns false, and marks the connection as a slow consumer, when it does not fit; after the
     /// first frame that did not fit nothing is queued any more, so that the stream has no hole.
-    pub fn push(&self, frame: Bytes, now: Instant) -> bool {
+    pub fn push(&self, delivery: impl Into<Delivery>, now: Instant) -> bool {
+        let delivery = delivery.into();
         let (queued, waker) = {
             let mut state = self.state.lock();
-            let bytes = state.with(frame.len()).filter(|_| state.end.is_none());
+            let bytes = state.with(delivery.frame.len()).filter(|_| state.end.is_none());
             if let Some(bytes) = bytes {
                 state.since.get_or_insert(now);
                 state.bytes = bytes;
-                state.queue.push(frame);
+                state.queue.push(delivery);
             } else if state.end.is_none() {
                 state.end = Some(Reason::SlowConsumer);
             }
@@ -99,17 +101,18 @@ impl Outbox {
     /// Queues a piece of what a client missed: what `next` gives, as far as there is room for a piece. `next` is told how
     /// many bytes still fit, and gives none for a frame that is larger, or at the end. An empty queue has room for one frame
     /// of any size. Says whether something was queued.
-    pub(crate) fn refill(&self, now: Instant, mut next: impl FnMut(usize) -> Option<Bytes>) -> bool {
+    pub(crate) fn refill(&self, now: Instant, mut next: impl FnMut(usize) -> Option<Delivery>) -> bool {
         let mut queued = false;
         self.change(|state| {
             let mut room = state.room();
             while state.end.is_none()
-                && let Some(frame) = next(if state.queue.is_empty() { usize::MAX } else { room })
+                && let Some(delivery) = next(if state.queue.is_empty() { usize::MAX } else { room })
             {
-                room = room.saturating_sub(frame.len());
-                state.bytes = state.bytes.saturating_add(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+                let size = delivery.frame.len();
+                room = room.saturating_sub(size);
+                state.bytes = state.bytes.saturating_add(u32::try_from(size).unwrap_or(u32::MAX));
                 state.since.get_or_insert(now);
-                state.queue.push(frame);
+                state.queue.push(delivery);
                 queued = true;
             }
         });
@@ -193,7 +196,7 @@ impl Outbox {
     }
 
     /// Moves all that waits to the end of `frames`, or says that the connection shall end, or remembers who to wake.
-    pub fn poll_take(&self, context: &Context<'_>, frames: &mut VecDeque<Bytes>) -> Poll<Outgoing> {
+    pub fn poll_take(&self, context: &Context<'_>, frames: &mut VecDeque<Delivery>) -> Poll<Outgoing> {
         let mut state = self.state.lock();
         if !state.queue.is_empty() {
             state.bytes = 0;
@@ -245,6 +248,7 @@ const PIECE: u32 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use portcullis_units::Clock;
 
     use super::*;
@@ -259,7 +263,7 @@ mod tests {
             Poll::Ready(outgoing) => Some(outgoing),
             Poll::Pending => None,
         };
-        (outcome, frames.into())
+        (outcome, frames.into_iter().map(|delivery: Delivery| delivery.frame).collect())
     }
 
     /// The frames, where there are some.
@@ -310,7 +314,7 @@ mod tests {
     fn refill(outbox: &Outbox, missed: &mut VecDeque<&'static str>) -> bool {
         outbox.refill(now(), |room| {
             let fits = missed.front().is_some_and(|frame| frame.len() <= room);
-            fits.then(|| missed.pop_front()).flatten().map(Bytes::from)
+            fits.then(|| missed.pop_front()).flatten().map(|frame| Bytes::from(frame).into())
         })
     }
 

@@ -3,12 +3,12 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use portcullis_agent::{Keeps, Letterbox};
-use portcullis_event::{AgentStarted, Epoch, Position, RunId, ThreadId};
+use portcullis_event::{AgentStarted, Epoch, RunId, ThreadId};
 use portcullis_log::{OpenRun, Stream};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{agents::Chosen, ids, shared::Shared, turn::Turn};
+use crate::{StreamName, StreamPosition, agents::Chosen, ids, shared::Shared, turn::Turn};
 
 /// Most turns that an agent is shown, and most bytes of them.
 pub(crate) const HISTORY_TURNS: usize = 20;
@@ -16,7 +16,7 @@ const HISTORY_BYTES: usize = 64 * 1024;
 
 /// A thread of one world. Its events are in the record alone.
 pub(crate) struct Thread {
-    epoch: Epoch,
+    stream: Arc<StreamName>,
     /// The last number that was given.
     last_seq: u64,
     /// The last event that may be seen: the record has it.
@@ -104,18 +104,18 @@ impl Run {
 
 impl Thread {
     /// A new one.
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { turns: Some(VecDeque::new()), ..Self::at(ids::epoch(), 0, now) }
+    pub(crate) fn new(id: &ThreadId, now: Instant) -> Self {
+        Self { turns: Some(VecDeque::new()), ..Self::at(id, ids::epoch(), 0, now) }
     }
 
     /// One that the record has.
-    pub(crate) fn recorded(stream: Stream, now: Instant) -> Self {
-        Self::at(stream.epoch, stream.tail, now)
+    pub(crate) fn recorded(id: &ThreadId, stream: Stream, now: Instant) -> Self {
+        Self::at(id, stream.epoch, stream.tail, now)
     }
 
-    fn at(epoch: Epoch, tail: u64, now: Instant) -> Self {
+    fn at(id: &ThreadId, epoch: Epoch, tail: u64, now: Instant) -> Self {
         Self {
-            epoch,
+            stream: Arc::new(StreamName { thread_id: id.clone(), epoch }),
             last_seq: tail,
             tail,
             accepting: 0,
@@ -128,8 +128,8 @@ impl Thread {
     }
 
     /// The stream's life.
-    pub(crate) const fn epoch(&self) -> &Epoch {
-        &self.epoch
+    pub(crate) fn epoch(&self) -> &Epoch {
+        &self.stream.epoch
     }
 
     /// The last event that may be seen.
@@ -179,9 +179,9 @@ impl Thread {
     }
 
     /// The place of the next event.
-    pub(crate) fn advance(&mut self) -> Position {
+    pub(crate) fn advance(&mut self) -> StreamPosition {
         self.last_seq += 1;
-        Position { epoch: self.epoch.clone(), seq: self.last_seq }
+        StreamPosition { stream: Arc::clone(&self.stream), seq: self.last_seq }
     }
 
     /// Notes that the event behind the tail may be seen from now on.
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_run_whose_end_was_seen_cannot_be_cancelled_any_more() {
-        let mut thread = Thread::new(Clock::system().instant());
+        let mut thread = Thread::new(&ThreadId::new("t").unwrap(), Clock::system().instant());
         let id = RunId::new("r").unwrap();
         thread.active.push(Active {
             id: id.clone(),
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn history_is_bounded_in_turns_and_bytes_but_keeps_the_last() {
-        let mut thread = Thread::new(Clock::system().instant());
+        let mut thread = Thread::new(&ThreadId::new("t").unwrap(), Clock::system().instant());
         let turn = |size: usize| Turn::asked("q".repeat(size));
         (0..50).for_each(|_| thread.remember(turn(1)));
         assert_eq!(thread.turns().unwrap().len(), HISTORY_TURNS);

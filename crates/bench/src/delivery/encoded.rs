@@ -146,7 +146,7 @@ fn attach(runtime: &Runtime, router: &Router) -> anyhow::Result<(Arc<Outbox>, At
         })
     };
     let resume = Resume { threads: Vec::new() };
-    let attachment = seat.attach(Mode::Main, Arc::clone(&outbox), established, &resume);
+    let attachment = seat.attach(Mode::Main, Mode::Main.wire(), Arc::clone(&outbox), established, &resume);
     Ok((outbox, attachment))
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn post(
                 .with_hint("the body is one message as JSON, in UTF-8")
         })?;
         let outbox = Arc::new(Outbox::new(ANSWER));
-        let attachment = seat.correspond(mode, Arc::clone(&outbox));
+        let attachment = seat.correspond(mode, mode.wire(), Arc::clone(&outbox));
         Ok(match act(&attachment, &outbox, text).await? {
             Some(answer) => answered(answer),
             None => StatusCode::ACCEPTED.into_response(),
@@ -80,7 +80,9 @@ async fn act(attachment: &Attachment, outbox: &Outbox, text: &str) -> Result<Opt
     });
     match timeout(PATIENCE, next).await {
         Ok(None) => Ok(None),
-        Ok(Some(Outgoing::Frames { .. })) => Ok(frames.front().map(portcullis_frame::payload_of)),
+        Ok(Some(Outgoing::Frames { .. })) => {
+            Ok(frames.front().map(|answer| portcullis_frame::payload_of(&answer.frame)))
+        }
         Ok(Some(Outgoing::End(reason))) => Err(Rejection::new(reason, "the message was not recorded")),
         Ok(Some(Outgoing::Behind | Outgoing::Drain(_))) | Err(_) => {
             Err(Rejection::new(Reason::NotReady, "the record took too long"))

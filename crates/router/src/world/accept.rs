@@ -18,7 +18,7 @@ use super::{
     talk::{Accepting, Talk},
 };
 use crate::{
-    Outbox, ThreadPolicy,
+    Delivery, Outbox, ThreadPolicy,
     agents::Chosen,
     ids,
     share::{Share, Slot},
@@ -78,8 +78,8 @@ impl World {
     }
 
     /// Queues a frame for one connection.
-    pub(super) fn push(&self, shared: &Shared, outbox: &Outbox, frame: Bytes, now: Instant) {
-        if !outbox.push(frame, now) && outbox.has_overflowed() {
+    pub(super) fn push(&self, shared: &Shared, outbox: &Outbox, delivery: impl Into<Delivery>, now: Instant) {
+        if !outbox.push(delivery, now) && outbox.has_overflowed() {
             self.observer(shared).overflow();
         }
     }
@@ -141,7 +141,7 @@ impl World {
         let talk = self.talk(&mut state, shared);
         talk.make_room(shared.options.threads_per_user, id)?;
         if let Some(stream) = stream {
-            talk.threads.insert(id.clone(), Thread::recorded(stream, shared.clock.instant()));
+            talk.threads.insert(id.clone(), Thread::recorded(id, stream, shared.clock.instant()));
         }
         Ok(())
     }
@@ -214,9 +214,10 @@ impl World {
         talk.runs.push(slot);
         let thread = talk.thread(&accepted.thread_id, shared.clock.instant());
         thread.accepting += 1;
-        let said = Numbered::new(thread.advance(), &run.place, Timestamp::now(&shared.clock), said.into());
+        let mut said =
+            Numbered::new(thread.advance(), &run.place, Timestamp::now(&shared.clock), said.into());
         talk.accepting.push(Accepting { id, accepted, again: Vec::new() });
-        let commit = record.append(Change::Accept { run: open, told: Some(said.record()) });
+        let commit = record.append(Change::Accept { run: open, told: Some(said.record().0) });
         let then = Then::Accepted { run: Box::new(run), said, outbox, answer: frame };
         self.await_commit(state, shared, commit, then);
         Ok(())

@@ -140,7 +140,10 @@ impl World {
         for (thread_id, Open { stream, runs }) in left.threads {
             let talk = self.talk(state, shared);
             let now = shared.clock.instant();
-            let thread = stream.map_or_else(|| Thread::new(now), |it| Thread::recorded(it, now));
+            let thread = match stream {
+                Some(stream) => Thread::recorded(&thread_id, stream, now),
+                None => Thread::new(&thread_id, now),
+            };
             talk.threads.insert(thread_id, thread);
             for (open, cut_off) in runs {
                 let room = || {

@@ -167,7 +167,9 @@ impl World {
         let _ = talk.make_room(shared.options.threads_per_user, &id);
         let now = shared.clock.instant();
         if let Some(stream) = stream {
-            talk.threads.entry(id.clone()).or_insert_with(|| crate::thread::Thread::recorded(stream, now));
+            talk.threads
+                .entry(id.clone())
+                .or_insert_with(|| crate::thread::Thread::recorded(&id, stream, now));
         }
         let thread = talk.thread(&id, now);
         let (told, gone) = oneshot::channel();

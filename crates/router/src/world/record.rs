@@ -49,10 +49,10 @@ impl World {
         let record = talk.record.clone().ok_or(Lost)?;
         let thread = talk.threads.get_mut(&run.thread_id).ok_or(Lost)?;
         let ends = is_terminal(&message).then(|| run.run_id.clone());
-        let numbered = Numbered::new(thread.advance(), run, Timestamp::now(&shared.clock), message);
-        let size = numbered.frame.len();
+        let mut numbered = Numbered::new(thread.advance(), run, Timestamp::now(&shared.clock), message);
+        let (told, size) = numbered.record();
         // Under the lock, so that the record gets a thread's events in the order of their numbers. It returns at once.
-        let commit = record.append(Change::Event { record: numbered.record(), ends });
+        let commit = record.append(Change::Event { record: told, ends });
         self.await_commit(
             state,
             shared,

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use portcullis_event::{Epoch, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId, Wire};
+use portcullis_event::{
+    Envelope, Epoch, GapReason, ResumeGap, ResumePoint, Resumed, ResumedThread, ThreadId, Wire,
+};
 use portcullis_frame::{Frame, Opcode};
 use portcullis_log::{OwnerLog, Page, ReadError, Stream};
 use portcullis_reason::Rejection;
@@ -11,9 +13,13 @@ use portcullis_reason::Rejection;
 use super::{
     World,
     open::unreadable,
+    sockets::Socket,
     talk::{Behind, Talk},
 };
-use crate::{Outbox, shared::Shared};
+use crate::{
+    Delivery, Outbox, StreamName, StreamPosition,
+    shared::{Shared, encode},
+};
 
 impl World {
     /// Says what can be resumed, and begins to send it; a thread that cannot be resumed has its own `resume_gap`.
@@ -66,7 +72,7 @@ impl World {
             self.talk(&mut state, shared).set_behind(outbox, behind);
             self.reply(shared, outbox, wire, resumed.into());
         }
-        self.send_missed(shared, &*record, outbox, wire).await
+        self.send_missed(shared, &*record, &Socket { wire, outbox: Arc::clone(outbox) }).await
     }
 
     /// What is to be sent again after the client's place, or why it cannot be had.
@@ -98,7 +104,9 @@ impl World {
     /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
     pub(super) async fn catch_up(self: &Arc<Self>, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wire: Wire) {
         let sent = match self.record(shared).await {
-            Ok(record) => self.send_missed(shared, &*record, outbox, wire).await,
+            Ok(record) => {
+                self.send_missed(shared, &*record, &Socket { wire, outbox: Arc::clone(outbox) }).await
+            }
             Err(rejection) => Err(rejection),
         };
         if let Err(rejection) = sent {
@@ -111,9 +119,9 @@ impl World {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         record: &dyn OwnerLog,
-        outbox: &Arc<Outbox>,
-        wire: Wire,
+        socket: &Socket,
     ) -> Result<(), Rejection> {
+        let Socket { wire, outbox } = socket;
         loop {
             let behind = self.state.lock().talk.as_mut().and_then(|talk| talk.behind(outbox).cloned());
             let Some(Behind { thread_id, epoch: Some(epoch), next_seq }) = behind else { return Ok(()) };
@@ -126,7 +134,7 @@ impl World {
             let page = page.map_err(|error: ReadError| unreadable(&error))?;
             let mut state = self.state.lock();
             let talk = self.talk(&mut state, shared);
-            match send(talk, outbox, &thread_id, &epoch, next_seq, page, shared.clock.instant()) {
+            match send(talk, socket, &thread_id, &epoch, next_seq, page, shared.clock.instant()) {
                 Ok(true) => {}
                 Ok(false) => {
                     outbox.set_behind();
@@ -134,7 +142,7 @@ impl World {
                 }
                 Err(gap) => {
                     talk.caught_up(outbox, &thread_id);
-                    self.reply(shared, outbox, wire, gap.into());
+                    self.reply(shared, outbox, *wire, gap.into());
                 }
             }
         }
@@ -144,7 +152,7 @@ impl World {
 /// Queues a page for a connection, as far as everybody may have seen it and there is room. Says whether it all went.
 fn send(
     talk: &mut Talk,
-    outbox: &Arc<Outbox>,
+    Socket { wire, outbox }: &Socket,
     thread_id: &ThreadId,
     epoch: &Epoch,
     next_seq: u64,
@@ -170,21 +178,34 @@ fn send(
         return Err(gap(&page.stream, thread_id, GapReason::Trimmed));
     }
     let may_be_seen = (page.from..=last).zip(page.events);
-    let mut frames = may_be_seen.map(|(_, text)| text_frame(&text)).peekable();
+    let stream = Arc::new(StreamName { thread_id: thread_id.clone(), epoch: epoch.clone() });
+    let mut missed = may_be_seen.map(|(seq, text)| (seq, kept(&text, *wire))).peekable();
     outbox.refill(now, |room| {
-        let frame = frames.next_if(|frame| frame.len() <= room)?;
-        behind.next_seq += 1;
-        Some(frame)
+        loop {
+            let fits = |frame: &Option<Bytes>| frame.as_ref().is_none_or(|frame| frame.len() <= room);
+            let (seq, frame) = missed.next_if(|(_, frame)| fits(frame))?;
+            behind.next_seq = seq + 1;
+            if let Some(frame) = frame {
+                let position = StreamPosition { stream: Arc::clone(&stream), seq };
+                return Some(Delivery { frame, position: Some(position) });
+            }
+        }
     });
-    let (full, level) = (frames.peek().is_some(), behind.next_seq > last);
+    let (full, level) = (missed.peek().is_some(), behind.next_seq > last);
     if level {
         talk.caught_up(outbox, thread_id);
     }
     Ok(!full)
 }
 
-fn text_frame(text: &[u8]) -> Bytes {
-    Frame::new(Opcode::Text, text).to_bytes()
+/// The frame of an event that is kept, as a wire has it; none where that has no form for it.
+fn kept(text: &[u8], wire: Wire) -> Option<Bytes> {
+    if wire == Wire::V1 {
+        // It is kept so.
+        return Some(Frame::new(Opcode::Text, text).to_bytes());
+    }
+    let envelope = Envelope::parse(str::from_utf8(text).ok()?).ok()?;
+    wire.has(envelope.message.kind()).then(|| encode(&envelope, wire))
 }
 
 /// What is to be sent again of a stream after the client's place, or why it cannot be had.
@@ -224,8 +245,12 @@ pub(crate) fn nothing(thread_id: &ThreadId, reason: GapReason) -> ResumeGap {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use portcullis_event::{
+        EventId, MessageId, PartialResult, Position, RunId, ServerMessage, Timestamp, UserSaid,
+    };
     use proptest::prelude::*;
+
+    use super::*;
 
     fn stream(first: u64, tail: u64) -> Stream {
         Stream { epoch: Epoch::new("e").unwrap(), first, tail }
@@ -235,6 +260,26 @@ mod tests {
         let epoch = epoch.map(|epoch| Epoch::new(epoch).unwrap());
         let point = ResumePoint { thread_id: ThreadId::new("t").unwrap(), epoch, after_seq };
         resumable(stream, &point).map(|it| (it.from_seq, it.to_seq)).map_err(|gap| gap.reason)
+    }
+
+    /// So what was missed is to be had in whatever form a connection has.
+    #[test]
+    fn what_is_kept_is_sent_again_as_it_was_sent() {
+        let (id, thread, run) =
+            (EventId::new("e-7").unwrap(), ThreadId::new("t").unwrap(), RunId::new("r").unwrap());
+        let position = || Position { epoch: Epoch::new("e").unwrap(), seq: 7 };
+        let event = |message: ServerMessage| {
+            let at = Timestamp::from_unix_ms(1_700_000_000_000);
+            Envelope::event(id.clone(), position(), thread.clone(), run.clone(), at, message)
+        };
+        let piece = event(PartialResult { delta: "é \"quoted\"\n".repeat(40) }.into());
+        let said = UserSaid { message_id: MessageId::new("m").unwrap(), run_id: run.clone(), content: None };
+        let text = portcullis_frame::payload_of(&encode(&piece, Wire::V1));
+        for wire in [Wire::V1, Wire::Legacy] {
+            assert_eq!(kept(&text, wire), Some(encode(&piece, wire)), "{wire:?}");
+        }
+        let text = portcullis_frame::payload_of(&encode(&event(said.into()), Wire::V1));
+        assert_eq!(kept(&text, Wire::Legacy), None, "as it is not sent when it happens");
     }
 
     #[test]

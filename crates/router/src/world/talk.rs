@@ -114,7 +114,7 @@ impl Talk {
 
     /// A thread that is at hand, or a new one where the record has none.
     pub(super) fn thread(&mut self, id: &ThreadId, now: Instant) -> &mut Thread {
-        let thread = self.threads.entry(id.clone()).or_insert_with(|| Thread::new(now));
+        let thread = self.threads.entry(id.clone()).or_insert_with(|| Thread::new(id, now));
         thread.last_used = now;
         thread
     }

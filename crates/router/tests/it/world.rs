@@ -141,7 +141,7 @@ impl Device {
                 node: "node".into(),
             })
         };
-        let attachment = seat.attach(mode, Arc::clone(&outbox), established, resume);
+        let attachment = seat.attach(mode, mode.wire(), Arc::clone(&outbox), established, resume);
         turn().await;
         Self {
             user: user.to_owned(),
@@ -235,7 +235,7 @@ impl Device {
         }
         let any = !frames.is_empty();
         for frame in frames {
-            let mut bytes = frame.to_vec();
+            let mut bytes = frame.frame.to_vec();
             let mut input = &mut bytes[..];
             let Ok(Some(Message::Text(text))) = self.decoder.decode(&mut input) else {
                 panic!("a text frame")
@@ -243,7 +243,11 @@ impl Device {
             if self.mode == Mode::Legacy {
                 self.flat.push(serde_json::from_str(&text).unwrap());
             } else {
-                self.seen.push(Envelope::parse(&text).unwrap());
+                let envelope = Envelope::parse(&text).unwrap();
+                let position = frame.position.map(|at| (at.stream.epoch.clone(), at.seq));
+                let told = envelope.position.as_ref().map(|told| (told.epoch.clone(), told.seq));
+                assert_eq!(position, told, "what is delivered knows where it stands");
+                self.seen.push(envelope);
             }
         }
         any
