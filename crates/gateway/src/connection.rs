@@ -20,7 +20,6 @@ use portcullis_handshake::Negotiated;
 use portcullis_reason::{Reason, Rejection};
 use portcullis_router::{Attachment, Delivery, Outbox, Outgoing, Seat};
 use portcullis_session::{self as session, Notice, Received, Session, Spent, Transmit};
-use portcullis_token::{Identity, Verdict, Waiting};
 use tokio::{
     io::ReadBuf,
     time::{Sleep, sleep_until},
@@ -33,8 +32,8 @@ use crate::{
     gate::Gate,
     line::Line,
     member::{Member, draining, established, warn_of_expiry},
+    renewal::Renewal,
     rules::Rules,
-    tokens::in_time,
 };
 
 /// Bytes that one read may bring.
@@ -66,14 +65,7 @@ pub(crate) struct Connection<L> {
     timer: Pin<Box<Sleep>>,
     /// When the oldest of the frames that are being written was queued.
     since: Option<Instant>,
-    /// A fresh token that is being verified elsewhere.
-    renewal: Option<Box<Renewal>>,
-}
-
-struct Renewal {
-    waiting: Waiting,
-    /// The message that brought it.
-    id: Option<MessageId>,
+    renewal: Renewal,
 }
 
 /// What else is known of an accepted handshake.
@@ -176,7 +168,7 @@ impl<L: Line> Connection<L> {
             phase: Phase::Live,
             timer: Box::pin(sleep_until(first.into())),
             since: None,
-            renewal: None,
+            renewal: Renewal::default(),
         };
         // What greets the client leaves with the 101, in one write.
         let nobody = Context::from_waker(Waker::noop());
@@ -196,21 +188,8 @@ impl<L: Line> Connection<L> {
             let Some(received) = self.session.receive(rules, now, &mut input, spend) else { break };
             match (&mut self.backend, received) {
                 (Backend::Routed(attachment), Received::Text(text)) => {
-                    if let Some((fresh, id)) = command(attachment, &text) {
-                        if self.renewal.is_some() {
-                            attachment.refuse(&one_at_a_time(), id);
-                            continue;
-                        }
-                        match self.member.gate.door.tokens.verify(fresh.token.expose()) {
-                            Verdict::Now(verified) => {
-                                renew(&self.member, attachment, &mut self.session, verified, id, now);
-                            }
-                            Verdict::Wait(waiting) => {
-                                let deadline = now + self.member.gate.door.patience;
-                                let waiting = Box::pin(in_time(waiting, deadline));
-                                self.renewal = Some(Box::new(Renewal { waiting, id }));
-                            }
-                        }
+                    if let Some(fresh) = command(attachment, &text) {
+                        self.renewal.begin(&self.member, attachment, &mut self.session, fresh, now);
                     }
                 }
                 (Backend::Routed(attachment), Received::TooFast) => attachment.refuse(
@@ -248,18 +227,6 @@ impl<L: Line> Connection<L> {
             self.timer.as_mut().reset(next.into());
         }
         Poll::Pending
-    }
-
-    /// Goes on with a fresh token that was verified elsewhere.
-    fn poll_renewal(&mut self, context: &mut Context<'_>) {
-        if let Some(renewal) = &mut self.renewal
-            && let Backend::Routed(attachment) = &mut self.backend
-            && let Poll::Ready(verified) = renewal.waiting.as_mut().poll(context)
-        {
-            let (id, now) = (renewal.id.take(), self.member.gate.clock.instant());
-            renew(&self.member, attachment, &mut self.session, verified, id, now);
-            self.renewal = None;
-        }
     }
 
     /// Gives the rest of the connection's life to `phase`.
@@ -403,7 +370,11 @@ impl<L: Line> Connection<L> {
                 return Poll::Ready(Ok(()));
             }
             if self.phase == Phase::Live {
-                self.poll_renewal(context);
+                if self.renewal.is_pending()
+                    && let Backend::Routed(attachment) = &mut self.backend
+                {
+                    self.renewal.poll(context, &self.member, attachment, &mut self.session);
+                }
                 self.take(context);
                 self.transmit();
                 if self.session.is_over() {
@@ -468,34 +439,6 @@ fn command(attachment: &Attachment, text: &str) -> Option<(Reauthenticate, Optio
         },
     }
     None
-}
-
-/// Moves the connection's end to the fresh token's. Success is silent (docs/protocol.md, `reauthenticate`).
-fn renew(
-    member: &Member,
-    attachment: &mut Attachment,
-    session: &mut Session,
-    verified: Result<Identity, Rejection>,
-    id: Option<MessageId>,
-    now: Instant,
-) {
-    let tokens = &member.gate.door.tokens;
-    let outcome = tokens.current(verified).and_then(|identity| attachment.reauthenticate(identity));
-    if let Err(rejection) = outcome {
-        return attachment.refuse(&rejection, id);
-    }
-    let identity = attachment.identity();
-    if !member.renew(identity) {
-        return session.end(Reason::TokenRevoked);
-    }
-    let (warn_at, ends_at) = tokens.token_times(identity.expires_at(), now);
-    session.renew(warn_at, ends_at);
-}
-
-/// The refusal of a fresh token beside one that is still being verified.
-fn one_at_a_time() -> Rejection {
-    Rejection::new(Reason::RateLimited, "a fresh token is being verified already")
-        .with_hint("a fresh token is being verified already; this one was dropped")
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod page;
 mod plain;
 mod probe;
 mod registry;
+mod renewal;
 mod routes;
 mod rules;
 mod service;
