@@ -3,6 +3,7 @@
 mod crowd;
 mod encoded;
 mod record;
+mod threads;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -33,6 +34,7 @@ type Measure = fn(&Delivery<'_>) -> anyhow::Result<Vec<Figure>>;
 pub(crate) const FIGURES: &[(&str, Measure)] = &[
     ("append", |delivery| delivery.append()),
     ("resume_10000", |delivery| delivery.resume()),
+    ("resume_threads", threads::figures),
     ("fan_out_1000", |delivery| delivery.fan_out()),
     ("allocations", |_| encoded::figures()),
     ("stalled_1000", |delivery| delivery.stalled()),
@@ -48,6 +50,12 @@ pub(crate) fn method() -> Vec<String> {
         ),
         format!(
             "resume: one thread of {RESUMED} events of the built-in agent, from its first event to its last; disk: the first time after a restart"
+        ),
+        format!(
+            "resume of threads: {} threads of one user with {} KiB of events each, from their beginning; meanwhile another one asks {} questions, and two connections resume without pause",
+            threads::THREADS,
+            threads::BYTES >> 10,
+            threads::ASKED
         ),
         format!("fan-out: {SOCKETS} sockets of one user, each of which reads every event of {ASKED} answers"),
         format!(

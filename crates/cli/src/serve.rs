@@ -156,13 +156,12 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
 
 /// The agents, as they are configured.
 fn agents(config: &Config, server: &Arc<Server>) -> Agents {
-    let pace = config.dev.pace.get();
+    let doctor = Doctor::new(Arc::clone(server) as _).paced(config.dev.pace.get());
     let makes = config.agents().into_iter().map(|AgentOptions { name, kind, keeps }| {
-        let server = Arc::clone(server);
+        let doctor = doctor.clone();
         move || match kind {
             AgentKind::Doctor => {
-                let doctor = Doctor::new(Arc::clone(&server) as _);
-                Arc::new(doctor.named(name.as_str()).keeping(keeps.into()).paced(pace)) as Arc<dyn Agent>
+                Arc::new(doctor.clone().named(name.as_str()).keeping(keeps.into())) as Arc<dyn Agent>
             }
         }
     });

@@ -7,6 +7,7 @@
 mod answer;
 mod case;
 mod contradictions;
+mod desk;
 mod evidence;
 mod found;
 mod knowledge;
@@ -33,6 +34,7 @@ use self::{
     answer::{Focus, PARTIAL, compose, pieces},
     case::{Case, Weight},
     contradictions::Reported,
+    desk::Desk,
     evidence::Evidence,
     paced::Paced,
     scan::{credential::credentials, offer::Source},
@@ -47,12 +49,15 @@ const MAX_REASONS: usize = 3;
 /// Answers questions about failed handshakes, with evidence or without.
 ///
 /// Its work is linear in the message, of which it reads 64 KiB. It repeats no credential: neither in a thought, nor in a
-/// tool's arguments or result, nor in the answer.
+/// tool's arguments or result, nor in the answer. Long messages are worked on off the runtime's threads, one of each user
+/// at a time and few in all; clones share that bound.
+#[derive(Clone)]
 pub struct Doctor {
     surroundings: Arc<dyn Surroundings>,
     name: String,
     keeps: Keeps,
     pause: Duration,
+    desk: Arc<Desk>,
 }
 
 impl fmt::Debug for Doctor {
@@ -65,7 +70,13 @@ impl Doctor {
     /// A doctor for the server that `surroundings` describes. Its name is `doctor`, and of users' words it keeps all but
     /// credentials.
     pub fn new(surroundings: Arc<dyn Surroundings>) -> Self {
-        Self { surroundings, name: "doctor".to_owned(), keeps: Keeps::default(), pause: Duration::ZERO }
+        Self {
+            surroundings,
+            name: "doctor".to_owned(),
+            keeps: Keeps::default(),
+            pause: Duration::ZERO,
+            desk: Arc::new(Desk::new()),
+        }
     }
 
     /// The same doctor under another name.
@@ -88,8 +99,13 @@ impl Doctor {
     }
 
     async fn answer(&self, task: &Task, events: &Paced) -> Result<Answer, Failure> {
-        let message = task.question();
-        let mut evidence = Evidence::gather(&message);
+        let message = task.question().into_owned();
+        let bytes = message.len();
+        let gather = move || {
+            let evidence = Evidence::gather(&message);
+            (message, evidence)
+        };
+        let (message, mut evidence) = self.desk.work(&task.user_id, bytes, gather).await;
         let follow_up = if evidence.is_empty() {
             follow_up(&message, &task.messages, !evidence.asked.is_empty())
         } else {

@@ -1,6 +1,9 @@
 //! A socket that asks questions and follows their events.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use portcullis_frame::{Frame, Message};
@@ -77,6 +80,20 @@ impl Socket {
                 }
             }
         }
+    }
+
+    /// Reads until the last event of each of these threads is there.
+    pub(super) fn until_all(&mut self, mut ends: HashMap<String, u64>) -> anyhow::Result<()> {
+        while !ends.is_empty() {
+            let event = self.next()?;
+            ensure!(event["type"] != "error", "no event: {event}");
+            if let (Some(thread), Some(seq)) = (event["thread_id"].as_str(), event["seq"].as_u64())
+                && ends.get(thread).is_some_and(|last| seq >= *last)
+            {
+                ends.remove(thread);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn send(&mut self, text: &str) -> anyhow::Result<()> {
