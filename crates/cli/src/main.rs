@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod credential;
 mod data_dir;
+mod descriptors;
 mod diagnose;
 mod escape;
 mod exit;

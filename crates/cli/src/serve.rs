@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZero,
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
@@ -33,6 +34,7 @@ use crate::{
         settings::Config,
     },
     data_dir::DataDir,
+    descriptors::{self, Descriptors},
     exit,
     keys::{self, Keys},
     operator, output,
@@ -47,7 +49,9 @@ const FIRST_ACCOUNT: &str = "demo";
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(args: ServeArgs, config: Config, warnings: Vec<String>) -> anyhow::Result<ExitCode> {
-    raise_file_limit();
+    if let Err(error) = descriptors::raise_limit() {
+        output::warn(format_args!("the limit on open files stays as it is: {error}"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -62,7 +66,11 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
     data_dir.ensure_writable()?;
     let keys = keys::load(&config).map_err(keys::Faults)?;
     warnings.extend(keys.warnings.iter().cloned());
-    let options = config.gateway_options();
+    let mut options = config.gateway_options();
+    let descriptors = Descriptors::of(&config);
+    options.limits.connections = descriptors.connections;
+    tracing::info!("{descriptors}");
+    warnings.extend(descriptors.warning(&config));
     let listeners = Listeners::bind(&options).map_err(|error| explain_listen(error.into()))?;
     let gateway = listeners.gateway();
     if !gateway.ip().is_loopback() && options.gateway.allowed_origins.is_empty() && config.auth.enabled {
@@ -73,7 +81,7 @@ async fn serve(args: ServeArgs, config: Config, mut warnings: Vec<String>) -> an
         );
     }
 
-    let auth = Auth::start(&config, &data_dir, &keys, gateway).await?;
+    let auth = Auth::start(&config, &descriptors, &data_dir, &keys, gateway).await?;
     let auth_url = config.gateway.auth_url.clone().or_else(|| auth.as_ref().map(|auth| url(auth.address)));
     let authority = Arc::new(verifier(keys, auth.as_ref())?);
     for warning in &warnings {
@@ -232,6 +240,7 @@ impl Auth {
     /// None where the configuration turns it off.
     async fn start(
         config: &Config,
+        descriptors: &Descriptors,
         data_dir: &DataDir,
         keys: &Keys,
         gateway: SocketAddr,
@@ -245,7 +254,10 @@ impl Auth {
         let mut setup = AuthSetup::new(data_dir.path());
         setup.origins = own_origins(gateway).chain(config.gateway.allowed_origins.iter().cloned()).collect();
         setup.secret.clone_from(&keys.shared);
-        let service = portcullis_auth::Service::new(config.auth_options(), setup)?;
+        let mut options = config.auth_options();
+        options.server.max_connections =
+            descriptors.auth_connections.try_into().unwrap_or(NonZero::<u32>::MIN);
+        let service = portcullis_auth::Service::new(options, setup)?;
         let handle = service.handle();
         Ok(Some(Self { service, handle, listener, address }))
     }
@@ -477,14 +489,4 @@ fn explain_listen(error: anyhow::Error) -> anyhow::Error {
         );
     }
     error
-}
-
-/// Each connection is an open file; the default of many systems is 1,024.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-    {
-        output::warn(format_args!("the limit on open files stays as it is: {error}"));
-    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct Limits {
     connections: usize,
+    /// Connections beyond that which are let in to be told so with a 429.
+    headroom: usize,
     per_address: u32,
     /// Of handshakes, and of plain requests likewise.
     rate: Rate,
@@ -59,6 +61,10 @@ impl Address {
     }
 }
 
+/// Connections beyond the cap: as many as the cap, within these.
+const HEADROOM: usize = 256;
+const FEWEST: usize = 16;
+
 /// One connection's share of what may be open; dropping it gives that back.
 #[derive(Debug)]
 pub(crate) struct Permit {
@@ -73,6 +79,7 @@ impl Admission {
         Arc::new(Self {
             limits: Limits {
                 connections: options.connections,
+                headroom: options.connections.clamp(FEWEST, HEADROOM),
                 per_address: options.connections_per_address,
                 rate: Rate::per_second(options.handshakes_per_second, options.handshake_burst),
             },
@@ -89,8 +96,8 @@ impl Admission {
     /// is a request to answer.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let address = network(address);
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections.saturating_add(Self::HEADROOM)
-        {
+        let most = self.limits.connections.saturating_add(self.limits.headroom);
+        if self.open.fetch_add(1, Ordering::Relaxed) >= most {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -106,8 +113,7 @@ impl Admission {
         Some(Permit { admission: Arc::clone(self), address })
     }
 
-    /// Connections beyond the caps that are let in to be told so with a 429.
-    const HEADROOM: usize = 256;
+    /// The most connections of one address beyond its cap that are let in to be told so with a 429.
     const HEADROOM_PER_ADDRESS: u32 = 64;
 
     fn leave(&self, address: IpAddr) {
@@ -273,8 +279,7 @@ mod tests {
     #[test]
     fn a_full_server_drops_connections_before_reading() {
         let (admission, _) = admission(1, 1_000, 100, 100);
-        let permits: Vec<_> =
-            (0..=Admission::HEADROOM).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        let permits: Vec<_> = (0..1 + FEWEST).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.9")).is_none());
         drop(permits);
         assert!(admission.enter(ip("192.0.2.9")).is_some());

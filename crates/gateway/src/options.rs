@@ -189,7 +189,8 @@ impl Default for HandshakeOptions {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitOptions {
-    /// Open connections in all, those in their handshake included.
+    /// Open connections in all, those in their handshake included; fewer where the limit on open files has no room for them,
+    /// as `config check` tells.
     pub connections: usize,
     /// Live connections of one user.
     pub connections_per_user: u32,

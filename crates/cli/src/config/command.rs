@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     args::ConfigCommand,
+    descriptors::Descriptors,
     exit::FINDINGS,
     keys,
     output::{Output, Palette},
@@ -37,16 +38,23 @@ struct Report {
     ok: bool,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// What a server that is started from here does with open files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptors: Option<Descriptors>,
 }
 
 fn check(loaded: Result<Loaded, Error>, out: Output) -> anyhow::Result<ExitCode> {
     let report = match loaded {
         Ok(loaded) => {
             let keys = keys::load(&loaded.config).map_err(keys::Faults)?;
-            let warnings = [loaded.warnings, keys.warnings].concat();
-            Report { ok: true, problems: Vec::new(), warnings }
+            let descriptors = Descriptors::of(&loaded.config);
+            let mut warnings = [loaded.warnings, keys.warnings].concat();
+            warnings.extend(descriptors.warning(&loaded.config));
+            Report { ok: true, problems: Vec::new(), warnings, descriptors: Some(descriptors) }
         }
-        Err(Error::Problems(problems)) => Report { ok: false, problems, warnings: Vec::new() },
+        Err(Error::Problems(problems)) => {
+            Report { ok: false, problems, warnings: Vec::new(), descriptors: None }
+        }
         Err(error @ Error::Unreadable { .. }) => return Err(error.into()),
     };
     out.print(&report, |palette| text(&report, palette))?;
@@ -63,6 +71,9 @@ fn text(report: &Report, palette: Palette) -> String {
     }
     if report.ok {
         let _ = writeln!(text, "{} the configuration is good", palette.green("✓"));
+    }
+    if let Some(descriptors) = &report.descriptors {
+        let _ = writeln!(text, "  {descriptors}");
     }
     text
 }

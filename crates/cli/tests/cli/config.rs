@@ -65,14 +65,26 @@ fn faults_name_the_place_the_key_and_the_way_out() {
     }
 }
 
+/// The last line but that on open files.
+fn verdict(stdout: &str) -> &str {
+    let (first, files) = stdout.split_once('\n').unwrap();
+    assert!(files.starts_with("  of ") && files.contains(" open files "), "{stdout}");
+    first
+}
+
 #[test]
 fn a_good_one_is_good() {
     let place = Place::new();
     place.write("portcullis.toml", "[gateway]\nlisten = \"127.0.0.1:0\"\n[auth]\nlisten = \"127.0.0.1:0\"\n");
     let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
-    assert_eq!(ran.stdout, "✓ the configuration is good\n");
-    let json = place.run(&["config", "check", "portcullis.toml", "--format", "json"]).ended(0).json();
+    assert_eq!(verdict(&ran.stdout), "✓ the configuration is good");
+    let mut json = place.run(&["config", "check", "portcullis.toml", "--format", "json"]).ended(0).json();
+    let files = json.as_object_mut().unwrap().remove("descriptors").unwrap();
     assert_eq!(json, serde_json::json!({"ok": true, "problems": [], "warnings": []}));
+    for (name, most) in [("connections", 100_000), ("auth_connections", 512), ("reserve", 448)] {
+        assert!((1..=most).contains(&files[name].as_u64().unwrap()), "{name}: {files}");
+        assert!(ran.stdout.contains(&files[name].to_string()), "{name}: {}", ran.stdout);
+    }
     place.run(&["config", "check"]).ended(0);
 }
 
@@ -157,10 +169,8 @@ fn issuers_may_be_texts_or_tables() {
              [[token.jwks]]\nfile = \"provider.json\"\n"
         ),
     );
-    assert_eq!(
-        place.run(&["config", "check", "portcullis.toml"]).ended(0).stdout,
-        "✓ the configuration is good\n"
-    );
+    let ran = place.run(&["config", "check", "portcullis.toml"]).ended(0);
+    assert_eq!(verdict(&ran.stdout), "✓ the configuration is good");
     let shown = place.run(&["config", "show", "portcullis.toml", "--format", "json"]).ended(0).json();
     let table = serde_json::json!({
         "name": "https://b", "audiences": ["chat"], "scopes_claim": "permissions", "algorithms": ["ES256"],

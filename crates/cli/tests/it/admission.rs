@@ -1,11 +1,13 @@
 //! Who may come in at all, by number and by rate. Loopback has many addresses; to the server each is another client.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use portcullis_reason::Reason;
 use portcullis_test::{Peer, Request, Server};
 
 use crate::{
     Scenario,
-    support::{assert_refused, eventually},
+    support::{assert_refused, eventually, question},
 };
 
 /// What is earned here, and how.
@@ -93,4 +95,37 @@ fn connections_in_all() {
     assert_eq!(enter(&server, 9, "bob").err(), Some(Reason::TooManyConnections));
     open.pop();
     eventually("the place is free again", || enter(&server, 9, "bob").is_ok());
+}
+
+/// Strangers who hold every descriptor that they can get leave the rest of the server what it needs.
+#[test]
+fn descriptors_are_kept_for_what_must_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = folder.path().join("portcullis-with-few");
+    let script = format!("#!/bin/sh\nulimit -n 512\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_portcullis"));
+    fs::write(&few, script).unwrap();
+    fs::set_permissions(&few, fs::Permissions::from_mode(0o700)).unwrap();
+    let server = Server::builder(few.to_str().unwrap())
+        .set("handshake.timeout", "\"60s\"")
+        .set("limits.connections_per_address", "1000")
+        .start();
+    server.log().line(&["of 512 open files the gateway's connections get 96"]);
+    let mut bob = server.live("/ws", "bob");
+    let mut strangers: Vec<Peer> = Vec::new();
+    for number in 0..600_u16 {
+        let mut stranger = server.connect_from(5 + (number % 8) as u8);
+        stranger.send(b"GET /");
+        strangers.push(stranger);
+    }
+    eventually("strangers are turned away", || server.figure("portcullis_connections_dropped_total") > 100);
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    assert!(open < 512 - 64, "{open} descriptors are open");
+    // What is written goes to new files now and then.
+    for number in 0..40 {
+        bob.say(&question(&format!("m-{number}"), &format!("t-{number}"), "Why 1006?"));
+        bob.until_ended(1);
+    }
+    assert!(server.metrics().contains("portcullis_runs_completed_total 40\n"));
+    drop(strangers);
+    eventually("there is room again", || enter(&server, 4, "ann").is_ok());
 }
