@@ -107,7 +107,7 @@ impl Driver {
 
     fn transmit(&mut self) {
         let mut sent = 0;
-        while let Some(transmit) = self.session.poll_transmit(&self.options, self.now) {
+        while let Some(transmit) = self.session.poll_transmit(&self.options, || self.now) {
             assert!(!self.closed, "behind the close");
             sent += 1;
             // The latest pongs, a ping and a close.

@@ -273,12 +273,12 @@ impl<L: Line> Connection<L> {
 
     /// Takes the session's control frames.
     fn transmit(&mut self) {
-        let now = self.member.gate.clock.instant();
         let rules = self.backend.rules(&self.member.gate.rules);
         // Ahead of the data that waits, and in their own order.
         let mut soon = usize::from(self.partial);
         loop {
             let ending = self.session.ending_for();
+            let now = || self.member.gate.clock.instant();
             match self.session.poll_transmit(rules, now) {
                 None => break,
                 Some(Transmit::Soon(frame)) => {

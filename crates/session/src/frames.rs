@@ -172,7 +172,11 @@ impl Frames {
     }
 
     /// The next control frame to send, if any. Ask until there is none.
-    pub(crate) fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(
+        &mut self,
+        options: &Options,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Transmit> {
         // Nothing follows our close, not even a pong.
         let may_speak = matches!(self.state, State::Open | State::Ending(_));
         if may_speak && let Some(pongs) = &mut self.pongs {
@@ -189,7 +193,7 @@ impl Frames {
         let code = match end {
             End::Ours(reason) => {
                 self.state = if waits_for_answer(reason) && !self.peer_closed {
-                    State::Awaiting(now + options.close_timeout)
+                    State::Awaiting(now() + options.close_timeout)
                 } else {
                     State::Over
                 };

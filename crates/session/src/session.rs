@@ -85,8 +85,9 @@ impl Session {
         self.frames.ending_for()
     }
 
-    /// The next control frame to send, if any. Ask until there is none.
-    pub fn poll_transmit(&mut self, options: &Options, now: Instant) -> Option<Transmit> {
+    /// The next control frame to send, if any. Ask until there is none. The time is asked for where it is needed, which is
+    /// rare: this is called with everything that comes and goes.
+    pub fn poll_transmit(&mut self, options: &Options, now: impl FnOnce() -> Instant) -> Option<Transmit> {
         self.frames.poll_transmit(options, now)
     }
 
@@ -193,7 +194,7 @@ mod tests {
         }
 
         fn transmit(&mut self) -> Vec<Transmit> {
-            std::iter::from_fn(|| self.session.poll_transmit(&self.options, self.now)).collect()
+            std::iter::from_fn(|| self.session.poll_transmit(&self.options, || self.now)).collect()
         }
 
         fn close_code(&mut self) -> Option<u16> {
