@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_full_server_drops_connections_before_reading() {
         let (admission, _) = admission(1, 1_000, 100, 100);
-        let permits: Vec<_> = (0..1 + FEWEST).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
+        let permits: Vec<_> = (0..=FEWEST).map(|_| admission.enter(ip("192.0.2.1")).unwrap()).collect();
         assert!(admission.enter(ip("192.0.2.9")).is_none());
         drop(permits);
         assert!(admission.enter(ip("192.0.2.9")).is_some());
