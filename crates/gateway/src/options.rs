@@ -333,6 +333,11 @@ pub struct EventOptions {
     pub retention: Duration,
     /// Most threads of one user that are kept on the disk; those that were silent for longest go first.
     pub threads_per_user: usize,
+    /// Bytes of one user's events that are kept, 128 for each event among them. Who has as many is told to delete a thread
+    /// (`QUOTA_REACHED`) before another message runs; what is under way goes on.
+    pub bytes_per_user: ByteSize,
+    /// The same of all users. On the disk it takes more for a while, until the database has let go of what is deleted.
+    pub bytes: ByteSize,
 }
 
 impl Options {
@@ -342,6 +347,8 @@ impl Options {
             events: self.runs.retained_events,
             bytes: self.runs.retained_bytes.as_usize(),
             threads: self.events.threads_per_user,
+            owner_bytes: self.events.bytes_per_user.get(),
+            all_bytes: self.events.bytes.get(),
         }
     }
 }
@@ -353,6 +360,8 @@ impl Default for EventOptions {
             durability: Durability::Device,
             retention: Duration::from_days(30),
             threads_per_user: 256,
+            bytes_per_user: ByteSize::from_mib(64),
+            bytes: ByteSize::from_gib(16),
         }
     }
 }

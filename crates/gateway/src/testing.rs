@@ -140,7 +140,13 @@ fn setup(authority: impl Authority) -> Setup {
     Setup {
         authority: Arc::new(authority),
         agents: Agents::new(|| Arc::new(Parrot)),
-        log: Arc::new(Memory::new(Limits { events: 1_000, bytes: 1 << 20, threads: 256 })),
+        log: Arc::new(Memory::new(Limits {
+            events: 1_000,
+            bytes: 1 << 20,
+            threads: 256,
+            owner_bytes: u64::MAX,
+            all_bytes: u64::MAX,
+        })),
         homes: Arc::new(Alone),
         redact: None,
         auth_url: None,

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use portcullis_event::{MessageId, ThreadId};
 use portcullis_log::{
-    Accepted, Change, Commit, OpenRun, Owner, OwnerLog, Page, Place, ReadError, Stream, Summary,
+    Accepted, Change, Commit, OpenRun, Owner, OwnerLog, Page, Place, Quota, ReadError, Stream, Summary,
 };
 
-use crate::{Shared, queue::Job};
+use crate::{Shared, queue::Job, usage::Usage};
 
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) owner: Owner,
     /// Openings are numbered: the writer takes changes of the last one alone.
     pub(crate) term: u64,
+    pub(crate) usage: Usage,
 }
 
 impl Drop for Handle {
@@ -56,6 +57,10 @@ impl OwnerLog for Handle {
     fn message(&self, id: &MessageId) -> BoxFuture<'static, Result<Option<Accepted>, ReadError>> {
         let (owner, id) = (self.owner, id.clone());
         self.shared.read(Some(owner), move |view| view.message(&owner, &id))
+    }
+
+    fn full(&self) -> Option<Quota> {
+        self.usage.reached(&self.shared.limits)
     }
 
     fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>> {

@@ -41,6 +41,8 @@ mod stage;
 mod state;
 mod store;
 mod takeover;
+mod tally;
+mod usage;
 mod values;
 mod writer;
 
@@ -112,11 +114,11 @@ pub struct Embedded {
 }
 
 /// What the record's threads share with those who use it.
-#[derive(Default)]
 struct Shared {
     queue: Queue,
     readers: Readers,
     gate: Gate,
+    limits: Limits,
 }
 
 impl fmt::Debug for Embedded {
@@ -137,7 +139,12 @@ impl Embedded {
     }
 
     fn serve(path: &Path, keeper: Keeper, writer: writer::Writer) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            readers: Readers::default(),
+            gate: Gate::default(),
+            limits: writer.limits,
+        });
         shared.gate.open(writer.store.clone());
         let mut embedded = Self { path: path.to_owned(), shared: Arc::clone(&shared), threads: Vec::new() };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {

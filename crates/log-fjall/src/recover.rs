@@ -100,6 +100,7 @@ impl Keeper {
         writer.store.database.persist(fjall::PersistMode::SyncAll)?;
         self.slots.sync()?;
         self.folder.mark()?;
+        writer.count_all()?;
         let cause = "it was taken over from format 1, which did not say whether its end was whole".into();
         self.tell(Notice::Renewed { cause });
         Ok(())
@@ -153,6 +154,7 @@ impl Keeper {
             chain: Chain::new(state.id, found, state.batch),
             questions,
             room: Room::measure(&self.folder, self.kept())?,
+            all: Arc::default(),
             next_term: self.next_term,
             free: Vec::new(),
             end: held.len() as u32,
@@ -174,6 +176,7 @@ impl Keeper {
         if let Some(cause) = cause {
             self.tell(Notice::Renewed { cause });
         }
+        writer.count_all()?;
         (self.lossy, self.suspect) = (None, false);
         Ok(writer)
     }

@@ -48,9 +48,10 @@ impl Writer {
             self.remove_message(owner, &message, at, meta.serial);
         }
         if meta.is_visible() {
-            if let Some(threads) = self.opening(owner).and_then(|own| own.threads.as_mut()) {
-                *threads = threads.saturating_sub(1);
+            if let Some(own) = self.opening(owner) {
+                own.threads = own.threads.saturating_sub(1);
             }
+            self.count(owner, meta.cost(), 0);
             self.leave_over(meta);
         }
         Ok(())
@@ -96,13 +97,13 @@ impl Writer {
 
     /// Makes room for one more thread: the one that was silent for longest goes, if it has no open run.
     pub(crate) fn make_room(&mut self, owner: &Owner) -> Result<(), Failure> {
-        let known = self.opening(owner).and_then(|own| own.threads);
+        let known = self.opening(owner).map(|own| own.threads);
         if known.is_none_or(|threads| threads >= self.limits.threads) {
             self.flush()?;
             let metas = self.store.view().metas(owner)?;
             let mut seen: Vec<_> = metas.into_iter().filter(|(_, meta)| meta.is_visible()).collect();
             if let Some(own) = self.opening(owner) {
-                own.threads = Some(seen.len());
+                own.threads = seen.len();
             }
             if seen.len() >= self.limits.threads {
                 let busy = self.busy(owner)?;
@@ -116,8 +117,8 @@ impl Writer {
                 }
             }
         }
-        if let Some(threads) = self.opening(owner).and_then(|own| own.threads.as_mut()) {
-            *threads += 1;
+        if let Some(own) = self.opening(owner) {
+            own.threads += 1;
         }
         Ok(())
     }

@@ -203,6 +203,7 @@ impl Writer {
         }
         let Some(live) = self.streams.get_mut(&(*owner, name)) else { return Ok(()) };
         let meta = &mut live.meta;
+        let before = meta.cost();
         (meta.tail, meta.at) = (record.seq, record.at);
         meta.bytes += record.text.len() as u64;
         let place = Place { owner, thread: &name, serial: meta.serial, seq: record.seq };
@@ -210,6 +211,8 @@ impl Writer {
         let value = place.seal(&live.secret, &mut self.nonces, &head, &record.text);
         let key = keys::event(meta.serial, record.seq);
         let over = meta.count() > self.limits.events as u64 || meta.bytes > self.limits.bytes as u64;
+        let now = meta.cost();
+        self.count(owner, before, now);
         self.insert(key, value);
         self.touch((*owner, name));
         if over {
@@ -237,7 +240,10 @@ impl Writer {
             first += 1;
         }
         if let Some(live) = self.streams.get_mut(&(*owner, *name)) {
+            let before = live.meta.cost();
             (live.meta.first, live.meta.bytes) = (first, bytes);
+            let now = live.meta.cost();
+            self.count(owner, before, now);
         }
         self.touch((*owner, *name));
         Ok(())

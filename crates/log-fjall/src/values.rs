@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use portcullis_event::{Epoch, MAX_ID, RunId, ThreadId};
-use portcullis_log::{Accepted, OpenRun, Owner, Question, Repeat, renewed};
+use portcullis_log::{Accepted, EVENT_COST, OpenRun, Owner, Question, Repeat, renewed};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -38,6 +38,11 @@ impl Meta {
     /// Events that are kept.
     pub(crate) const fn count(&self) -> u64 {
         self.tail + 1 - self.first
+    }
+
+    /// What it counts for among what is kept of its owner.
+    pub(crate) const fn cost(&self) -> u64 {
+        self.bytes + self.count() * EVENT_COST
     }
 
     /// Whether there is a stream to be seen: one without an event only holds the key of a run's question.

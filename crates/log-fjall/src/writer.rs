@@ -3,7 +3,8 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use fjall::{OwnedWriteBatch, PersistMode, Slice};
@@ -23,6 +24,7 @@ use crate::{
     room::Room,
     secrets::{Nonces, Secret},
     store::Store,
+    usage::Usage,
     values::Meta,
 };
 
@@ -38,6 +40,8 @@ pub(crate) struct Writer {
     pub(crate) room: Room,
     /// What is written with the next batch.
     batch: Batch,
+    /// What is kept of all owners.
+    pub(crate) all: Arc<AtomicU64>,
     /// Owners whose logs are open.
     owners: HashMap<Owner, Opening>,
     /// The number of the next opening. It goes on when the store is opened anew, so that no earlier opening fits.
@@ -65,13 +69,14 @@ pub(crate) struct Writer {
 }
 
 /// An owner's log, as far as it is open.
-#[derive(Default)]
 pub(crate) struct Opening {
     term: u64,
-    /// Streams that can be seen, once they were counted.
-    pub(crate) threads: Option<usize>,
+    /// Streams that can be seen.
+    pub(crate) threads: usize,
     /// Messages that are remembered, once they were counted.
     pub(crate) messages: Option<usize>,
+    /// What is kept of the owner.
+    pub(crate) usage: Usage,
 }
 
 /// A stream at work.
@@ -96,7 +101,7 @@ pub(crate) struct Group(Vec<Answer>);
 
 enum Answer {
     Change(Committer, Result<(), AppendError>),
-    Opening(oneshot::Sender<Result<Arc<dyn OwnerLog>, OpenError>>, Owner, u64),
+    Opening(oneshot::Sender<Result<Arc<dyn OwnerLog>, OpenError>>, Owner, u64, Usage),
     Sweep(oneshot::Sender<Result<usize, ReadError>>, Result<usize, ReadError>),
 }
 
@@ -105,8 +110,8 @@ impl Group {
         for answer in self.0 {
             match answer {
                 Answer::Change(told, outcome) => told.tell(outcome),
-                Answer::Opening(told, owner, term) => {
-                    let handle = Handle { shared: Arc::clone(shared), owner, term };
+                Answer::Opening(told, owner, term, usage) => {
+                    let handle = Handle { shared: Arc::clone(shared), owner, term, usage };
                     let _ = told.send(Ok(Arc::new(handle)));
                 }
                 Answer::Sweep(told, outcome) => drop(told.send(outcome)),
@@ -136,6 +141,7 @@ pub(crate) struct Begin {
     pub(crate) chain: Chain,
     pub(crate) questions: Questions,
     pub(crate) room: Room,
+    pub(crate) all: Arc<AtomicU64>,
     pub(crate) next_term: u64,
     pub(crate) free: Vec<u32>,
     pub(crate) end: u32,
@@ -147,7 +153,18 @@ pub(crate) struct Begin {
 impl Writer {
     pub(crate) fn new(begin: Begin) -> Self {
         let Begin {
-            store, durability, limits, chain, questions, room, next_term, free, end, leftovers, ..
+            store,
+            durability,
+            limits,
+            chain,
+            questions,
+            room,
+            all,
+            next_term,
+            free,
+            end,
+            leftovers,
+            ..
         } = begin;
         Self {
             batch: Batch { changes: store.database.batch(), bytes: 0, begun: false },
@@ -158,6 +175,7 @@ impl Writer {
             chain,
             questions,
             room,
+            all,
             owners: HashMap::new(),
             next_term,
             streams: HashMap::new(),
@@ -188,10 +206,27 @@ impl Writer {
                     }
                 }
                 Job::Open { owner, told } => {
+                    if !self.owners.contains_key(&owner) {
+                        match self.look_up(&owner) {
+                            Ok(opening) => drop(self.owners.insert(owner, opening)),
+                            Err(Failure::Damaged(detail)) => {
+                                let _ = told.send(Err(OpenError::Damaged(detail.into())));
+                                continue;
+                            }
+                            Err(failure) => {
+                                let _ = told.send(Err(OpenError::Unavailable {
+                                    cause: failure.cause(),
+                                    after: Duration::from_secs(1),
+                                }));
+                                return Err(failure);
+                            }
+                        }
+                    }
                     let term = self.next_term;
                     self.next_term += 1;
-                    self.owners.entry(owner).or_default().term = term;
-                    group.0.push(Answer::Opening(told, owner, term));
+                    let opening = self.owners.get_mut(&owner).expect("it was just seen to");
+                    opening.term = term;
+                    group.0.push(Answer::Opening(told, owner, term, opening.usage.clone()));
                 }
                 Job::Close { owner, term } => {
                     if self.owners.get(&owner).is_some_and(|own| own.term == term) {
@@ -348,6 +383,12 @@ impl Writer {
             busy.extend(crate::values::RunHead::read(&entry.value()?).map(|head| head.serial));
         }
         Ok(busy)
+    }
+}
+
+impl Opening {
+    pub(crate) const fn new(threads: usize, usage: Usage) -> Self {
+        Self { term: 0, threads, messages: None, usage }
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod change;
 mod commit;
+mod limits;
 mod memory;
 mod owner;
 mod renewed;
@@ -40,7 +41,8 @@ use serde::{Deserialize, Serialize};
 
 pub use change::{Change, OpenRun, Question, Record, Repeat};
 pub use commit::{Commit, Committer};
-pub use memory::{Limits, Memory};
+pub use limits::{EVENT_COST, Limits, Quota};
+pub use memory::Memory;
 pub use owner::Owner;
 pub use renewed::renewed;
 
@@ -110,6 +112,12 @@ pub trait OwnerLog: Send + Sync + 'static {
 
     /// What became of the message of that id that was accepted last, as long as that is remembered: of the last 256 at least.
     fn message(&self, id: &MessageId) -> BoxFuture<'static, Result<Option<Accepted>, ReadError>>;
+
+    /// The bound on what is kept for which no further message is to be accepted; none where there is room, or it is not
+    /// known. It is told at once. What is under way goes on beyond it, and what is forgotten counts no more.
+    fn full(&self) -> Option<Quota> {
+        None
+    }
 
     /// The runs that have not ended, in the order in which they were accepted.
     fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>>;

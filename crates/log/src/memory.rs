@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -14,20 +17,9 @@ use futures_util::{
 use portcullis_event::{Epoch, MessageId, ThreadId};
 
 use crate::{
-    Accepted, AppendError, Change, Commit, EventLog, OpenError, OpenRun, Owner, OwnerLog, Page, Place,
-    ReadError, Record, Stream, Summary,
+    Accepted, AppendError, Change, Commit, EVENT_COST, EventLog, Limits, OpenError, OpenRun, Owner, OwnerLog,
+    Page, Place, Quota, ReadError, Record, Stream, Summary,
 };
-
-/// How much is kept of each user.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Events of one thread.
-    pub events: usize,
-    /// Bytes of the events of one thread.
-    pub bytes: usize,
-    /// Threads. Where one more comes, the one that was silent for longest and has no open run goes.
-    pub threads: usize,
-}
 
 /// Ids of messages that are remembered of each user.
 const MESSAGES: usize = 256;
@@ -36,6 +28,8 @@ const MESSAGES: usize = 256;
 pub struct Memory {
     limits: Limits,
     owners: Mutex<HashMap<Owner, Weak<Mutex<Tables>>>>,
+    /// Bytes that are kept of all.
+    bytes: Arc<AtomicU64>,
 }
 
 /// What is kept of one user.
@@ -46,6 +40,9 @@ struct Tables {
     streams: HashMap<ThreadId, Kept>,
     open: Vec<OpenRun>,
     messages: VecDeque<(MessageId, Accepted, u64)>,
+    /// Bytes that are kept of this user, and of all.
+    bytes: u64,
+    all: Arc<AtomicU64>,
 }
 
 struct Kept {
@@ -72,12 +69,12 @@ impl fmt::Debug for Memory {
 impl Memory {
     /// An empty record.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, owners: Mutex::default() }
+        Self { limits, owners: Mutex::default(), bytes: Arc::default() }
     }
 
     /// What is kept of somebody who is known to nobody else.
     pub fn apart(limits: Limits) -> Arc<dyn OwnerLog> {
-        Tables::open(&Arc::new(Mutex::new(Tables::new(limits))))
+        Tables::open(&Arc::new(Mutex::new(Tables::new(limits, Arc::default()))))
     }
 }
 
@@ -90,7 +87,7 @@ impl EventLog for Memory {
     fn open(&self, owner: Owner) -> BoxFuture<'static, Result<Arc<dyn OwnerLog>, OpenError>> {
         let mut owners = locked(&self.owners);
         let tables = owners.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let tables = Arc::new(Mutex::new(Tables::new(self.limits)));
+            let tables = Arc::new(Mutex::new(Tables::new(self.limits, Arc::clone(&self.bytes))));
             owners.insert(owner, Arc::downgrade(&tables));
             tables
         });
@@ -169,6 +166,11 @@ impl OwnerLog for Handle {
         future::ready(Ok(locked(&self.tables).message(id).cloned())).boxed()
     }
 
+    fn full(&self) -> Option<Quota> {
+        let tables = locked(&self.tables);
+        tables.limits.reached(tables.bytes, tables.all.load(Ordering::Relaxed))
+    }
+
     fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>> {
         let mut runs = locked(&self.tables).open.clone();
         runs.sort_by_key(|run| run.accepted_at);
@@ -177,8 +179,23 @@ impl OwnerLog for Handle {
 }
 
 impl Tables {
-    fn new(limits: Limits) -> Self {
-        Self { limits, term: 0, streams: HashMap::new(), open: Vec::new(), messages: VecDeque::new() }
+    fn new(limits: Limits, all: Arc<AtomicU64>) -> Self {
+        Self {
+            limits,
+            term: 0,
+            streams: HashMap::new(),
+            open: Vec::new(),
+            messages: VecDeque::new(),
+            bytes: 0,
+            all,
+        }
+    }
+
+    /// Counts what is kept anew where a stream has changed.
+    fn count(&mut self, before: u64, now: u64) {
+        self.bytes = self.bytes + now - before;
+        self.all.fetch_add(now, Ordering::Relaxed);
+        self.all.fetch_sub(before, Ordering::Relaxed);
     }
 
     fn open(tables: &Arc<Mutex<Self>>) -> Arc<dyn OwnerLog> {
@@ -236,7 +253,10 @@ impl Tables {
             bytes: 0,
             last: Bytes::new(),
         });
+        let before = kept.cost();
         kept.push(at, text, self.limits);
+        let now = kept.cost();
+        self.count(before, now);
         Ok(())
     }
 
@@ -255,13 +275,20 @@ impl Tables {
     fn forget(&mut self, thread_id: &ThreadId) {
         self.open.retain(|run| run.thread_id != *thread_id);
         self.messages.retain(|(_, accepted, _)| accepted.thread_id != *thread_id);
-        self.streams.remove(thread_id);
+        if let Some(kept) = self.streams.remove(thread_id) {
+            self.count(kept.cost(), 0);
+        }
     }
 
     fn sweep(&mut self, before: u64) -> usize {
         let was = self.streams.len();
-        let open = &self.open;
-        self.streams.retain(|id, kept| kept.at >= before || open.iter().any(|run| run.thread_id == *id));
+        let (open, mut gone) = (&self.open, 0);
+        self.streams.retain(|id, kept| {
+            let stays = kept.at >= before || open.iter().any(|run| run.thread_id == *id);
+            gone += if stays { 0 } else { kept.cost() };
+            stays
+        });
+        self.count(gone, 0);
         self.messages.retain(|(_, _, at)| *at >= before);
         was - self.streams.len()
     }
@@ -271,7 +298,18 @@ impl Tables {
     }
 }
 
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.count(self.bytes, 0);
+    }
+}
+
 impl Kept {
+    /// What it counts.
+    fn cost(&self) -> u64 {
+        self.bytes as u64 + self.texts.len() as u64 * EVENT_COST
+    }
+
     fn stream(&self) -> Stream {
         Stream { epoch: self.epoch.clone(), first: self.first(), tail: self.tail }
     }

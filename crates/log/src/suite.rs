@@ -12,12 +12,13 @@ use portcullis_event::{
 pub use futures_executor::block_on;
 
 use crate::{
-    Accepted, AppendError, Change, EventLog, Limits, OpenRun, Owner, OwnerLog, Page, Place, Question, Record,
-    Repeat, Stream,
+    Accepted, AppendError, Change, EventLog, Limits, OpenRun, Owner, OwnerLog, Page, Place, Question, Quota,
+    Record, Repeat, Stream,
 };
 
 /// How much a record that is put to the test keeps of a user.
-pub const LIMITS: Limits = Limits { events: 1_000, bytes: 1 << 20, threads: 50 };
+pub const LIMITS: Limits =
+    Limits { events: 1_000, bytes: 1 << 20, threads: 50, owner_bytes: 4 << 20, all_bytes: 6 << 20 };
 
 /// One test for each promise. `$make` gives a new record that keeps [`LIMITS`] of a user, as `Arc<dyn EventLog>`, and with it
 /// whatever has to live as long.
@@ -38,6 +39,7 @@ macro_rules! contract {
             a_question_is_kept_until_it_is_asked_again_or_its_run_ends
             old_streams_go_but_none_with_an_open_run
             threads_that_open_runs_kept_beyond_the_bound_go_once_these_have_ended
+            an_owner_who_has_as_much_as_may_be_is_full_until_something_goes
         }
     };
     ($make:expr => $($promise:ident)*) => {
@@ -387,4 +389,35 @@ pub async fn threads_that_open_runs_kept_beyond_the_bound_go_once_these_have_end
     commit(&own, [event("last", 1)]).await;
     assert_eq!(count().await, LIMITS.threads);
     assert_eq!(kept(&own, "last").await, Some((1, 1)));
+}
+
+/// What an owner has counts until it goes, with all that others have; and it is known again after another opening.
+pub async fn an_owner_who_has_as_much_as_may_be_is_full_until_something_goes(log: Arc<dyn EventLog>) {
+    let large = |thread_id: &str, seq: u64| {
+        let text = Bytes::from(vec![b' '; LIMITS.bytes / 4]);
+        Change::Event { record: Record { text, ..record(thread_id, seq, seq) }, ends: None }
+    };
+    let (own, other) = (open(&log, "ann").await, open(&log, "bob").await);
+    let mut threads = Vec::new();
+    while own.full().is_none() {
+        threads.push(format!("t{}", threads.len()));
+        assert!(threads.len() <= 6, "four megabytes are less than that");
+        commit(&own, (1..=3).map(|seq| large(&threads[threads.len() - 1], seq))).await;
+    }
+    assert!(threads.len() >= 5, "nor are they so little");
+    assert_eq!((own.full(), other.full()), (Some(Quota::Owner(LIMITS.owner_bytes)), None));
+    let own = open(&log, "ann").await;
+    assert_eq!(own.full(), Some(Quota::Owner(LIMITS.owner_bytes)), "known again");
+    // What is under way goes on, and what was trimmed does not count.
+    commit(&own, (4..=40).map(|seq| large(&threads[0], seq))).await;
+    for number in 0..3 {
+        commit(&other, (1..=3).map(|seq| large(&format!("t{number}"), seq))).await;
+    }
+    assert_eq!(other.full(), Some(Quota::All(LIMITS.all_bytes)));
+    commit(&own, threads[1..3].iter().map(|id| Change::Forget(thread(id)))).await;
+    assert_eq!((own.full(), other.full()), (None, None));
+    commit(&other, [accept("r", "t0")]).await;
+    commit(&own, threads.iter().map(|id| Change::Forget(thread(id)))).await;
+    assert_eq!(log.sweep(u64::MAX).await, Ok(2), "the busy one stays");
+    assert_eq!((own.full(), other.full()), (None, None));
 }

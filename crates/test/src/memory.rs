@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use portcullis_event::{Epoch, MessageId, ThreadId};
 use portcullis_log::{
     Accepted, AppendError, Change, Commit, Committer, EventLog, Limits, Memory, OpenError, OpenRun, Owner,
-    OwnerLog, Page, Place, ReadError, Stream, Summary,
+    OwnerLog, Page, Place, Quota, ReadError, Stream, Summary,
 };
 use tokio::sync::oneshot;
 
@@ -37,7 +37,13 @@ impl fmt::Debug for MemoryDisk {
 
 impl Default for MemoryDisk {
     fn default() -> Self {
-        Self::new(Limits { events: 1 << 20, bytes: 1 << 30, threads: 1 << 20 })
+        Self::new(Limits {
+            events: 1 << 20,
+            bytes: 1 << 30,
+            threads: 1 << 20,
+            owner_bytes: u64::MAX,
+            all_bytes: u64::MAX,
+        })
     }
 }
 
@@ -465,6 +471,10 @@ impl OwnerLog for Handle {
     fn message(&self, id: &MessageId) -> BoxFuture<'static, Result<Option<Accepted>, ReadError>> {
         let id = id.clone();
         self.life.read(self.owner, move |own| own.message(&id))
+    }
+
+    fn full(&self) -> Option<Quota> {
+        self.life.disk.of(self.owner).full()
     }
 
     fn open_runs(&self) -> BoxFuture<'static, Result<Vec<OpenRun>, ReadError>> {

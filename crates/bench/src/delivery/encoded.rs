@@ -78,7 +78,13 @@ fn event(runtime: &Runtime, sockets: usize) -> anyhow::Result<(f64, f64)> {
     let agents = Agents::new(move || Arc::clone(&teller) as Arc<dyn Agent>);
     let (clock, _) = Clock::manual(1_700_000_000);
     // Few events are kept, so that what keeps them does not grow while counting.
-    let log = Arc::new(Memory::new(Limits { events: WARM_UP / 2, bytes: 64 << 20, threads: 10 }));
+    let log = Arc::new(Memory::new(Limits {
+        events: WARM_UP / 2,
+        bytes: 64 << 20,
+        threads: 10,
+        owner_bytes: u64::MAX,
+        all_bytes: u64::MAX,
+    }));
     let router =
         Router::new(options(), agents, Arc::new(Unheard), log, Arc::new(Alone), Arc::from("node"), clock);
     let crowd = (0..sockets).map(|_| attach(runtime, &router)).collect::<anyhow::Result<Vec<_>>>()?;

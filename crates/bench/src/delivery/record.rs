@@ -14,7 +14,8 @@ use crate::{clock::CLOCK, report::Figure};
 /// Appends with `device` and `os`, many at a time and one by one. `folder` decides which device it is.
 pub(super) fn figures(folder: &Path, rounds: usize) -> anyhow::Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let limits = Limits { events: 1 << 20, bytes: 1 << 30, threads: 256 };
+    let limits =
+        Limits { events: 1 << 20, bytes: 1 << 30, threads: 256, owner_bytes: u64::MAX, all_bytes: u64::MAX };
     let owner = Owner::new(Some("https://id.example.com"), "user-00000000");
     let mut figures = Vec::new();
     for (name, durability, under_way, count) in [

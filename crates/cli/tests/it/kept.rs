@@ -62,7 +62,8 @@ fn each_agent_keeps_what_is_configured() {
 
 /// What the record of a server that was cut off says of each thread: its events, and the questions of its runs.
 fn recorded(folder: &Path) -> Vec<(String, String)> {
-    let limits = Limits { events: 1_000, bytes: 1 << 20, threads: 256 };
+    let limits =
+        Limits { events: 1_000, bytes: 1 << 20, threads: 256, owner_bytes: u64::MAX, all_bytes: u64::MAX };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let log = Embedded::open(folder, Options::new(Durability::Os, limits)).unwrap();
     runtime.block_on(async {

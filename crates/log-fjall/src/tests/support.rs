@@ -24,7 +24,8 @@ pub(super) struct Bench {
 }
 
 pub(super) fn options(durability: Durability) -> (Options, mpsc::Receiver<Notice>) {
-    let limits = Limits { events: 1_000, bytes: 1 << 20, threads: 50 };
+    let limits =
+        Limits { events: 1_000, bytes: 1 << 20, threads: 50, owner_bytes: u64::MAX, all_bytes: u64::MAX };
     let (told, notices) = mpsc::channel();
     let told = Mutex::new(told);
     let options = Options {

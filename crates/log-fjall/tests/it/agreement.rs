@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 use crate::support::{Heard, copy, cut, journal, options, owner, run, text, thread, used};
 
-const LIMITS: Limits = Limits { events: 16, bytes: 1 << 20, threads: 3 };
+const LIMITS: Limits =
+    Limits { events: 16, bytes: 1 << 20, threads: 3, owner_bytes: u64::MAX, all_bytes: u64::MAX };
 const OWNERS: [&str; 2] = ["ann", "bob"];
 
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,8 @@ use portcullis_log::{
 };
 use portcullis_log_fjall::{Embedded, Notice, Options};
 
-pub(crate) const LIMITS: Limits = Limits { events: 100_000, bytes: 1 << 30, threads: 50 };
+pub(crate) const LIMITS: Limits =
+    Limits { events: 100_000, bytes: 1 << 30, threads: 50, owner_bytes: u64::MAX, all_bytes: u64::MAX };
 
 /// What was heard of a record.
 #[derive(Clone, Default)]

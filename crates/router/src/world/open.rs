@@ -115,7 +115,13 @@ impl World {
             shared.log.open(owner).await.map_err(|error| self.unopened(shared, &error))?
         } else {
             // Ids of messages are remembered, and of the events nothing.
-            Memory::apart(Limits { events: 0, bytes: 0, threads: shared.options.threads_per_user })
+            Memory::apart(Limits {
+                events: 0,
+                bytes: 0,
+                threads: shared.options.threads_per_user,
+                owner_bytes: u64::MAX,
+                all_bytes: u64::MAX,
+            })
         };
         let left = Left::read(&*record).await.map_err(|error| unreadable(&error))?;
         let state = &mut *self.state.lock();

@@ -50,7 +50,8 @@ pub(crate) fn roomy() -> Options {
 }
 
 /// How much a record of a test keeps where nothing is to go.
-pub(crate) const LIMITS: Limits = Limits { events: 100_000, bytes: 64 << 20, threads: 1_000 };
+pub(crate) const LIMITS: Limits =
+    Limits { events: 100_000, bytes: 64 << 20, threads: 1_000, owner_bytes: u64::MAX, all_bytes: u64::MAX };
 
 /// A router with a record in memory.
 pub(crate) fn router(options: Options) -> Router {
