@@ -358,6 +358,15 @@ export const REASONS = {
     status: null,
     closeCode: { standard: null, 'server-error': null, 'strict-protocol': null, application: null },
   },
+  /** As much is kept as may be. */
+  QUOTA_REACHED: {
+    title: 'As much is kept as may be',
+    remedy: 'Delete a thread that nobody needs any more, and send the message again.',
+    retry: 'after_change',
+    fault: 'client',
+    status: null,
+    closeCode: { standard: null, 'server-error': null, 'strict-protocol': null, application: null },
+  },
   /** The run was cancelled. */
   RUN_CANCELLED: {
     title: 'The run was cancelled',

@@ -293,6 +293,7 @@ pub(crate) const fn usual_hop(reason: Reason) -> Hop {
         | Reason::NotReady
         | Reason::Draining
         | Reason::TooManyRuns
+        | Reason::QuotaReached
         | Reason::RunLimit
         | Reason::AgentError
         | Reason::Internal => Hop::Server,

@@ -391,6 +391,12 @@ reasons! {
         status: None, bearer: None, close: None, application: None,
         retry: Backoff, fault: Client, severity: Warning, clause: "docs/protocol.md",
     }
+    /// As much is kept of this user, or of all, as may be. Answered by an `error` event.
+    QuotaReached = "QUOTA_REACHED" {
+        title: "As much is kept as may be",
+        status: None, bearer: None, close: None, application: None,
+        retry: AfterChange, fault: Client, severity: Warning, clause: "docs/protocol.md",
+    }
     /// The owner stopped the run.
     RunCancelled = "RUN_CANCELLED" {
         title: "The run was cancelled",

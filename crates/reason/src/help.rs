@@ -96,6 +96,7 @@ help! {
     UnknownAgent "UNKNOWN_AGENT"
     UnknownRun "UNKNOWN_RUN"
     TooManyRuns "TOO_MANY_RUNS"
+    QuotaReached "QUOTA_REACHED"
     RunCancelled "RUN_CANCELLED"
     RunLimit "RUN_LIMIT"
     AgentError "AGENT_ERROR"

@@ -32,7 +32,7 @@ fn as_json() {
     let reasons: Vec<_> = status["reasons"].as_array().unwrap().iter().map(|line| &line["reason"]).collect();
     assert_eq!(reasons, ["ORIGIN_NOT_ALLOWED", "INSUFFICIENT_SCOPE"]);
     let list = place.run(&["explain", "--list", "--format", "json"]).ended(0).json();
-    assert_eq!(list.as_array().unwrap().len(), 44);
+    assert_eq!(list.as_array().unwrap().len(), 45);
 }
 
 #[test]

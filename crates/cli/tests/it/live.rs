@@ -28,6 +28,7 @@ pub(crate) const EARNED: &[Scenario] = &[
     (Reason::UnknownAgent, an_agent_that_is_not_there),
     (Reason::UnknownRun, runs_that_are_not_there),
     (Reason::TooManyRuns, too_many_runs),
+    (Reason::QuotaReached, as_much_as_may_be_is_kept),
     (Reason::RunCancelled, a_run_that_is_cancelled),
     (Reason::RunLimit, a_run_that_says_too_much),
 ];
@@ -364,6 +365,33 @@ fn too_many_runs() {
         messages.push(peer.json());
     }
     assert_eq!(assert_order(&events(&messages)).len(), accepted, "what was accepted ends");
+}
+
+fn as_much_as_may_be_is_kept() {
+    let server = crate::server().set("events.bytes_per_user", "\"4 KiB\"").start();
+    let mut peer = server.live("/ws", "ann");
+    let ask = |peer: &mut Peer, id: &str| {
+        peer.say(&question(id, "t", "What does 1006 mean?"));
+        peer.until("agent_completed")
+    };
+    ask(&mut peer, "m1");
+    peer.say(&question("m2", "t2", "What does 1006 mean?"));
+    let refused = peer.wait_for("error");
+    assert_eq!(refused["payload"]["reason"], "QUOTA_REACHED", "{refused}");
+    let told = refused["payload"]["message"].as_str().unwrap();
+    assert!(told.contains("4 KiB") && told.contains("delete a thread"), "{told}");
+    let token = server.token("ann");
+    let message = question("m3", "t2", "What does 1006 mean?");
+    let posted = server.ask(&Request::post("/messages", &message).bearer(&token));
+    assert_eq!(posted.status, 403, "{}", posted.raw);
+    // The first is answered for what it is, and others have room of their own.
+    peer.say(&question("m1", "t", "What does 1006 mean?"));
+    assert_eq!(peer.wait_for("message_accepted")["payload"]["duplicate"], true);
+    ask(&mut server.live("/ws", "bob"), "m1");
+    // It counts no more once it is deleted.
+    let deleted = server.ask(&Request::plain("DELETE", "/api/v1/threads/t").bearer(&token));
+    assert_eq!(deleted.status, 204, "{}", deleted.raw);
+    ask(&mut peer, "m4");
 }
 
 fn a_run_that_is_cancelled() {

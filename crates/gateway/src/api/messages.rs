@@ -104,6 +104,7 @@ fn status(reason: Reason) -> StatusCode {
         Reason::MessageMalformed => StatusCode::BAD_REQUEST,
         Reason::UnknownAgent | Reason::UnknownRun => StatusCode::NOT_FOUND,
         Reason::TooManyRuns => StatusCode::TOO_MANY_REQUESTS,
+        Reason::QuotaReached => StatusCode::FORBIDDEN,
         other => other
             .status()
             .and_then(|status| StatusCode::from_u16(status).ok())

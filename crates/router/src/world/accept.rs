@@ -7,8 +7,9 @@ use portcullis_agent::Keeps;
 use portcullis_event::{
     ErrorNotice, MessageAccepted, MessageId, ServerMessage, ThreadId, Timestamp, UserMessage, UserSaid, Wire,
 };
-use portcullis_log::{Accepted, Change, OpenRun, OwnerLog, Question, Repeat};
+use portcullis_log::{Accepted, Change, OpenRun, OwnerLog, Question, Quota, Repeat};
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::ByteSize;
 
 use super::{
     State, World,
@@ -101,6 +102,9 @@ impl World {
             return Err(Rejection::new(Reason::Draining, "a message came while draining"));
         }
         shared.ready()?;
+        if let Some(quota) = record.full() {
+            return Err(quota_reached(quota));
+        }
         let slot = Slot::take(shared, &message.share)?;
         let thread_id = match &message.thread_id {
             None => ids::thread(),
@@ -245,6 +249,21 @@ impl World {
         self.deliver(state, shared, said);
         self.queue(state, shared, run);
     }
+}
+
+fn quota_reached(quota: Quota) -> Rejection {
+    let kept = ByteSize::from_bytes;
+    let (detail, hint) = match quota {
+        Quota::Owner(most) => (
+            "as much is kept of the user as may be",
+            format!("your threads take up the {} that are kept of a user; delete a thread", kept(most)),
+        ),
+        Quota::All(most) => (
+            "as much is kept of all users as may be",
+            format!("the threads of all users take up the {} that are kept; delete a thread", kept(most)),
+        ),
+    };
+    Rejection::new(Reason::QuotaReached, detail).with_hint(hint)
 }
 
 /// Whether a thread takes one more message.
