@@ -211,3 +211,22 @@ fn a_damaged_key_is_told_to_who_asks_and_nobody_else_suffers() {
     let ann = block_on(log.open(owner("ann"))).unwrap();
     commit(&ann, event("t2", "e", 21, "x"));
 }
+
+/// A page of the list costs what is on it: the events of other threads are not read.
+#[test]
+fn a_page_of_threads_reads_no_event_of_others() {
+    let (_folder, path, _) = record();
+    {
+        let database = fjall::Database::builder(path.join("tables")).open().unwrap();
+        let table = database.keyspace("record", fjall::KeyspaceCreateOptions::default).unwrap();
+        // The last event of Ann's thread `t`, which began first; her `t2` comes before it in the list.
+        let last = table.prefix([2, 0, 0, 0, 0, 0, 0, 0, 1]).next_back().unwrap().key().unwrap();
+        table.remove(last).unwrap();
+    }
+    let log = open(&path);
+    let ann = opened(&log, "ann");
+    let first = block_on(ann.threads(None, 1)).unwrap();
+    assert_eq!(first[0].place.thread_id, thread("t2"));
+    let all = block_on(ann.threads(None, 2));
+    assert!(matches!(all, Err(ReadError::Damaged(_))), "{all:?}");
+}
