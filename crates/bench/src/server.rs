@@ -30,7 +30,7 @@ pub(crate) struct Launch {
     pub(crate) bare: bool,
     /// Takes any number of messages of one connection, and never asks whether it is still there.
     pub(crate) patient: bool,
-    /// Keeps threads of 20,000 events.
+    /// Keeps threads of 20,000 events, and sends them again as fast as they are taken.
     pub(crate) long_threads: bool,
     /// Bytes that a queue may hold and a thread, where they are not the defaults.
     pub(crate) narrow: Option<usize>,
@@ -166,6 +166,8 @@ fn configuration(launch: &Launch) -> String {
     };
     let queue =
         launch.narrow.map_or_else(String::new, |bytes| format!("queue_bytes = \"{} KiB\"\n", bytes >> 10));
+    let reads =
+        if launch.long_threads { "read_bytes_per_second = \"1 GiB\"\nread_burst = \"4 GiB\"\n" } else { "" };
     let (heartbeat, messages) = if launch.patient {
         ("[heartbeat]\ninterval = \"1h\"\n", "messages_per_second = 1000000\nmessage_burst = 1000000\n")
     } else {
@@ -179,7 +181,7 @@ fn configuration(launch: &Launch) -> String {
          [[token.secrets]]\nkid = \"shared\"\nfile = \"{SECRET_FILE}\"\n\
          [[token.jwks]]\nfile = \"{JWKS_FILE}\"\n\
          {threads}{heartbeat}\
-         [limits]\n{queue}{messages}connections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
+         [limits]\n{queue}{messages}{reads}connections = 1000000\nconnections_per_address = 1000000\nconnections_per_user = 10000\n\
          handshakes_per_second = 1000000000\nhandshake_burst = 1000000\n"
     )
 }

@@ -210,6 +210,10 @@ pub struct LimitOptions {
     pub message_burst: NonZeroU32,
     /// Outgoing bytes waiting for one connection before it is a slow consumer.
     pub queue_bytes: ByteSize,
+    /// What one user may read of their threads in a second, on average: to catch up, and by page.
+    pub read_bytes_per_second: ByteSize,
+    /// What one user may read of their threads at once after a pause.
+    pub read_burst: ByteSize,
 }
 
 impl Default for LimitOptions {
@@ -226,6 +230,8 @@ impl Default for LimitOptions {
             messages_per_second: number(20),
             message_burst: number(60),
             queue_bytes: ByteSize::from_mib(1),
+            read_bytes_per_second: ByteSize::from_mib(8),
+            read_burst: ByteSize::from_mib(64),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! The server: its listeners, the loop that accepts, and the way it stops.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
 
 use portcullis_event::AgentId;
 use portcullis_log::EventLog;
 use portcullis_reason::Rejection;
 use portcullis_router::{self as router, Agents, Homes, Recovered};
 use portcullis_token::{Authority, Secret};
-use portcullis_units::{Clock, random};
+use portcullis_units::{ByteSize, Clock, Rate, random};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    GatewayOptions, Options, ProbeAccount, accept,
+    GatewayOptions, LimitOptions, Options, ProbeAccount, accept,
     admin::{self, Admin},
     admission::Permit,
     door::Door,
@@ -232,6 +232,7 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
             threads_per_user: runs.threads_per_user,
             retention: runs.retention.get(),
             repeat_runs: runs.repeat,
+            reads: reads(&options.limits),
             redact,
         },
         agents,
@@ -258,6 +259,15 @@ pub(crate) fn gate(options: Options, setup: Setup, listen: SocketAddr) -> Result
         options,
         clock,
     })
+}
+
+/// What a user may read of the record, in KiB.
+fn reads(limits: &LimitOptions) -> Rate {
+    let kib = |size: ByteSize| {
+        let kib = u32::try_from(size.get() / 1024).unwrap_or(u32::MAX);
+        NonZero::new(kib).unwrap_or(NonZero::<u32>::MIN)
+    };
+    Rate::per_second(kib(limits.read_bytes_per_second), kib(limits.read_burst))
 }
 
 async fn accept_all(gate: &Arc<Gate>, listener: &TcpListener, connections: &TaskTracker) {

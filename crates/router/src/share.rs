@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::Allowance;
+use portcullis_units::{Allowance, Wait};
 
 use crate::shared::Shared;
 
@@ -20,8 +20,26 @@ pub struct Share {
     pub messages: Allowance,
     /// Pings, and pongs that nobody asked for, that may come.
     pub controls: Allowance,
+    /// What of the record may be read, in KiB.
+    reads: Allowance,
     /// Runs that are waiting or going on.
     runs: AtomicUsize,
+}
+
+impl Share {
+    /// Whether the user may read more of the record.
+    ///
+    /// # Errors
+    /// What was read has to be paid off for so long.
+    pub(crate) fn may_read(&self, shared: &Shared) -> Result<(), Wait> {
+        self.reads.ask(&shared.options.reads, shared.clock.instant())
+    }
+
+    /// The user has read so many bytes of the record.
+    pub(crate) fn read(&self, shared: &Shared, bytes: usize) {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.reads.charge(&shared.options.reads, kib, shared.clock.instant());
+    }
 }
 
 /// A run's place among its user's and among all. Dropping it gives it back.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use portcullis_event::{Envelope, EventId, MessageType, ServerMessage, Timestamp, Wire};
 use portcullis_log::EventLog;
 use portcullis_reason::{Reason, Rejection};
-use portcullis_units::Clock;
+use portcullis_units::{Clock, Rate};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Agents, Homes};
@@ -36,6 +36,8 @@ pub struct Options {
     pub threads_per_user: usize,
     /// How long a world without sockets and runs is kept.
     pub retention: Duration,
+    /// How many KiB of the record a user may read, to catch up or by page.
+    pub reads: Rate,
     /// Whether runs that a crash cut off are run again, where their agents allow it.
     pub repeat_runs: bool,
     /// Replaces what is a credential in a user's words, before they are written down for an agent that keeps them so

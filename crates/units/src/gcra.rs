@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -77,6 +77,12 @@ impl Gcra {
         self.take(rate, now)
     }
 
+    /// Uses so many, whether they are there or not: what is missing has to come back before the next use.
+    pub fn charge(&mut self, rate: &Rate, number: u32, now: Instant) {
+        let start = self.full_at.map_or(now, |full_at| full_at.max(now));
+        self.full_at = start.checked_add(rate.interval.saturating_mul(number)).or(self.full_at);
+    }
+
     /// Gives one back, as if it had not been taken.
     pub fn refund(&mut self, rate: &Rate) {
         self.full_at = self.full_at.and_then(|full_at| full_at.checked_sub(rate.interval));
@@ -104,8 +110,26 @@ impl Allowance {
     ///
     /// None is left: how long to wait for it.
     pub fn take(&self, rate: &Rate, now: Instant) -> Result<(), Wait> {
+        self.gcra().take(rate, now)
+    }
+
+    /// What [`take`](Self::take) would say, without using any.
+    ///
+    /// # Errors
+    ///
+    /// None is left: how long to wait for it.
+    pub fn ask(&self, rate: &Rate, now: Instant) -> Result<(), Wait> {
+        self.gcra().ask(rate, now)
+    }
+
+    /// Uses so many, whether they are there or not.
+    pub fn charge(&self, rate: &Rate, number: u32, now: Instant) {
+        self.gcra().charge(rate, number, now);
+    }
+
+    fn gcra(&self) -> MutexGuard<'_, Gcra> {
         // A panic elsewhere leaves it whole: it is one value.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

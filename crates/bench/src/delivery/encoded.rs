@@ -5,6 +5,7 @@
 //! size.
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -20,7 +21,7 @@ use portcullis_router::{
     Agents, Alone, Attachment, Options, Outbox, Outgoing, Router, ThreadPolicy, Unheard,
 };
 use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifier};
-use portcullis_units::Clock;
+use portcullis_units::{Clock, Rate};
 use serde_json::json;
 use tokio::{runtime::Runtime, sync::Notify};
 
@@ -177,6 +178,7 @@ fn options() -> Options {
         run_steps: usize::MAX,
         run_output_bytes: 64 << 20,
         threads_per_user: 10,
+        reads: Rate::per_second(NonZeroU32::MAX, NonZeroU32::MAX),
         repeat_runs: false,
         redact: None,
         retention: Duration::from_hours(1),

@@ -12,7 +12,12 @@ use portcullis_load::process::cpu_time;
 use serde_json::json;
 
 use super::{Delivery, QUESTION, SETTLE, crowd::Socket, open};
-use crate::{clock::CLOCK, report::Figure, server::pause, tokens::Algorithm};
+use crate::{
+    clock::CLOCK,
+    report::Figure,
+    server::{Launch, pause},
+    tokens::Algorithm,
+};
 
 /// Threads of the user who resumes.
 pub(super) const THREADS: usize = 100;
@@ -36,8 +41,8 @@ const TOGETHER: usize = 8;
 type Ends = HashMap<String, u64>;
 
 pub(super) fn figures(delivery: &Delivery<'_>) -> anyhow::Result<Vec<Figure>> {
-    let server = delivery.start()?;
     let [user, other] = [0, 1].map(|number| delivery.site.keys.mint(Algorithm::Hs256, number, 0));
+    let server = delivery.start()?;
     let ends = fill(&mut open(server.gateway, &user, 0)?)?;
     let (few, all): (Ends, &Ends) = (ends.clone().into_iter().take(FEW).collect(), &ends);
     let once = |ends: &Ends| -> anyhow::Result<(f64, f64, f64)> {
@@ -53,15 +58,21 @@ pub(super) fn figures(delivery: &Delivery<'_>) -> anyhow::Result<Vec<Figure>> {
         Ok((took, spent / mib, mib))
     };
     let (mut took, mut each, mut few_each, mut sent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut quiet, mut ratio) = (Vec::new(), Vec::new());
     for _ in 0..delivery.rounds {
         few_each.push(once(&few)?.1);
         let (time, work, mib) = once(all)?;
         took.push(time);
         each.push(work);
         sent.push(mib);
+    }
+    server.stop()?;
+    // What one user may read in a second is for the others.
+    let launch = Launch { long_threads: false, ..delivery.launch.clone() };
+    let server = delivery.site.start(delivery.bin, &launch)?;
+    let (mut quiet, mut ratio) = (Vec::new(), Vec::new());
+    for _ in 0..delivery.rounds {
         let alone = slowest(&mut open(server.gateway, &other, 2)?)?;
-        let beside = beside(server.gateway, &user, &other, all)?;
+        let beside = beside(server.gateway, &user, &other, &ends)?;
         quiet.push(alone);
         ratio.push(beside / alone);
     }

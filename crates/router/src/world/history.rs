@@ -10,6 +10,7 @@ use portcullis_agent::ToolCall;
 use portcullis_event::{Envelope, RunId, ServerMessage, ThreadId};
 use portcullis_log::{self as log, OwnerLog, Page, Summary};
 use portcullis_reason::{Reason, Rejection};
+use portcullis_units::Wait;
 
 use super::{World, open::unreadable};
 use crate::{
@@ -17,6 +18,13 @@ use crate::{
     thread::{HISTORY_TURNS, Place},
     turn::Turn,
 };
+
+/// Why a user has to wait who read much of the record.
+fn read_too_much(wait: Wait) -> Rejection {
+    Rejection::new(Reason::RateLimited, "a user reads the record too fast")
+        .with_hint("too much of your threads was asked for in a short time")
+        .with_retry_after(wait.as_secs())
+}
 
 /// Bytes of a stream that are read at a time.
 const PIECE: usize = 64 * 1024;
@@ -32,8 +40,12 @@ impl World {
         after: Option<log::Place>,
         most: usize,
     ) -> Result<Vec<Summary>, Rejection> {
+        let share = self.share();
+        share.may_read(shared).map_err(read_too_much)?;
         let record = self.record_for(shared).await?;
-        record.threads(after, most).await.map_err(|error| unreadable(&error))
+        let threads = record.threads(after, most).await.map_err(|error| unreadable(&error))?;
+        share.read(shared, threads.iter().map(|thread| thread.last.len()).sum());
+        Ok(threads)
     }
 
     /// A thread's events behind `after`, as far as they are kept and come to `most` bytes.
@@ -47,9 +59,13 @@ impl World {
         after: u64,
         most: usize,
     ) -> Result<Page, Rejection> {
+        let share = self.share();
+        share.may_read(shared).map_err(read_too_much)?;
         let record = self.record_for(shared).await?;
         let page = record.read(id, after, most).await.map_err(|error| unreadable(&error))?;
-        page.ok_or_else(no_such_thread)
+        let page = page.ok_or_else(no_such_thread)?;
+        share.read(shared, page.events.iter().map(Bytes::len).sum());
+        Ok(page)
     }
 
     /// The turns that a run's agent is shown.

@@ -9,6 +9,7 @@ use portcullis_event::{
 use portcullis_frame::{Frame, Opcode};
 use portcullis_log::{OwnerLog, Page, ReadError, Stream};
 use portcullis_reason::Rejection;
+use portcullis_units::Wait;
 
 use super::{
     World,
@@ -101,6 +102,17 @@ impl World {
         Ok(resumable(&stream, point))
     }
 
+    /// Goes on with what a connection missed once its user may read on.
+    fn catch_up_later(&self, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wait: Wait) {
+        let (outbox, router) = (Arc::downgrade(outbox), Arc::clone(shared));
+        shared.tasks.spawn(async move {
+            let waited = router.stop.run_until_cancelled(tokio::time::sleep(wait.get())).await;
+            if let Some(outbox) = waited.and_then(|()| outbox.upgrade()) {
+                outbox.set_behind();
+            }
+        });
+    }
+
     /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
     pub(super) async fn catch_up(self: &Arc<Self>, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wire: Wire) {
         let sent = match self.record(shared).await {
@@ -130,8 +142,14 @@ impl World {
                 outbox.set_behind();
                 return Ok(());
             }
+            let share = self.share();
+            if let Err(wait) = share.may_read(shared) {
+                self.catch_up_later(shared, outbox, wait);
+                return Ok(());
+            }
             let page = record.read(&thread_id, next_seq - 1, room).await;
             let page = page.map_err(|error: ReadError| unreadable(&error))?;
+            share.read(shared, page.iter().flat_map(|page| &page.events).map(Bytes::len).sum());
             let mut state = self.state.lock();
             let talk = self.talk(&mut state, shared);
             match send(talk, socket, &thread_id, &epoch, next_seq, page, shared.clock.instant()) {

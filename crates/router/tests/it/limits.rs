@@ -1,10 +1,11 @@
 //! Agents that misbehave, and the limits of runs, under a clock that moves by itself when all wait.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use portcullis_event::{Mode, ServerMessage};
+use portcullis_event::{Mode, Resume, ResumePoint, ServerMessage, ThreadId};
 use portcullis_reason::Reason;
 use portcullis_router::Options;
+use portcullis_units::Rate;
 
 use crate::{
     homes::admitted,
@@ -222,6 +223,33 @@ async fn runs_are_counted_for_each_user_and_in_all() {
     assert_eq!(settle(&router).await, 0);
     devices[2].read().await;
     assert_eq!(assert_order(devices[2].events()).len(), 1);
+}
+
+/// Who resumes without pause gets everything, and no more of it in a second than may be.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_reads_is_paid_for_in_time() {
+    let kib = |number| NonZeroU32::new(number).unwrap();
+    let router = router(Options { reads: Rate::per_second(kib(10), kib(20)), ..roomy() });
+    let mut ann = Device::connect(&router, "ann", Mode::Main).await;
+    ann.say(None, "t", "flood:4000 flood:4000 flood:4000 flood:4000").await;
+    assert_eq!(settle(&router).await, 0);
+    ann.read().await;
+    let all: Vec<_> = ann.events().map(|event| event.id.clone()).collect();
+    let thread_id = ThreadId::new("t").unwrap();
+    let start = Resume { threads: vec![ResumePoint { thread_id, epoch: None, after_seq: 0 }] };
+    let began = tokio::time::Instant::now();
+    for round in 0..4 {
+        let mut again = Device::resume(&router, "ann", Mode::Main, &start).await;
+        while again.events().count() < all.len() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            again.read().await;
+        }
+        assert_eq!(again.events().map(|event| event.id.clone()).collect::<Vec<_>>(), all, "{round}");
+    }
+    // Four times 16 KiB, of which 20 are free, and one page may be read in advance.
+    assert!((2..6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let other = Device::connect(&router, "bob", Mode::Main).await;
+    assert_eq!(other.ended, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroU32,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -17,7 +18,7 @@ use portcullis_reason::Reason;
 use portcullis_router::{Agents, Attachment, Observer, Options, Outbox, Outgoing, Router, ThreadPolicy};
 use portcullis_test::runtime_clock;
 use portcullis_token::{Identity, Issuer, KeySet, Policy, Secret, Signer, Verifier};
-use portcullis_units::Clock;
+use portcullis_units::{Clock, Rate};
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,6 +45,7 @@ pub(crate) fn roomy() -> Options {
         run_output_bytes: 1 << 20,
         threads_per_user: 1_000,
         retention: Duration::from_hours(1),
+        reads: Rate::per_second(NonZeroU32::MAX, NonZeroU32::MAX),
         repeat_runs: true,
         redact: Some(|words| words.replace("secret", "[redacted]")),
     }
