@@ -21,6 +21,7 @@
 //! current format.
 
 mod chain;
+mod clock;
 mod error;
 mod failure;
 mod folder;

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    clock::CLOCK,
     failure::Failure,
     keys,
     secrets::Secret,
@@ -37,7 +38,7 @@ impl Questions {
             _ => None,
         };
         // Whether runs ended before the last end is not known.
-        Ok(Self { current, next: last.unwrap_or(0) + 1, ended: true, since: Instant::now() })
+        Ok(Self { current, next: last.unwrap_or(0) + 1, ended: true, since: CLOCK.instant() })
     }
 
     /// The key for a question; whether it is new.
@@ -46,7 +47,7 @@ impl Questions {
         if new {
             self.current = Some((self.next, slots.fill_generation(self.next)?));
             self.next += 1;
-            self.since = Instant::now();
+            self.since = CLOCK.instant();
         }
         let (generation, secret) = self.current.as_ref().expect("it was just seen to");
         Ok((*generation, secret, new))
@@ -110,7 +111,7 @@ impl Writer {
             self.store.slots.destroy_generation(generation)?;
         }
         self.store.slots.sync()?;
-        (self.questions.ended, self.questions.since) = (false, Instant::now());
+        (self.questions.ended, self.questions.since) = (false, CLOCK.instant());
         Ok(())
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use futures_channel::oneshot;
 use portcullis_log::{AppendError, Change, Commit, Committer, OpenError, Owner, OwnerLog, ReadError};
 
-use crate::store::{Old, locked};
+use crate::{
+    clock::CLOCK,
+    store::{Old, locked},
+};
 
 /// Something for the writer to do.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are changes")]
@@ -104,16 +107,16 @@ impl Queue {
         waiting.busy = None;
         loop {
             if !waiting.jobs.is_empty() {
-                waiting.busy = Some(Instant::now());
+                waiting.busy = Some(CLOCK.instant());
                 let most = waiting.jobs.len().min(MOST_AT_ONCE);
                 return Taken::Jobs(waiting.jobs.drain(..most).collect());
             }
             if matches!(waiting.status, Status::Closed) {
                 return Taken::Closed;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(CLOCK.instant());
             if left.is_zero() {
-                waiting.busy = Some(Instant::now());
+                waiting.busy = Some(CLOCK.instant());
                 return Taken::Nothing;
             }
             waiting =
@@ -158,10 +161,10 @@ impl Queue {
 
     /// Waits for so long, unless the queue is closed before: whether it was.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
+        let until = CLOCK.instant() + pause;
         let mut waiting = locked(&self.waiting);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(CLOCK.instant());
             if matches!(waiting.status, Status::Closed) || left.is_zero() {
                 return matches!(waiting.status, Status::Closed);
             }

@@ -1,12 +1,10 @@
 //! The writer's thread: at work, and back to work after a failure.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     Notice, Shared,
+    clock::CLOCK,
     failure::{Failure, caught},
     queue::{Status, Taken},
     recover::Keeper,
@@ -15,7 +13,7 @@ use crate::{
 
 /// Works until the record is closed, or has failed for good.
 pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) {
-    let (mut since, mut pause_before) = (Instant::now(), Duration::ZERO);
+    let (mut since, mut pause_before) = (CLOCK.instant(), Duration::ZERO);
     shared.queue.set_full(writer.room.cause().cloned());
     loop {
         let Some((failure, group)) = work(shared, &mut keeper, &mut writer) else {
@@ -57,7 +55,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
                 }
             }
         };
-        (since, pause_before) = (Instant::now(), pause);
+        (since, pause_before) = (CLOCK.instant(), pause);
         shared.gate.open(writer.store.clone());
         shared.queue.set_full(writer.room.cause().cloned());
         shared.queue.resume();
@@ -67,7 +65,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut keeper: Keeper, mut writer: Writer) 
 
 /// Does what is handed over, until nothing will be any more, or something fails: then with what is still to be told.
 fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Option<(Failure, Group)> {
-    let mut next = Instant::now() + TICK;
+    let mut next = CLOCK.instant() + TICK;
     loop {
         match shared.queue.take(next) {
             Taken::Closed => return None,
@@ -86,12 +84,12 @@ fn work(shared: &Arc<Shared>, keeper: &mut Keeper, writer: &mut Writer) -> Optio
                 }
             }
         }
-        if Instant::now() >= next {
+        if CLOCK.instant() >= next {
             if let Err(failure) = caught(|| keeper.tick(writer)) {
                 return Some((failure, Group::default()));
             }
             shared.queue.set_full(writer.room.cause().cloned());
-            next = Instant::now() + TICK;
+            next = CLOCK.instant() + TICK;
         }
     }
 }

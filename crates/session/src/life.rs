@@ -85,6 +85,8 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_units::Clock;
+
     use super::*;
 
     const HEARTBEAT: Heartbeat =
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_takes_nothing_is_asked_and_then_given_up() {
-        let start = Instant::now();
+        let start = Clock::system().instant();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut life = Life::new(start, None, None);
         assert_eq!(life.poll_timeout(&HEARTBEAT), at(25));
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_token_ends_a_life_that_is_well() {
-        let start = Instant::now();
+        let start = Clock::system().instant();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut life = Life::new(start, Some(at(5)), Some(at(30)));
         assert_eq!(life.poll_timeout(&HEARTBEAT), at(5));

@@ -43,6 +43,7 @@ impl Clock {
 
     /// Monotonic time.
     #[inline]
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn instant(&self) -> Instant {
         match &self.0 {
             None => Instant::now(),
@@ -57,6 +58,7 @@ impl Clock {
 
     /// The time of day, since 1970-01-01T00:00:00Z; nothing where the machine's clock stands before that.
     #[inline]
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn since_epoch(&self) -> Duration {
         match &self.0 {
             None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),

@@ -5,16 +5,17 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use portcullis_units::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `found` gives something.
 fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
+    let began = Clock::system().instant();
     loop {
         if let Some(found) = found() {
             return found;

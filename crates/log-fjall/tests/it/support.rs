@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use portcullis_log::{
     Change, Durability, EventLog, Limits, OpenRun, Owner, OwnerLog, Question, Record, Repeat, suite::block_on,
 };
 use portcullis_log_fjall::{Embedded, Notice, Options};
+use portcullis_units::Clock;
 
 pub(crate) const LIMITS: Limits =
     Limits { events: 100_000, bytes: 1 << 30, threads: 50, owner_bytes: u64::MAX, all_bytes: u64::MAX };
@@ -48,10 +49,10 @@ impl Heard {
     }
 
     fn wait(&self, wanted: impl Fn(&[Notice]) -> bool) {
-        let end = Instant::now() + Duration::from_mins(2);
+        let end = Clock::system().instant() + Duration::from_mins(2);
         let mut notices = self.0.0.lock().unwrap();
         while !wanted(&notices) {
-            assert!(Instant::now() < end, "it was waited for in vain: {notices:?}");
+            assert!(Clock::system().instant() < end, "it was waited for in vain: {notices:?}");
             // The room on a device is measured from time to time, and nobody is told of it.
             (notices, _) = self.0.1.wait_timeout(notices, Duration::from_millis(50)).unwrap();
         }

@@ -102,17 +102,6 @@ impl World {
         Ok(resumable(&stream, point))
     }
 
-    /// Goes on with what a connection missed once its user may read on.
-    fn catch_up_later(&self, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wait: Wait) {
-        let (outbox, router) = (Arc::downgrade(outbox), Arc::clone(shared));
-        shared.tasks.spawn(async move {
-            let waited = router.stop.run_until_cancelled(tokio::time::sleep(wait.get())).await;
-            if let Some(outbox) = waited.and_then(|()| outbox.upgrade()) {
-                outbox.set_behind();
-            }
-        });
-    }
-
     /// Queues the next piece of what a connection missed. With the last one it is level, and hears what happens.
     pub(super) async fn catch_up(self: &Arc<Self>, shared: &Arc<Shared>, outbox: &Arc<Outbox>, wire: Wire) {
         let sent = match self.record(shared).await {
@@ -144,7 +133,7 @@ impl World {
             }
             let share = self.share();
             if let Err(wait) = share.may_read(shared) {
-                self.catch_up_later(shared, outbox, wait);
+                catch_up_later(shared, outbox, wait);
                 return Ok(());
             }
             let page = record.read(&thread_id, next_seq - 1, room).await;
@@ -165,6 +154,17 @@ impl World {
             }
         }
     }
+}
+
+/// Goes on with what a connection missed once its user may read on.
+fn catch_up_later(shared: &Arc<Shared>, outbox: &Arc<Outbox>, wait: Wait) {
+    let (outbox, router) = (Arc::downgrade(outbox), Arc::clone(shared));
+    shared.tasks.spawn(async move {
+        let waited = router.stop.run_until_cancelled(tokio::time::sleep(wait.get())).await;
+        if let Some(outbox) = waited.and_then(|()| outbox.upgrade()) {
+            outbox.set_behind();
+        }
+    });
 }
 
 /// Queues a page for a connection, as far as everybody may have seen it and there is room. Says whether it all went.
