@@ -3,7 +3,7 @@
 use portcullis_event::ExecutionId;
 use serde_json::Value;
 
-use crate::inbox::Said;
+use crate::said::Said;
 
 /// What a run does while it goes on. Start and result are the router's to tell.
 #[derive(Clone, Debug, PartialEq)]

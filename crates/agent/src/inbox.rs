@@ -1,27 +1,8 @@
 //! The way into a run that goes on.
 
-use std::fmt;
-
-use portcullis_event::MessageId;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::sink::EventSink;
-
-/// What a user said to a run.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The message.
-    pub message_id: MessageId,
-    /// The words. Untrusted; they may contain the user's own token.
-    pub content: String,
-}
-
-// Written by hand: what was said, and with it a pasted token, must not reach a log through `Debug`.
-impl fmt::Debug for Said {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Said").field("message_id", &self.message_id).finish_non_exhaustive()
-    }
-}
+use crate::{said::Said, sink::EventSink};
 
 /// Where an agent hears what its user says while it works. An agent that does not listen drops it, and who speaks to the run
 /// is told so at once.
@@ -80,6 +61,7 @@ impl Letterbox {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use portcullis_event::MessageId;
 
     use super::*;
     use crate::AgentEvent;

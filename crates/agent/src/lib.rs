@@ -11,6 +11,7 @@ mod agent;
 mod event;
 mod inbox;
 mod message;
+mod said;
 mod sink;
 #[cfg(test)]
 mod sink_tests;
@@ -19,8 +20,9 @@ mod tool;
 
 pub use agent::{Agent, Keeps, RunContext, RunFuture};
 pub use event::AgentEvent;
-pub use inbox::{Inbox, Letterbox, Said, Unheard};
+pub use inbox::{Inbox, Letterbox, Unheard};
 pub use message::{Message, Part, ToolCall};
+pub use said::Said;
 pub use sink::{Closed, EventSink, Events};
 pub use task::{Answer, Failure, Task, Usage};
 pub use tool::{OpenTool, ToolError, ToolOutput};

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     event::AgentEvent,
-    inbox::Said,
+    said::Said,
     tool::{OpenTool, ToolError, ToolOutput},
 };
 
