@@ -34,6 +34,7 @@ mod readers;
 mod reconcile;
 mod recover;
 mod removal;
+mod renewal;
 mod room;
 mod run;
 mod secrets;
