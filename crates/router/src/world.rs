@@ -14,6 +14,7 @@
 mod accept;
 mod deliver;
 mod history;
+mod message;
 mod open;
 mod pump;
 mod queue;
@@ -21,6 +22,7 @@ mod record;
 mod resume;
 mod sockets;
 mod talk;
+mod work;
 
 use std::{
     sync::{
@@ -41,7 +43,7 @@ use self::{
 };
 use crate::{Observer, Outbox, Share, Unheard, shared::Shared};
 
-pub(crate) use self::{accept::Message, open::Taken, pump::Command, record::Lost, resume::nothing};
+pub(crate) use self::{message::Message, open::Taken, record::Lost, resume::nothing, work::Command};
 
 pub(crate) struct World {
     /// Whose it is; none where it was opened for what a crash left, before its user came.

@@ -14,42 +14,17 @@ use portcullis_units::ByteSize;
 use super::{
     State, World,
     deliver::Numbered,
+    message::Message,
     open::unreadable,
-    pump::Then,
     talk::{Accepting, Talk},
+    work::Then,
 };
 use crate::{
-    Delivery, Outbox, ThreadPolicy,
-    agents::Chosen,
-    ids,
-    share::{Share, Slot},
+    Delivery, Outbox, ThreadPolicy, ids,
+    share::Slot,
     shared::Shared,
     thread::{Place, Run, Thread},
 };
-
-/// A message of a user on its way to its agent.
-pub(crate) struct Message {
-    /// The connection that sent it.
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) wire: Wire,
-    /// The user's, whatever world it is said in.
-    pub(crate) share: Arc<Share>,
-    pub(crate) user_id: Arc<str>,
-    pub(crate) id: Option<MessageId>,
-    pub(crate) thread_id: Option<ThreadId>,
-    pub(crate) said: UserMessage,
-    pub(crate) chosen: Chosen,
-    /// Whether its run is a world of its own: a fresh agent, and none of the thread's turns.
-    pub(crate) fresh: bool,
-    pub(crate) sent: Instant,
-}
-
-impl Message {
-    /// Whether it is for that thread, or names none.
-    fn may_stand_in(&self, thread_id: &ThreadId) -> bool {
-        self.thread_id.as_ref().is_none_or(|named| named == thread_id)
-    }
-}
 
 impl World {
     /// Accepts a message, in the thread that the client named or in a new one, or tells why not.

@@ -9,59 +9,23 @@ use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use portcullis_event::{Pong, ResumePoint, ThreadId, Wire};
-use portcullis_log::{AppendError, Commit};
+use portcullis_event::{Pong, Wire};
+use portcullis_log::AppendError;
 use portcullis_reason::{Reason, Rejection};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    Message, State, Taken, World,
-    deliver::Numbered,
+    State, World,
     talk::{Pump, Talk},
+    work::{Command, Handed, Then},
 };
-use crate::{Outbox, shared::Shared, thread::Run};
-
-/// What has to ask the record before it is done.
-pub(crate) enum Command {
-    /// A message of a user.
-    Message(Box<Message>),
-    /// What a connection missed.
-    Resume { outbox: Arc<Outbox>, wire: Wire, points: Vec<ResumePoint> },
-    /// The next piece of it.
-    CatchUp { outbox: Arc<Outbox>, wire: Wire },
-    /// A thread is to be forgotten. Says when it is.
-    Forget { thread_id: ThreadId, told: oneshot::Sender<Result<oneshot::Receiver<()>, Rejection>> },
-    /// A sign of life, behind what was asked before.
-    Pong { outbox: Arc<Outbox>, wire: Wire, pong: Pong },
-    /// The record is to be open, and what a crash left in it to be taken up.
-    Open { told: Option<oneshot::Sender<Result<Taken, Rejection>>> },
-}
+use crate::{Outbox, shared::Shared};
 
 /// Commands of a user that wait, beside messages, which are bounded by the user's runs. A connection's requests for more of
 /// what it missed are not among them: there is one at most.
 const WAITING: usize = 64;
-
-/// A change on its way into the record, and what is done once it is there.
-pub(super) struct Handed {
-    pub(super) commit: Commit,
-    pub(super) then: Then,
-}
-
-pub(super) enum Then {
-    /// The message is accepted: this is answered, the message is shown, and its run queued.
-    Accepted { run: Box<Run>, said: Numbered, outbox: Arc<Outbox>, answer: Bytes },
-    /// The run begins again.
-    Reopened(oneshot::Sender<()>),
-    /// The event is shown; the place that it had among those on their way is free again.
-    Told { numbered: Numbered, since: Instant, room: Option<OwnedSemaphorePermit> },
-    /// The thread is gone.
-    Forgotten(ThreadId),
-}
 
 impl World {
     /// Has a command done, after those before it.

@@ -8,7 +8,7 @@ use portcullis_log::Change;
 use portcullis_reason::{Reason, Rejection};
 use tokio::sync::oneshot;
 
-use super::{State, World, open::unreadable, pump::Then};
+use super::{State, World, open::unreadable, work::Then};
 use crate::{
     ThreadPolicy, ids, run,
     shared::Shared,

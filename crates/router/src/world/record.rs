@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     State, World,
     deliver::{Numbered, is_terminal},
-    pump::{Command, Handed, Then},
+    work::{Command, Handed, Then},
 };
 use crate::{shared::Shared, thread::Place};
 

@@ -12,7 +12,7 @@ use portcullis_event::{Epoch, MessageId, ResumePoint, ThreadId, Wire};
 use portcullis_log::{Accepted, Owner, OwnerLog};
 use portcullis_reason::{Reason, Rejection};
 
-use super::pump::{Command, Handed};
+use super::work::{Command, Handed};
 use crate::{Outbox, share::Slot, thread::Thread};
 
 pub(super) struct Talk {
