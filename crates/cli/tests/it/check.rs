@@ -83,7 +83,8 @@ fn the_gateway_passes_every_case_without_exception() {
     let text = report.to_string();
     assert!(!text.contains(&server.token("grace")) && !text.contains(portcullis_test::SECRET));
     assert!(
-        !text.contains("eyJ") && !text.contains("correct horse"),
+        // How JOSE headers begin, in base64url. Three letters alone stand in random evidence now and then.
+        !["eyJhbGci", "eyJ0eXAi", "eyJraWQi", "eyJlbmMi", "correct horse"].iter().any(|it| text.contains(it)),
         "a token or a password is in the report"
     );
 }
