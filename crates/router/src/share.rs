@@ -54,13 +54,19 @@ impl Slot {
     /// # Errors
     /// [`Reason::TooManyRuns`] where the user has as many as may be, or all have.
     pub(crate) fn take(shared: &Arc<Shared>, share: &Arc<Share>) -> Result<Self, Rejection> {
-        // Counted before anything is done for it, so that of many at once no more get in.
-        let slot = Self::beyond(shared, share);
-        let (own, all) = (share.runs.load(Ordering::Relaxed), shared.runs.load(Ordering::Relaxed));
-        if own > shared.options.runs_per_user || all > shared.options.runs {
+        // Counted before anything is done for it, so that of many at once no more get in, and not counted for who is refused.
+        let claim = |runs: &AtomicUsize, most| {
+            let free = |runs| (runs < most).then_some(runs + 1);
+            runs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
+        };
+        if !claim(&share.runs, shared.options.runs_per_user) {
             return Err(too_many_runs());
         }
-        Ok(slot)
+        if !claim(&shared.runs, shared.options.runs) {
+            share.runs.fetch_sub(1, Ordering::Relaxed);
+            return Err(too_many_runs());
+        }
+        Ok(Self { shared: Arc::clone(shared), share: Arc::clone(share) })
     }
 
     /// A place for a run that has been accepted before, however many there are.
